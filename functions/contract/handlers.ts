@@ -1,0 +1,97 @@
+/** Types an author of a function relies on. Names and meanings are Cloudflare Workers' unless a comment says otherwise. */
+
+export interface ExecutionContext {
+  /** Keeps the invocation's slot until the promise settles, at most 30 s after the response. */
+  waitUntil(promise: Promise<unknown>): void;
+  /** Accepted for compatibility; Hearth has no origin to pass through to. */
+  passThroughOnException(): void;
+  readonly props: unknown;
+  readonly exports: Record<string, unknown>;
+  /** Hearth's own: what a Node platform adds. */
+  readonly invocationId: string;
+  /** Aborted at the deadline, or when the client has gone away. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+export interface Logger {
+  debug(...args: unknown[]): void;
+  info(...args: unknown[]): void;
+  warn(...args: unknown[]): void;
+  error(...args: unknown[]): void;
+}
+
+export interface ScheduledController {
+  readonly cron: string;
+  /** Epoch ms at which it was due. */
+  readonly scheduledTime: number;
+  noRetry(): void;
+}
+
+export interface RetryOptions {
+  delaySeconds?: number;
+}
+
+export interface Message<Body = unknown> {
+  readonly id: string;
+  readonly timestamp: Date;
+  readonly body: Body;
+  readonly attempts: number;
+  ack(): void;
+  retry(options?: RetryOptions): void;
+}
+
+export interface MessageBatch<Body = unknown> {
+  readonly queue: string;
+  readonly messages: readonly Message<Body>[];
+  ackAll(): void;
+  retryAll(options?: RetryOptions): void;
+}
+
+export type QueueContentType = 'json' | 'text' | 'bytes' | 'v8';
+
+export interface Queue<Body = unknown> {
+  /** Resolves once the message is durable. */
+  send(body: Body, options?: { contentType?: QueueContentType; delaySeconds?: number }): Promise<void>;
+  sendBatch(
+    messages: Iterable<{ body: Body; contentType?: QueueContentType; delaySeconds?: number }>,
+    options?: { delaySeconds?: number },
+  ): Promise<void>;
+}
+
+export interface KVNamespace {
+  get(key: string, type?: 'text' | { type?: 'text'; cacheTtl?: number }): Promise<string | null>;
+  get<T = unknown>(key: string, type: 'json' | { type: 'json'; cacheTtl?: number }): Promise<T | null>;
+  get(key: string, type: 'arrayBuffer' | { type: 'arrayBuffer'; cacheTtl?: number }): Promise<ArrayBuffer | null>;
+  get(key: string, type: 'stream' | { type: 'stream'; cacheTtl?: number }): Promise<ReadableStream | null>;
+  getWithMetadata<M = unknown>(
+    key: string,
+    type?: 'text' | 'json' | 'arrayBuffer' | 'stream' | { type?: 'text' | 'json' | 'arrayBuffer' | 'stream' },
+  ): Promise<{ value: unknown; metadata: M | null; cacheStatus: null }>;
+  put(
+    key: string,
+    value: string | ArrayBuffer | ArrayBufferView | ReadableStream,
+    options?: { expiration?: number; expirationTtl?: number; metadata?: unknown },
+  ): Promise<void>;
+  list<M = unknown>(options?: {
+    prefix?: string;
+    limit?: number;
+    cursor?: string;
+  }): Promise<{
+    keys: { name: string; expiration?: number; metadata?: M }[];
+    list_complete: boolean;
+    cursor?: string;
+  }>;
+  delete(key: string): Promise<void>;
+}
+
+/** A service binding: another function, called with a Request, or by method over RPC. */
+export interface Fetcher {
+  fetch(input: Request | string | URL, init?: RequestInit): Promise<Response>;
+}
+
+export interface ExportedHandler<Env = Record<string, unknown>> {
+  fetch?(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response>;
+  scheduled?(controller: ScheduledController, env: Env, ctx: ExecutionContext): void | Promise<void>;
+  queue?(batch: MessageBatch, env: Env, ctx: ExecutionContext): void | Promise<void>;
+}

@@ -1,0 +1,32 @@
+/** Names and sizes that hold everywhere: manifest, API, triggers and bindings check against these. */
+
+/** What a function, queue, base, trust group, group or pool may be called. */
+export const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
+export const NAME_RULE = 'starts with a letter, then letters, digits and dashes in lower case, at most 63 characters';
+
+/** Hops of functions calling functions, over any trigger, before LOOP_DETECTED. */
+export const MAX_HOPS = 16;
+
+/** One queue message, body as encoded (Workers: 128 KB). */
+export const MAX_MESSAGE_BYTES = 128 * 1024;
+/** Messages of one enqueue call or sendBatch (Workers: 100). */
+export const MAX_BATCH_MESSAGES = 100;
+/** All messages of one sendBatch together (Workers: 256 KB). */
+export const MAX_SEND_BATCH_BYTES = 256 * 1024;
+/** Longest delay of a message (Workers: 24 h). */
+export const MAX_DELAY_S = 86_400;
+
+/** KV as Workers has it. */
+export const MAX_KV_KEY_BYTES = 512;
+export const MAX_KV_VALUE_BYTES = 25 * 1024 * 1024;
+export const MAX_KV_METADATA_BYTES = 1024;
+export const MIN_KV_TTL_S = 60;
+export const MAX_KV_LIST = 1000;
+
+/** Files of one deploy. */
+export const MAX_DEPLOY_FILES = 2000;
+
+/** How long `waitUntil` may hold a slot after the response. */
+export const WAIT_UNTIL_MS = 30_000;
+/** How long an invocation waits for a slot before OVERLOADED. */
+export const MAX_WAIT_MS = 10_000;

@@ -1,0 +1,274 @@
+/**
+ * All durable state, behind one interface with two implementations (SQLite, later Redis) that pass one contract suite.
+ * Every method is one atomic operation of the domain, never a piece of one, so that an implementation may be a
+ * transaction or a script. A promise resolves only after the change is durable. Failures: HearthError NO_CAPACITY when
+ * the store is away or full, CONFLICT and NOT_FOUND where a method says so. Times are epoch ms; `nowMs` is always the
+ * caller's clock.
+ */
+import type { Manifest } from '../../functions/contract/manifest.ts';
+
+export interface Store {
+  readonly registry: RegistryStore;
+  readonly secrets: SecretStore;
+  readonly kv: KvStore;
+  readonly queues: QueueStore;
+  readonly crons: CronStore;
+  readonly tokens: TokenStore;
+  readonly audit: AuditStore;
+  /** Finishes what was begun, then closes. Idempotent. */
+  close(): Promise<void>;
+}
+
+/* ── functions and versions ─────────────────────────────────────────────────────────────────────────────────── */
+
+export interface VersionRecord {
+  functionName: string;
+  /** Hash of manifest and files: the same content is the same version. */
+  version: string;
+  manifest: Manifest;
+  format: 'cjs' | 'esm';
+  handlers: ('fetch' | 'scheduled' | 'queue' | 'rpc' | 'node-http')[];
+  /** Bytes of code and files. */
+  sizeBytes: number;
+  provided: { library: string; version: string; bytes: number }[];
+  createdAt: number;
+}
+
+export interface Artifact {
+  code: Uint8Array;
+  sourceMap: Uint8Array | null;
+  files: { path: string; bytes: Uint8Array }[];
+  /** Only valid for this key (Node version, V8 flags, architecture, source hash). */
+  codeCache: { key: string; bytes: Uint8Array } | null;
+}
+
+export interface Traffic {
+  split: { version: string; percent: number }[];
+}
+
+export interface FunctionRecord {
+  name: string;
+  /** null: deployed and nothing activated yet. */
+  traffic: Traffic | null;
+  previousTraffic: Traffic | null;
+  createdAt: number;
+  updatedAt: number;
+  /** Counts secret changes: part of the module key, so that instances take new values. */
+  secretRevision: number;
+}
+
+export interface RegistryStore {
+  /** Everything but artifacts. */
+  load(): Promise<{ functions: FunctionRecord[]; versions: VersionRecord[] }>;
+  /** Adds the version; a no-op when it exists. */
+  putVersion(version: VersionRecord, artifact: Artifact): Promise<void>;
+  getArtifact(functionName: string, version: string): Promise<Artifact | null>;
+  putCodeCache(functionName: string, version: string, cache: { key: string; bytes: Uint8Array }): Promise<void>;
+  /** Creates or replaces the function's record. */
+  putFunction(record: FunctionRecord): Promise<void>;
+  /** Removes the function with its versions, artifacts, secrets and crons. False when there was none. */
+  deleteFunction(name: string): Promise<boolean>;
+  deleteVersion(functionName: string, version: string): Promise<boolean>;
+}
+
+/* ── secrets: values are already encrypted when they get here ──────────────────────────────────────────────── */
+
+export interface SecretStore {
+  /** Also raises the function's secretRevision, in the same commit, and returns it. The function need not exist yet. */
+  put(functionName: string, key: string, sealed: Uint8Array, nowMs: number): Promise<number>;
+  delete(functionName: string, key: string): Promise<{ found: boolean; revision: number }>;
+  all(functionName: string): Promise<{ key: string; sealed: Uint8Array; updatedAt: number }[]>;
+}
+
+/* ── KV, with the semantics of Workers KV (strongly consistent here) ───────────────────────────────────────── */
+
+export interface KvEntry {
+  value: Uint8Array;
+  metadata: unknown;
+  /** Epoch s, null: never. */
+  expiration: number | null;
+}
+
+export interface KvStore {
+  get(namespace: string, key: string, nowMs: number): Promise<KvEntry | null>;
+  put(namespace: string, key: string, entry: KvEntry): Promise<void>;
+  delete(namespace: string, key: string): Promise<void>;
+  /** In lexicographic order of the keys' UTF-8 bytes. `cursor` is opaque, from an earlier answer. */
+  list(
+    namespace: string,
+    options: { prefix: string; limit: number; cursor: string | null; nowMs: number },
+  ): Promise<{ keys: { name: string; expiration: number | null; metadata: unknown }[]; cursor: string | null }>;
+  /** Removes expired entries, at most so many; returns how many. */
+  sweep(nowMs: number, most: number): Promise<number>;
+}
+
+/* ── queues ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+export type ContentType = 'json' | 'text' | 'bytes' | 'v8';
+
+export interface QueueSettings {
+  /** Messages of one batch. */
+  maxBatchSize: number;
+  /** Longest wait for a batch to fill, s. */
+  maxBatchTimeoutS: number;
+  /** Deliveries after the first. */
+  maxRetries: number;
+  /** Delay of a retry that names none, s. */
+  retryDelayS: number;
+  /** Delay of a message that names none, s. */
+  deliveryDelayS: number;
+  /** Batches in flight at once; null: as many as the consumer's instances take. */
+  maxConcurrency: number | null;
+  deadLetterQueue: string;
+  paused: boolean;
+}
+
+export interface NewMessage {
+  id: string;
+  body: Uint8Array;
+  contentType: ContentType;
+  delayS: number;
+  /** W3C traceparent of the producer, so that the message's trace links to it. */
+  traceparent: string | null;
+  /** Hops so far, against loops through queues. */
+  hops: number;
+}
+
+export interface ClaimedMessage extends NewMessage {
+  queue: string;
+  /** Epoch ms of acceptance. */
+  timestamp: number;
+  /** 1 on the first delivery. */
+  attempts: number;
+  /** Rises with each claim of this message: an acknowledgement with an older number is refused. */
+  fence: number;
+}
+
+export interface DeadMessage {
+  id: string;
+  body: Uint8Array;
+  contentType: ContentType;
+  timestamp: number;
+  attempts: number;
+  diedAt: number;
+  /** Queue it comes from, and why it died. */
+  source: string;
+  reason: string;
+}
+
+export interface QueueStats {
+  /** Waiting, delayed and in flight. */
+  depth: number;
+  delayed: number;
+  inFlight: number;
+  /** Epoch ms of acceptance of the oldest one; null when empty. */
+  oldestAt: number | null;
+  dead: number;
+}
+
+export type Settlement =
+  | { id: string; fence: number; verdict: 'ack' }
+  /** Due again at `dueAt`; `countAttempt: false` gives the attempt back (throttled, base died before the call). */
+  | { id: string; fence: number; verdict: 'retry'; dueAt: number; countAttempt: boolean; reason: string }
+  | { id: string; fence: number; verdict: 'dead'; reason: string };
+
+export interface QueueStore {
+  put(name: string, settings: QueueSettings): Promise<void>;
+  get(name: string): Promise<QueueSettings | null>;
+  list(): Promise<{ name: string; settings: QueueSettings }[]>;
+  /** Removes the queue and its messages. */
+  delete(name: string): Promise<boolean>;
+  /** Ids seen within 24 h are taken once: they are accepted and not stored again. Makes the queue's row when missing. */
+  enqueue(queue: string, messages: NewMessage[], nowMs: number): Promise<{ ids: string[]; duplicates: string[] }>;
+  /** Due messages in order of due time, then acceptance; leased until `leaseUntil`. Also takes over ended leases. */
+  claim(
+    queue: string,
+    options: { most: number; nowMs: number; leaseUntil: number; owner: string },
+  ): Promise<ClaimedMessage[]>;
+  /** Lengthens leases; returns the ids that are still held. */
+  extend(queue: string, held: { id: string; fence: number }[], leaseUntil: number): Promise<string[]>;
+  /** All in one commit. Returns ids that were refused because their fence is old. `dead` moves to the dead-letter queue named in the settings. */
+  settle(queue: string, settlements: Settlement[], nowMs: number): Promise<{ refused: string[] }>;
+  /** Epoch ms at which the next message is due or its lease ends; null when there is none. */
+  nextDue(queue: string): Promise<number | null>;
+  stats(queue: string, nowMs: number): Promise<QueueStats>;
+  /** The dead letters whose source is this queue. */
+  dead(
+    queue: string,
+    options: { most: number; cursor: string | null },
+  ): Promise<{ messages: DeadMessage[]; cursor: string | null }>;
+  /** Puts dead letters back into their queue with no attempts used; returns how many. */
+  redrive(queue: string, ids: string[] | 'all', nowMs: number): Promise<number>;
+  purge(queue: string): Promise<number>;
+}
+
+/* ── crons ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+export interface CronRecord {
+  /** `function/index`-like, stable over deploys as long as function and expression stay. */
+  id: string;
+  functionName: string;
+  expression: string;
+  timezone: string;
+  missed: 'skip' | 'once' | 'all';
+  overlap: 'skip' | 'allow' | 'queue';
+  paused: boolean;
+  /** Epoch ms of the next due time; null when there is none. */
+  nextAt: number | null;
+  last: {
+    dueAt: number;
+    startedAt: number;
+    endedAt: number | null;
+    outcome: 'running' | 'ok' | 'error' | 'skipped';
+    invocationId: string;
+    error: string | null;
+  } | null;
+}
+
+export interface CronStore {
+  list(): Promise<CronRecord[]>;
+  /** Sets the crons of one function to exactly these; `last` and `paused` of ids that stay are kept. */
+  replace(functionName: string, crons: Omit<CronRecord, 'last' | 'paused'>[]): Promise<void>;
+  /** True for exactly one caller per id and due time: moves `nextAt` on and records the run as begun. */
+  claim(id: string, dueAt: number, nextAt: number | null, startedAt: number, invocationId: string): Promise<boolean>;
+  finish(
+    id: string,
+    invocationId: string,
+    endedAt: number,
+    outcome: 'ok' | 'error' | 'skipped',
+    error: string | null,
+  ): Promise<void>;
+  setPaused(id: string, paused: boolean, nextAt: number | null): Promise<boolean>;
+}
+
+/* ── access ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+export interface TokenRecord {
+  id: string;
+  /** SHA-256 of the token, hex. The token itself is shown once and kept nowhere. */
+  hash: string;
+  scopes: string[];
+  trustGroups: string[];
+  routes: string[];
+  createdAt: number;
+}
+
+export interface TokenStore {
+  put(record: TokenRecord): Promise<void>;
+  list(): Promise<TokenRecord[]>;
+  delete(id: string): Promise<boolean>;
+}
+
+export interface AuditRecord {
+  time: number;
+  /** Token id, `admin`, or `hearth`. */
+  actor: string;
+  action: string;
+  subject: string;
+  detail: Record<string, unknown>;
+}
+
+export interface AuditStore {
+  append(record: AuditRecord): Promise<void>;
+  list(options: { most: number; before: number | null }): Promise<AuditRecord[]>;
+}

@@ -1,0 +1,59 @@
+/** What the gateway tells about itself: spans, metrics and log lines, by the names in names.ts. */
+import type { ErrorCode } from '../../functions/contract/errors.ts';
+import type { TriggerKind } from '../../functions/contract/invocation.ts';
+import type { InvokeFacts, PoolSnapshot } from '../../pool/keeper/api.ts';
+
+/** Ids of one invocation's place in a trace, decided when it begins. */
+export interface TraceContext {
+  /** 32 hex digits. */
+  traceId: string;
+  /** Parent of the server (or trigger) span; null at the root. */
+  parentSpanId: string | null;
+  /** 16 hex digits each, made beforehand since the function gets the invoke span's as its parent. */
+  serverSpanId: string;
+  invokeSpanId: string;
+  /** Decision at the head (OTEL_TRACES_SAMPLER). Cold starts, errors and timeouts are exported all the same. */
+  sampled: boolean;
+}
+
+/** All that is known when an invocation has ended. Spans are made from it afterwards, so an unsampled call costs next to nothing. */
+export interface FinishedInvocation {
+  trace: TraceContext;
+  invocationId: string;
+  functionName: string;
+  version: string;
+  trustGroup: string;
+  trigger: TriggerKind;
+  /** The deploy's probe: marked, and counted as no one's cold start. */
+  probe: boolean;
+  /** Epoch ms: arrival, response head (null: none), end. */
+  startedAtMs: number;
+  headAtMs: number | null;
+  endedAtMs: number;
+  facts: InvokeFacts | null;
+  error: { code: ErrorCode; message: string } | null;
+  http?: { method: string; path: string; status: number | null; host: string };
+  cron?: { expression: string; scheduledTimeMs: number };
+  /** One span per message, each linked to its producer. */
+  queue?: { name: string; messages: { id: string; traceparent: string | null; attempts: number }[] };
+}
+
+export interface Telemetry {
+  /** Starts a context: continues `traceparent` when it is valid, else begins a trace. */
+  begin(traceparent: string | null): TraceContext;
+  /** `00-…` of the invoke span, for the function. */
+  traceparent(trace: TraceContext): string;
+  finished(invocation: FinishedInvocation): void;
+  /** `hearth.pool.acquire_duration`. */
+  acquired(durationMs: number): void;
+  queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
+  /** Prometheus text format. Work is off the request path. */
+  metricsText(): Promise<string>;
+  /** Exports what is pending, at most so long. */
+  shutdown(deadlineMs: number): Promise<void>;
+}
+
+/** Read when metrics are collected. */
+export interface TelemetrySources {
+  pool(): PoolSnapshot;
+}

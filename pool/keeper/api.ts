@@ -1,0 +1,176 @@
+/**
+ * What the gateway asks of the pool. The keeper knows modules, bases and hosts; it knows nothing of routes, versions
+ * in traffic, or triggers beyond the head it passes on.
+ */
+import type { HearthError } from '../../functions/contract/errors.ts';
+import type {
+  BindingCallHead,
+  BindingSpec,
+  InvokeHead,
+  LogLine,
+  ResultHead,
+} from '../../functions/contract/invocation.ts';
+import type { Exchange } from '../link/link.ts';
+
+/** What a base runs: bytes of one version. Immutable. */
+export interface ModuleImage {
+  format: 'cjs' | 'esm';
+  code: Uint8Array;
+  /** V8 code cache made by our own probe of this very code; null when there is none (yet). */
+  codeCache: Uint8Array | null;
+  files: { path: string; bytes: Uint8Array }[];
+}
+
+export interface ModuleLimits {
+  /** Wall clock of one invocation, ms. */
+  timeoutMs: number;
+  /** Heap, Buffers and WASM of its base together, MB. */
+  memoryMb: number;
+  /** One uninterrupted turn of the loop, ms; 0: none. */
+  cpuMs: number;
+  /** Invocations in flight in one instance. */
+  concurrency: number;
+  minInstances: number;
+  maxInstances: number;
+  /** Invocations in flight that no other function can take away. */
+  reserved: number;
+  /** Seconds an idle instance is kept; `auto`: by policy; 0: retired at once. */
+  keepAlive: 'auto' | number;
+}
+
+/**
+ * One version of a function as the pool sees it. The gateway makes one object per version and revision of its env and
+ * passes that same object each time: instances are kept per `key`.
+ */
+export interface ModuleSpec {
+  /** `name@version+envRevision`. A change of a secret makes a new key, so old instances drain. */
+  readonly key: string;
+  readonly functionName: string;
+  readonly version: string;
+  /** Base definition, trust group and network policy: together the host key. */
+  readonly base: string;
+  readonly trustGroup: string;
+  readonly network: 'all' | 'none';
+  readonly group: string | null;
+  readonly pool: string;
+  readonly limits: ModuleLimits;
+  /** From memory where it can; a promise when it has to come from the store. */
+  image(): ModuleImage | Promise<ModuleImage>;
+  readonly vars: Record<string, string>;
+  readonly jsonVars: Record<string, unknown>;
+  readonly bindings: BindingSpec[];
+}
+
+/** Milliseconds. `wait` and `run` always; the others on a cold start. Their sum is the time inside Hearth up to the head. */
+export interface Phases {
+  wait: number;
+  run: number;
+  acquire?: number;
+  transfer?: number;
+  compile?: number;
+  evaluate?: number;
+}
+
+/** What is known of an invocation once it was placed. */
+export interface InvokeFacts {
+  start: 'cold' | 'warm';
+  /** Id of the base that ran it: `faas.instance`. */
+  instance: string;
+  host: string;
+  phases: Phases;
+  /** Epoch ms at which the invocation reached the keeper: phases count from here. */
+  arrivedAtMs: number;
+  /** 2 when the first base died before the function was called. */
+  attempt: number;
+}
+
+/** What happens to an invocation, in this order: head, data…, end; or failed at any point, last. */
+export interface InvokeSink {
+  head(head: ResultHead, facts: InvokeFacts): void;
+  /** Bytes of the answer. Tell `handle.consumed(bytes)` once they have gone on, or no more will come. */
+  data(chunk: Uint8Array): void;
+  end(): void;
+  /** `facts` is null when it was never placed. After `head` it means that the answer breaks off. */
+  failed(error: HearthError, facts: InvokeFacts | null): void;
+  /** After `write` returned false: more may be written. */
+  drain(): void;
+  /** The slot is free: the answer has ended and `waitUntil` with it. Called once, after end or failed. */
+  released(): void;
+}
+
+export interface InvokeHandle {
+  /** A chunk of the request's body. False: wait for `drain`. Takes ownership of the chunk. */
+  write(chunk: Uint8Array): boolean;
+  /** The request's body is complete. */
+  end(): void;
+  consumed(bytes: number): void;
+  /** The caller has gone away: `ctx.signal` is aborted, nothing more reaches the sink but `released`. */
+  abort(reason: string): void;
+}
+
+export interface ProbeResult {
+  handlers: ('fetch' | 'scheduled' | 'queue' | 'rpc' | 'node-http')[];
+  codeCache: Uint8Array | null;
+  loadMs: number;
+  probeMs: number;
+}
+
+export type BaseState = 'booting' | 'rehearsing' | 'warm' | 'leased' | 'draining' | 'dead';
+
+export interface PoolSnapshot {
+  hosts: {
+    id: string;
+    pid: number | null;
+    base: string;
+    /** null: not yet bound by a first lease. */
+    trustGroup: string | null;
+    network: 'all' | 'none' | null;
+    state: 'starting' | 'running' | 'draining' | 'dead';
+    memoryBytes: number | null;
+    bases: { id: string; state: BaseState; function: string | null; version: string | null; inFlight: number }[];
+  }[];
+  /** Bases by state, over all hosts. */
+  bases: Record<BaseState, number>;
+  waiting: number;
+}
+
+export interface PoolEvent {
+  /** Epoch ms. */
+  time: number;
+  subject: 'host' | 'base' | 'instance';
+  id: string;
+  what: 'started' | 'warm' | 'leased' | 'loaded' | 'retired' | 'killed' | 'died';
+  why: string;
+  function?: string;
+}
+
+/** What the keeper tells the gateway, given as plain functions when it is made. */
+export interface KeeperHooks {
+  /** A module uses a binding. The exchange is the answer's way back; `spec` is the caller's own. */
+  binding(spec: ModuleSpec, call: BindingCallHead, exchange: Exchange): void;
+  log(spec: ModuleSpec, instance: string, lines: LogLine[], dropped: number): void;
+  event(event: PoolEvent): void;
+  /** How long taking a base took, ms, for each cold start. */
+  acquired(durationMs: number): void;
+}
+
+export interface Keeper {
+  /** Brings the cache pool to its size. Resolves when the first base of each definition is warm. */
+  start(): Promise<void>;
+  invoke(spec: ModuleSpec, head: InvokeCall, sink: InvokeSink): InvokeHandle;
+  /** Loads a version on a real base and calls its ready path. Throws PROBE_FAILED. The base becomes its first instance. */
+  probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult>;
+  /** No new invocations for this key; resolves when the last one has ended and its bases are gone. */
+  retire(key: string, why: string): Promise<void>;
+  /** Retires idle instances of a function and says how many. */
+  evict(functionName: string): Promise<number>;
+  snapshot(): PoolSnapshot;
+  events(): readonly PoolEvent[];
+  /** Lets what runs end, at most so long, then ends all hosts. */
+  drain(deadlineMs: number): Promise<void>;
+  kill(): void;
+}
+
+/** The head without what the keeper fills in: the module's name in its base, and the time left. */
+export type InvokeCall = DistributiveOmit<InvokeHead, 'module' | 'timeoutMs'>;
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

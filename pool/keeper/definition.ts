@@ -1,0 +1,8 @@
+/** A base definition as hosts are started with it: what `hearth.config.jsonc` says, with libraries resolved. */
+export interface BaseDefinition {
+  name: string;
+  /** Exact import specifiers with the version found and the file that holds it. */
+  shared: { specifier: string; library: string; version: string; path: string; bytes: number }[];
+  setupPath: string | null;
+  env: Record<string, string>;
+}
