@@ -60,9 +60,9 @@ function ignore(): void {
 }
 
 function jsonLine(timeMs: number, level: WrittenLevel, msg: string, bound: LogFields, fields?: LogFields): string {
-  // The line's own keys come last, so that a field of the same name cannot pose as them.
-  const line = { time: '', level, msg: '', ...bound, ...fields, ...{ time: iso(timeMs), level, msg } };
-  return `${stringify(line)}\n`;
+  const own = { time: iso(timeMs), level, msg };
+  // Own keys first for the eye, and last so that a field of the same name cannot pose as them.
+  return `${stringify(Object.assign({}, own, bound, fields, own))}\n`;
 }
 
 function prettyLine(timeMs: number, level: WrittenLevel, msg: string, bound: LogFields, fields?: LogFields): string {
