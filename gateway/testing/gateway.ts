@@ -102,7 +102,7 @@ export async function startGateway(options: StartOptions = {}): Promise<TestGate
     await dispose();
     throw error;
   }
-  const token = options.env?.['HEARTH_ADMIN_TOKEN'] ?? (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
+  const token = options.env?.HEARTH_ADMIN_TOKEN ?? (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
 
   const api = async <Body>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const raw =
@@ -114,7 +114,9 @@ export async function startGateway(options: StartOptions = {}): Promise<TestGate
         ...(raw ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
-      ...(body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
+      ...(body === undefined
+        ? {}
+        : { body: raw ? (body as string | Uint8Array<ArrayBuffer> | FormData) : JSON.stringify(body) }),
     });
     const text = await response.text();
     const json = /json/.test(response.headers.get('content-type') ?? '');
@@ -172,8 +174,8 @@ export function spawnGateway(options: StartOptions & { dataDir: string }): {
     cwd: options.cwd ?? options.dataDir,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
       HEARTH_PORT: '0',
       HEARTH_ADMIN_PORT: '0',
       HEARTH_DATA_DIR: options.dataDir,
