@@ -48,10 +48,11 @@ export interface Exchange {
   end(): void;
   /** Ends both. The other side's `closed` gets the error. Idempotent. */
   cancel(error: LinkError): void;
-  /** So many received bytes have gone on: the other side may send as many more. */
+  /** So many received bytes have gone on: the other side may send as many more. Nothing to do once closed. */
   consumed(bytes: number): void;
 }
 
+/** A handler that finds a head or event against the rules throws ProtocolViolation: the connection ends with it. */
 export interface LinkHandler {
   /** The other side opened a stream. Set `exchange.handler` before returning. */
   opened(head: unknown, exchange: Exchange): void;
@@ -67,6 +68,8 @@ export interface Link {
   event(message: object): void;
   /** Resolves with the round-trip time in ms; rejects when the link closes. */
   ping(): Promise<number>;
+  /** Writes what is pending now, before any other code runs. Else frames of one tick go out together, a little later. */
+  flush(): void;
   /** Ends the connection at once. */
   destroy(reason: string): void;
   readonly exchanges: number;
