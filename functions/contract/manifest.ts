@@ -1,0 +1,294 @@
+/**
+ * The manifest of a function: Workers' own shape, and Hearth's settings under `hearth`. After parsing everything is
+ * present, with its default where it was not given. How files become values is in manifest-file.ts.
+ */
+import { z } from 'zod';
+import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
+import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
+import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
+import { checkRoute } from './routes.ts';
+
+/** `wrangler`: weekday numbers of crons are 1–7 for Sunday–Saturday; otherwise both read the same. */
+export type ManifestDialect = 'hearth' | 'wrangler';
+
+const QUEUE_NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
+const BINDING_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]{0,127}$/;
+const ENTRYPOINT_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
+
+const nameSchema = z.string().regex(NAME_PATTERN, `A name ${NAME_RULE}.`);
+const queueNameSchema = z
+  .string()
+  .regex(QUEUE_NAME_PATTERN, `A queue's name ${NAME_RULE}; a dead-letter queue may end in ".dead".`);
+const bindingSchema = z
+  .string()
+  .regex(BINDING_PATTERN, 'A binding is named like a variable of JavaScript.')
+  .refine(
+    (name) => name !== 'BASE',
+    '"BASE" is what the base definition\'s setup returns; name the binding otherwise.',
+  );
+
+/** A whole number from `least` to `most`. */
+const whole = (least: number, most: number) => z.int().min(least).max(most);
+
+const varsSchema = z
+  .record(
+    z
+      .string()
+      .min(1)
+      .refine((name) => name !== 'BASE' && name !== '__proto__', 'This name cannot be used for a variable.')
+      .refine((name) => !/[=\0]/.test(name), 'The name of a variable holds no "=".'),
+    z.json(),
+  )
+  .default({});
+
+const routeSchema = z
+  .union(
+    [
+      z.string(),
+      z.strictObject({
+        pattern: z.string(),
+        zone_name: z.string().optional(),
+        zone_id: z.string().optional(),
+        custom_domain: z.boolean().optional(),
+        enabled: z.boolean().optional(),
+        previews_enabled: z.boolean().optional(),
+      }),
+    ],
+    { error: 'A route is a pattern such as "example.com/api/*", or an object with "pattern".' },
+  )
+  .transform((route, context) => {
+    const written = typeof route === 'string' ? route : route.pattern;
+    // A custom domain is Workers' word for "all paths of this host".
+    const wholeHost = typeof route !== 'string' && route.custom_domain === true && !written.includes('/');
+    const checked = checkRoute(wholeHost ? `${written}/*` : written);
+    if (checked.problem === null) return checked.pattern;
+    context.addIssue({ code: 'custom', message: checked.problem });
+    return z.NEVER;
+  });
+
+const producerSchema = z.strictObject({
+  binding: bindingSchema,
+  queue: queueNameSchema,
+  /** Seconds each message is held back; a message's own delay wins. */
+  delivery_delay: whole(0, MAX_DELAY_S).default(0),
+  remote: z.boolean().optional(),
+});
+
+const consumerSchema = z
+  .strictObject({
+    queue: queueNameSchema,
+    type: z
+      .literal('worker', { error: 'Only consumers of type "worker" exist here; pull consumers do not.' })
+      .optional(),
+    max_batch_size: whole(1, 100).default(10),
+    /** Seconds a batch waits for more messages. */
+    max_batch_timeout: z.number().min(0).max(60).default(5),
+    max_retries: whole(0, 100).default(3),
+    /** Absent: the queue's name with `.dead`. */
+    dead_letter_queue: queueNameSchema.nullish(),
+    /** Batches in flight at once; null: as many as the load needs. */
+    max_concurrency: whole(1, 250).nullable().default(null),
+    /** Seconds before a message is tried again, unless `retry` says another delay. */
+    retry_delay: whole(0, MAX_DELAY_S).default(0),
+  })
+  .refine((consumer) => consumer.dead_letter_queue !== consumer.queue, {
+    error: 'A queue cannot be its own dead-letter queue.',
+    path: ['dead_letter_queue'],
+  })
+  .transform(({ type: _type, dead_letter_queue, ...consumer }) => ({
+    ...consumer,
+    dead_letter_queue: dead_letter_queue ?? `${consumer.queue}.dead`,
+  }));
+
+const kvSchema = z.strictObject({
+  binding: bindingSchema,
+  /** Namespaces of one id are one namespace, whichever function names it. */
+  id: z.string().min(1).max(256).optional(),
+  preview_id: z.string().optional(),
+  remote: z.boolean().optional(),
+});
+
+const serviceSchema = z.strictObject({
+  binding: bindingSchema,
+  service: nameSchema,
+  /** Named export that is a WorkerEntrypoint; absent: the default export. */
+  entrypoint: z.string().regex(ENTRYPOINT_PATTERN, 'An entrypoint is the name of an export.').optional(),
+  /** What the callee sees as `ctx.props`. */
+  props: z.record(z.string(), z.json()).optional(),
+  remote: z.boolean().optional(),
+});
+
+const authSchema = z.union(
+  [
+    z.strictObject({ bearer: z.string().min(1) }),
+    z.strictObject({ jwks: z.url({ protocol: /^https?$/ }), audience: z.string().min(1) }),
+  ],
+  { error: 'Expected { "bearer": SECRET_NAME } or { "jwks": URL, "audience": NAME }.' },
+);
+
+const settingsSchema = z
+  .strictObject({
+    base: nameSchema.default('default'),
+    trustGroup: nameSchema.default('default'),
+    group: nameSchema.nullable().default(null),
+    pool: nameSchema.default('default'),
+    timeoutMs: whole(1, 24 * 60 * 60 * 1000).default(30_000),
+    memoryMb: whole(16, 16_384).default(128),
+    concurrency: whole(1, 10_000).default(64),
+    minInstances: whole(0, 1000).default(0),
+    maxInstances: whole(1, 1000).default(16),
+    reserved: whole(0, 1_000_000).default(0),
+    keepAlive: z
+      .union(
+        [
+          z.literal('auto'),
+          z
+            .number()
+            .min(0)
+            .max(30 * 24 * 60 * 60),
+        ],
+        {
+          error: 'Expected "auto", or seconds from 0 to 2592000.',
+        },
+      )
+      .default('auto'),
+    publish: z.boolean().default(true),
+    timezone: z
+      .string()
+      .refine(isTimezone, { error: 'Not a time zone; use an IANA name such as "Europe/Berlin".' })
+      .default('UTC'),
+    missed: z.enum(['skip', 'once', 'all']).default('once'),
+    overlap: z.enum(['skip', 'allow', 'queue']).default('skip'),
+    ready: z
+      .string()
+      .regex(/^\/[^\s#]*$/, 'A path that starts with "/".')
+      .nullable()
+      .default(null),
+    /** null: what HEARTH_NETWORK says. */
+    network: z.enum(['all', 'none']).nullable().default(null),
+    auth: authSchema.nullable().default(null),
+  })
+  .superRefine((settings, context) => {
+    if (settings.minInstances > settings.maxInstances) {
+      const message = `minInstances (${settings.minInstances}) is over maxInstances (${settings.maxInstances}).`;
+      context.addIssue({ code: 'custom', path: ['minInstances'], message });
+    }
+    const most = settings.concurrency * settings.maxInstances;
+    if (settings.reserved > most) {
+      const message = `reserved (${settings.reserved}) is over what concurrency × maxInstances allows (${most}).`;
+      context.addIssue({ code: 'custom', path: ['reserved'], message });
+    }
+  });
+
+const ignoredShape = Object.fromEntries(IGNORED_KEYS.map((key) => [key, z.unknown().optional()])) as Record<
+  IgnoredKey,
+  z.ZodOptional<z.ZodUnknown>
+>;
+
+/** The schema of one dialect. Its output is the same for both. */
+export function manifestSchemaFor(dialect: ManifestDialect) {
+  return z
+    .strictObject({
+      ...ignoredShape,
+      /** The name in a deploy's URL wins: see manifest-file.ts. */
+      name: nameSchema.nullable().default(null),
+      main: z.string().min(1).nullable().default(null),
+      vars: varsSchema,
+      route: routeSchema.optional(),
+      routes: z.array(routeSchema).default([]),
+      triggers: z.strictObject({ crons: z.array(z.string()).default([]) }).prefault({}),
+      queues: z
+        .strictObject({
+          producers: z.array(producerSchema).default([]),
+          consumers: z.array(consumerSchema).default([]),
+        })
+        .prefault({}),
+      kv_namespaces: z.array(kvSchema).default([]),
+      services: z.array(serviceSchema).default([]),
+      /** Milliseconds one uninterrupted turn of the loop may take; null: no limit of its own. */
+      limits: z.strictObject({ cpu_ms: whole(1, 300_000).nullable().default(null) }).prefault({}),
+      compatibility_date: z
+        .string()
+        .regex(/^\d{4}-\d{2}-\d{2}$/, 'A date such as "2026-01-31".')
+        .nullable()
+        .default(null),
+      compatibility_flags: z.array(z.string()).default([]),
+      hearth: settingsSchema.prefault({}),
+    })
+    .transform((given, context) => {
+      const { name, main, vars, triggers, queues, services, limits, hearth } = given;
+      const problem = (path: (string | number)[], message: string) =>
+        context.addIssue({ code: 'custom', path, message, input: given });
+
+      const taken = new Set(Object.keys(vars));
+      const claim = (binding: string, path: (string | number)[]) => {
+        if (taken.has(binding)) problem(path, `"${binding}" is already a name in env; each binding needs its own.`);
+        taken.add(binding);
+      };
+      queues.producers.forEach(({ binding }, i) => {
+        claim(binding, ['queues', 'producers', i, 'binding']);
+      });
+      given.kv_namespaces.forEach(({ binding }, i) => {
+        claim(binding, ['kv_namespaces', i, 'binding']);
+      });
+      services.forEach(({ binding }, i) => {
+        claim(binding, ['services', i, 'binding']);
+      });
+      const consumed = new Set<string>();
+      queues.consumers.forEach(({ queue }, i) => {
+        if (consumed.has(queue)) problem(['queues', 'consumers', i, 'queue'], `"${queue}" is consumed twice.`);
+        consumed.add(queue);
+      });
+
+      const crons = triggers.crons.flatMap((cron, i) => {
+        const read = readCron(cron, dialect, hearth.timezone);
+        if (read.problem === null) return [{ cron, expression: read.expression }];
+        problem(['triggers', 'crons', i], read.problem);
+        return [];
+      });
+
+      return {
+        name,
+        main,
+        vars,
+        /** Canonical patterns, see routes.ts. */
+        routes: [...new Set(given.route === undefined ? given.routes : [given.route, ...given.routes])],
+        triggers: {
+          /** `cron` as it was written, which is what `controller.cron` says; `expression` is what nextRun takes. */
+          crons: crons.filter(({ cron }, i) => crons.findIndex((other) => other.cron === cron) === i),
+        },
+        queues: {
+          producers: queues.producers.map(({ remote: _remote, ...producer }) => producer),
+          consumers: queues.consumers,
+        },
+        kv_namespaces: given.kv_namespaces.map(({ binding, id }) => ({
+          binding,
+          id: id ?? `${name ?? 'function'}-${binding}`,
+        })),
+        services: services.map(({ remote: _remote, ...service }) => service),
+        limits,
+        compatibility_date: given.compatibility_date,
+        compatibility_flags: given.compatibility_flags,
+        hearth,
+      };
+    });
+}
+
+/** As `hearth.jsonc` and the control API have it. */
+export const manifestSchema = manifestSchemaFor('hearth');
+
+export type Manifest = z.output<typeof manifestSchema>;
+export type ManifestInput = z.input<typeof manifestSchema>;
+
+type CronRead = { expression: string; problem: null } | { expression: null; problem: string };
+
+function readCron(cron: string, dialect: ManifestDialect, timezone: string): CronRead {
+  try {
+    const expression = dialect === 'wrangler' ? fromWranglerWeekdays(cron) : cron.trim();
+    const problem = validateCron(expression, timezone);
+    return problem === null ? { expression, problem } : { expression: null, problem };
+  } catch (error) {
+    if (error instanceof RangeError) return { expression: null, problem: error.message };
+    throw error;
+  }
+}
