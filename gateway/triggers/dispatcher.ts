@@ -3,7 +3,7 @@
  */
 import type { HearthError } from '../../functions/contract/errors.ts';
 import type { InvokeHead, ResultHead } from '../../functions/contract/invocation.ts';
-import type { InvokeFacts, InvokeHandle } from '../../pool/keeper/api.ts';
+import type { InvokeFacts, InvokeHandle, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
 
 /** The caller's place in a trace and in a chain of calls. */
@@ -19,7 +19,7 @@ export type TriggerHead = DistributiveOmit<
 >;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
-/** As the keeper's sink, with the invocation known. See InvokeSink for order and meaning. */
+/** As the keeper's sink, but never called before `dispatch` has returned. See InvokeSink for order and meaning. */
 export interface DispatchSink {
   head(head: ResultHead, facts: InvokeFacts): void;
   data(chunk: Uint8Array): void;
@@ -33,6 +33,27 @@ export interface Dispatched extends InvokeHandle {
   readonly version: VersionEntry;
 }
 
+/** Body of an answer that `call` collects. */
+export const MAX_CALL_ANSWER_BYTES = 32 * 1024 * 1024;
+
+export interface CallOptions {
+  /** Aborts the invocation. */
+  signal?: AbortSignal;
+  /** For a repeated attempt: the id of the first one. Default: a new one. */
+  invocationId?: string;
+  /** Resolve only when `waitUntil` has ended as well (default: when the answer has). */
+  settled?: boolean;
+  /** Of a batch: who sent each message, in the messages' order; each message's span links to it. */
+  producers?: (string | null)[];
+}
+
+export interface CallResult {
+  invocationId: string;
+  head: ResultHead;
+  body: Uint8Array;
+  facts: InvokeFacts;
+}
+
 export interface Dispatcher {
   /** Streams both ways: what HTTP and services need. Never throws; failures reach the sink. */
   dispatch(
@@ -42,15 +63,24 @@ export interface Dispatcher {
     context: CallContext,
     sink: DispatchSink,
   ): Dispatched;
-  /** For triggers with a whole body and a small answer: cron, queue, RPC. Rejects with HearthError. */
+  /**
+   * For triggers with a whole body and a small answer: cron, queue, RPC. Rejects with HearthError: PAYLOAD_TOO_LARGE
+   * for an answer over MAX_CALL_ANSWER_BYTES, or with the signal's reason when it was aborted.
+   */
   call(
     entry: FunctionEntry,
     version: VersionEntry,
     head: TriggerHead,
     context: CallContext,
     body: Uint8Array | null,
-    options?: { signal?: AbortSignal; invocationId?: string },
-  ): Promise<{ invocationId: string; head: ResultHead; body: Uint8Array; facts: InvokeFacts }>;
+    options?: CallOptions,
+  ): Promise<CallResult>;
+  /**
+   * The place of one of a module's own invocations in its trace and chain: what it calls carries one hop more. Without
+   * an id, and for one that is no longer known, the place of background work: no trace, no hops. Null when the id
+   * belongs to another function.
+   */
+  context(invocationId: string | null, spec: ModuleSpec): CallContext | null;
   /** What is known of a recent invocation; the last few thousand are kept in memory. */
   invocation(id: string): InvocationRecord | undefined;
   /** Newest first. */

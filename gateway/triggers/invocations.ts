@@ -1,0 +1,96 @@
+/** What is remembered of invocations: those that run, and the last few thousand that have ended. */
+import type { InvokeFacts, ModuleSpec } from '../../pool/keeper/api.ts';
+import type { CallContext, InvocationRecord } from './dispatcher.ts';
+
+/** A record with its place in the chain of calls. One object per invocation, changed as it goes on. */
+export class KeptInvocation implements InvocationRecord {
+  readonly id: string;
+  readonly functionName: string;
+  readonly version: string;
+  readonly trigger: InvocationRecord['trigger'];
+  readonly startedAt: number;
+  readonly traceId: string;
+  /** Of the invoke span: the parent of what the function calls. */
+  readonly traceparent: string;
+  readonly hops: number;
+  state: InvocationRecord['state'] = 'running';
+  endedAt: number | null = null;
+  attempts = 1;
+  facts: InvokeFacts | null = null;
+  status: number | null = null;
+  error: { code: string; message: string } | null = null;
+
+  constructor(
+    id: string,
+    spec: ModuleSpec,
+    trigger: InvocationRecord['trigger'],
+    startedAt: number,
+    traceId: string,
+    traceparent: string,
+    hops: number,
+  ) {
+    this.id = id;
+    this.functionName = spec.functionName;
+    this.version = spec.version;
+    this.trigger = trigger;
+    this.startedAt = startedAt;
+    this.traceId = traceId;
+    this.traceparent = traceparent;
+    this.hops = hops;
+  }
+}
+
+const BACKGROUND: CallContext = { traceparent: null, hops: 0 };
+
+/**
+ *   ring   [ e₄ | e₅ | e₁ | e₂ | e₃ ]      ended ones, oldest overwritten
+ *                     ↑ next
+ *
+ * Running ones are kept beside it until they end, however long they take.
+ */
+export class Invocations {
+  private readonly ring: (KeptInvocation | undefined)[];
+  private next = 0;
+  private readonly byId = new Map<string, KeptInvocation>();
+  private readonly running = new Set<KeptInvocation>();
+
+  constructor(mostEnded: number) {
+    this.ring = new Array<KeptInvocation | undefined>(mostEnded).fill(undefined);
+  }
+
+  begun(invocation: KeptInvocation): void {
+    this.byId.set(invocation.id, invocation);
+    this.running.add(invocation);
+  }
+
+  ended(invocation: KeptInvocation): void {
+    this.running.delete(invocation);
+    const oldest = this.ring[this.next];
+    // A repeated attempt has the id of the one before, which must not take the newer one along.
+    if (oldest !== undefined && this.byId.get(oldest.id) === oldest) this.byId.delete(oldest.id);
+    this.ring[this.next] = invocation;
+    this.next = (this.next + 1) % this.ring.length;
+  }
+
+  get(id: string): KeptInvocation | undefined {
+    return this.byId.get(id);
+  }
+
+  /** Newest first: running ones, then ended ones. */
+  recent(functionName: string, most: number): KeptInvocation[] {
+    const found = [...this.running].filter((invocation) => invocation.functionName === functionName).reverse();
+    for (let back = 1; back <= this.ring.length && found.length < most; back++) {
+      const invocation = this.ring[(this.next - back + this.ring.length) % this.ring.length];
+      if (invocation === undefined) break;
+      if (invocation.functionName === functionName) found.push(invocation);
+    }
+    return found.slice(0, most);
+  }
+
+  /** See Dispatcher.context. */
+  context(invocationId: string | null, spec: ModuleSpec): CallContext | null {
+    const invocation = invocationId === null ? undefined : this.byId.get(invocationId);
+    if (invocation === undefined) return BACKGROUND;
+    return invocation.functionName === spec.functionName ? invocation : null;
+  }
+}
