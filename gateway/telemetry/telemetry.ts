@@ -32,10 +32,12 @@ export interface FinishedInvocation {
   endedAtMs: number;
   facts: InvokeFacts | null;
   error: { code: ErrorCode; message: string } | null;
-  http?: { method: string; path: string; status: number | null; host: string };
+  /** `route` is the pattern that matched, such as `/NAME/*`: it names the span, since paths are too many for that. */
+  http?: { method: string; path: string; status: number | null; host: string; route?: string };
   cron?: { expression: string; scheduledTimeMs: number };
   /** One span per message, each linked to its producer. */
   queue?: { name: string; messages: { id: string; traceparent: string | null; attempts: number }[] };
+  rpc?: { method: string };
 }
 
 export interface Telemetry {
@@ -47,6 +49,10 @@ export interface Telemetry {
   /** `hearth.pool.acquire_duration`. */
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
+  /** The function was deleted: its metrics go, so that many short-lived functions do not fill the memory. */
+  forgetFunction(functionName: string): void;
+  /** The queue was deleted. */
+  forgetQueue(queue: string): void;
   /** Prometheus text format. Work is off the request path. */
   metricsText(): Promise<string>;
   /** Exports what is pending, at most so long. */

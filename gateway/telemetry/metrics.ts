@@ -1,0 +1,156 @@
+/** What Hearth counts and times. Cells are kept per function, so that a call costs two additions and one lookup. */
+
+import type { TriggerKind } from '../../functions/contract/invocation.ts';
+import { type CounterCell, counter, type HistogramCell, histogram, type MetricFamily } from './instruments.ts';
+import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, METRIC } from './names.ts';
+import { poolFamilies } from './pool-metrics.ts';
+import type { DropCounters } from './span-export.ts';
+import type { FinishedInvocation, TelemetrySources } from './telemetry.ts';
+
+/** Seconds. From half a warm call to the longest default timeout. */
+const INVOKE_BOUNDS = [
+  0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+];
+/** Seconds. A cold start is about a millisecond; its phases are parts of that. */
+const START_BOUNDS = [
+  0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5,
+];
+
+export interface Metrics {
+  readonly families: readonly MetricFamily[];
+  readonly drops: DropCounters;
+  finished(invocation: FinishedInvocation): void;
+  acquired(durationMs: number): void;
+  queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
+  forgetFunction(functionName: string): void;
+  forgetQueue(queue: string): void;
+}
+
+/** Of one function and trigger. */
+interface Cells {
+  readonly invocations: CounterCell;
+  readonly invokeDuration: HistogramCell;
+  coldstarts: CounterCell | null;
+  initDuration: HistogramCell | null;
+  timeouts: CounterCell | null;
+  readonly errors: Map<string, CounterCell>;
+}
+
+type CellsByTrigger = Partial<Record<TriggerKind, Cells>>;
+
+export function createMetrics(sources: TelemetrySources): Metrics {
+  const invocations = counter(METRIC.invocations);
+  const coldstarts = counter(METRIC.coldstarts);
+  const errors = counter(METRIC.errors);
+  const timeouts = counter(METRIC.timeouts);
+  const invokeDuration = histogram(METRIC.invokeDuration, INVOKE_BOUNDS);
+  const initDuration = histogram(METRIC.initDuration, START_BOUNDS);
+  const acquireDuration = histogram(METRIC.acquireDuration, START_BOUNDS);
+  const phaseDuration = histogram(METRIC.phaseDuration, START_BOUNDS);
+  const spansDropped = counter(METRIC.spansDropped);
+  const acquireCell = acquireDuration.cell({});
+  const phaseCells = new Map<string, HistogramCell>();
+  const functions = new Map<string, CellsByTrigger>();
+  const queues = new Map<string, { depth: CounterCell; age: CounterCell }>();
+
+  function cellsOf(functionName: string, trigger: TriggerKind): Cells {
+    let byTrigger = functions.get(functionName);
+    if (byTrigger === undefined) functions.set(functionName, (byTrigger = {}));
+    return (byTrigger[trigger] ??= newCells(functionName, trigger));
+  }
+  function newCells(functionName: string, trigger: TriggerKind): Cells {
+    const attributes = attributesOf(functionName, trigger);
+    return {
+      invocations: invocations.cell(attributes),
+      invokeDuration: invokeDuration.cell(attributes),
+      coldstarts: null,
+      initDuration: null,
+      timeouts: null,
+      errors: new Map(),
+    };
+  }
+  function coldStart(invocation: FinishedInvocation, cells: Cells): void {
+    const phases = invocation.facts?.phases;
+    if (phases === undefined) return;
+    const attributes = cells.invocations.attributes;
+    cells.coldstarts ??= coldstarts.cell(attributes);
+    cells.initDuration ??= initDuration.cell(attributes);
+    cells.coldstarts.value++;
+    const { acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = phases;
+    cells.initDuration.record((acquire + transfer + compile + evaluate) / 1000);
+    for (const [phase, durationMs] of Object.entries(phases)) {
+      let cell = phaseCells.get(phase);
+      if (cell === undefined) phaseCells.set(phase, (cell = phaseDuration.cell({ [HEARTH_ATTR.phase]: phase })));
+      cell.record(durationMs / 1000);
+    }
+  }
+  function failure(code: string, cells: Cells): void {
+    const attributes = cells.invocations.attributes;
+    let cell = cells.errors.get(code);
+    if (cell === undefined) cells.errors.set(code, (cell = errors.cell({ ...attributes, [ATTR.errorType]: code })));
+    cell.value++;
+    if (code !== 'FUNCTION_TIMEOUT') return;
+    cells.timeouts ??= timeouts.cell(attributes);
+    cells.timeouts.value++;
+  }
+
+  return {
+    families: [
+      invocations,
+      invokeDuration,
+      coldstarts,
+      initDuration,
+      phaseDuration,
+      errors,
+      timeouts,
+      acquireDuration,
+      ...poolFamilies(sources),
+      { kind: 'gauge', metric: METRIC.queueDepth, observe: () => Array.from(queues.values(), ({ depth }) => depth) },
+      { kind: 'gauge', metric: METRIC.queueAge, observe: () => Array.from(queues.values(), ({ age }) => age) },
+      spansDropped,
+    ],
+    drops: {
+      queueFull: spansDropped.cell({ [HEARTH_ATTR.reason]: 'queue_full' }),
+      exportFailed: spansDropped.cell({ [HEARTH_ATTR.reason]: 'export_failed' }),
+    },
+    finished(invocation) {
+      if (invocation.probe) return;
+      const cells = cellsOf(invocation.functionName, invocation.trigger);
+      const { facts, error } = invocation;
+      if (facts !== null) {
+        const { wait, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
+        const invokedAt = facts.arrivedAtMs + wait + acquire + transfer + compile + evaluate;
+        cells.invokeDuration.record(Math.max(0, invocation.endedAtMs - invokedAt) / 1000);
+        if (facts.start === 'cold') coldStart(invocation, cells);
+      }
+      if (error === null) cells.invocations.value++;
+      else failure(error.code, cells);
+    },
+    acquired: (durationMs) => acquireCell.record(durationMs / 1000),
+    queueDepth(queue, depth, oldestAgeMs) {
+      let cells = queues.get(queue);
+      if (cells === undefined) {
+        const attributes = { [ATTR.messagingDestination]: queue };
+        queues.set(queue, (cells = { depth: { attributes, value: 0 }, age: { attributes, value: 0 } }));
+      }
+      cells.depth.value = depth;
+      cells.age.value = oldestAgeMs / 1000;
+    },
+    forgetFunction(functionName) {
+      for (const cells of Object.values(functions.get(functionName) ?? {})) {
+        invocations.drop(cells.invocations);
+        invokeDuration.drop(cells.invokeDuration);
+        if (cells.coldstarts !== null) coldstarts.drop(cells.coldstarts);
+        if (cells.initDuration !== null) initDuration.drop(cells.initDuration);
+        if (cells.timeouts !== null) timeouts.drop(cells.timeouts);
+        for (const cell of cells.errors.values()) errors.drop(cell);
+      }
+      functions.delete(functionName);
+    },
+    forgetQueue: (queue) => void queues.delete(queue),
+  };
+}
+
+function attributesOf(functionName: string, trigger: TriggerKind): Record<string, string> {
+  return { [ATTR.faasName]: functionName, [ATTR.faasTrigger]: FAAS_TRIGGER[trigger] };
+}
