@@ -62,11 +62,16 @@ export interface RegistryStore {
   load(): Promise<{ functions: FunctionRecord[]; versions: VersionRecord[] }>;
   /** Adds the version; a no-op when it exists. */
   putVersion(version: VersionRecord, artifact: Artifact): Promise<void>;
+  /** putVersion and putFunction in one commit. */
+  deploy(version: VersionRecord, artifact: Artifact, record: FunctionRecord): Promise<void>;
   getArtifact(functionName: string, version: string): Promise<Artifact | null>;
   putCodeCache(functionName: string, version: string, cache: { key: string; bytes: Uint8Array }): Promise<void>;
-  /** Creates or replaces the function's record. */
+  /** Creates or replaces the function's record, all but `secretRevision`, which only SecretStore moves. */
   putFunction(record: FunctionRecord): Promise<void>;
-  /** Removes the function with its versions, artifacts, secrets and crons. False when there was none. */
+  /**
+   * Removes the function with its versions, artifacts, secrets and crons. False when there was none. Its secretRevision
+   * stays and rises, so that a later function of that name never has an old one's module key.
+   */
   deleteFunction(name: string): Promise<boolean>;
   deleteVersion(functionName: string, version: string): Promise<boolean>;
 }
@@ -77,7 +82,12 @@ export interface SecretStore {
   /** Also raises the function's secretRevision, in the same commit, and returns it. The function need not exist yet. */
   put(functionName: string, key: string, sealed: Uint8Array, nowMs: number): Promise<number>;
   delete(functionName: string, key: string): Promise<{ found: boolean; revision: number }>;
+  /** In order of their keys. */
   all(functionName: string): Promise<{ key: string; sealed: Uint8Array; updatedAt: number }[]>;
+  /** Of all functions: what the registry reads at start. */
+  load(): Promise<{ functionName: string; key: string; sealed: Uint8Array }[]>;
+  /** The same value under a newer key: no new revision. Does nothing when the secret was changed since `old` was read. */
+  reseal(functionName: string, key: string, old: Uint8Array, sealed: Uint8Array): Promise<void>;
 }
 
 /* ── KV, with the semantics of Workers KV (strongly consistent here) ───────────────────────────────────────── */
@@ -123,8 +133,24 @@ export interface QueueSettings {
   paused: boolean;
 }
 
+/** What a queue is made with when a message comes before its settings. Workers' defaults. */
+export function defaultQueueSettings(name: string): QueueSettings {
+  return {
+    maxBatchSize: 10,
+    maxBatchTimeoutS: 5,
+    maxRetries: 3,
+    retryDelayS: 0,
+    deliveryDelayS: 0,
+    maxConcurrency: null,
+    deadLetterQueue: `${name}.dead`,
+    paused: false,
+  };
+}
+
 export interface NewMessage {
   id: string;
+  /** The id was made for this very message, so it is not remembered for 24 h: cheaper, and no caller can repeat it. */
+  generatedId?: boolean;
   body: Uint8Array;
   contentType: ContentType;
   delayS: number;
@@ -134,11 +160,11 @@ export interface NewMessage {
   hops: number;
 }
 
-export interface ClaimedMessage extends NewMessage {
+export interface ClaimedMessage extends Omit<NewMessage, 'generatedId'> {
   queue: string;
   /** Epoch ms of acceptance. */
   timestamp: number;
-  /** 1 on the first delivery. */
+  /** 1 on the first delivery. May be over maxRetries + 1 when leases ended unsettled: such a one is to be settled as dead. */
   attempts: number;
   /** Rises with each claim of this message: an acknowledgement with an older number is refused. */
   fence: number;
@@ -176,29 +202,39 @@ export interface QueueStore {
   put(name: string, settings: QueueSettings): Promise<void>;
   get(name: string): Promise<QueueSettings | null>;
   list(): Promise<{ name: string; settings: QueueSettings }[]>;
-  /** Removes the queue and its messages. */
+  /** Removes the queue and its messages. Its dead letters stay: they are messages of another queue. */
   delete(name: string): Promise<boolean>;
-  /** Ids seen within 24 h are taken once: they are accepted and not stored again. Makes the queue's row when missing. */
+  /**
+   * Ids seen within 24 h are taken once: they are accepted and not stored again. Makes the queue, with default settings,
+   * when it is missing. `ids`: of all given messages, in their order; `duplicates`: those among them that were not stored.
+   */
   enqueue(queue: string, messages: NewMessage[], nowMs: number): Promise<{ ids: string[]; duplicates: string[] }>;
-  /** Due messages in order of due time, then acceptance; leased until `leaseUntil`. Also takes over ended leases. */
+  /**
+   * Due messages in order of due time, then acceptance; leased until `leaseUntil`. Takes over ended leases first. Does
+   * not look at `paused`.
+   */
   claim(
     queue: string,
     options: { most: number; nowMs: number; leaseUntil: number; owner: string },
   ): Promise<ClaimedMessage[]>;
   /** Lengthens leases; returns the ids that are still held. */
   extend(queue: string, held: { id: string; fence: number }[], leaseUntil: number): Promise<string[]>;
-  /** All in one commit. Returns ids that were refused because their fence is old. `dead` moves to the dead-letter queue named in the settings. */
+  /**
+   * All in one commit. Returns ids that were refused because their fence is old or the message is gone. `dead` moves to
+   * the dead-letter queue named in the settings, where it is an ordinary message, due at once, with no attempts used.
+   */
   settle(queue: string, settlements: Settlement[], nowMs: number): Promise<{ refused: string[] }>;
   /** Epoch ms at which the next message is due or its lease ends; null when there is none. */
   nextDue(queue: string): Promise<number | null>;
   stats(queue: string, nowMs: number): Promise<QueueStats>;
-  /** The dead letters whose source is this queue. */
+  /** The dead letters whose source is this queue, oldest death first. BAD_REQUEST when the cursor is none of ours. */
   dead(
     queue: string,
     options: { most: number; cursor: string | null },
   ): Promise<{ messages: DeadMessage[]; cursor: string | null }>;
-  /** Puts dead letters back into their queue with no attempts used; returns how many. */
+  /** Puts dead letters back into their queue, due at once, with no attempts used; those a consumer holds stay. Returns how many. */
   redrive(queue: string, ids: string[] | 'all', nowMs: number): Promise<number>;
+  /** Removes all messages, those in flight too; returns how many. */
   purge(queue: string): Promise<number>;
 }
 
@@ -229,8 +265,9 @@ export interface CronStore {
   list(): Promise<CronRecord[]>;
   /** Sets the crons of one function to exactly these; `last` and `paused` of ids that stay are kept. */
   replace(functionName: string, crons: Omit<CronRecord, 'last' | 'paused'>[]): Promise<void>;
-  /** True for exactly one caller per id and due time: moves `nextAt` on and records the run as begun. */
+  /** True for exactly one caller per id and due time (`dueAt` must be its nextAt): moves `nextAt` on and records the run as begun. */
   claim(id: string, dueAt: number, nextAt: number | null, startedAt: number, invocationId: string): Promise<boolean>;
+  /** Does nothing when a later run has begun since. */
   finish(
     id: string,
     invocationId: string,
@@ -270,5 +307,6 @@ export interface AuditRecord {
 
 export interface AuditStore {
   append(record: AuditRecord): Promise<void>;
+  /** Newest first; `before` is a time. */
   list(options: { most: number; before: number | null }): Promise<AuditRecord[]>;
 }

@@ -1,0 +1,79 @@
+/** What travels between the gateway and the store thread. Both ends import this file. */
+import type { ErrorCode } from '../../../functions/contract/errors.ts';
+import type { StoreStartCode } from '../start-error.ts';
+import type { Store } from '../store.ts';
+
+/** Both ends come from one checkout; the number guards against a thread file left over from another one. */
+export const STORE_PROTOCOL = 1;
+
+export type Domains = Omit<Store, 'close'>;
+export type DomainName = keyof Domains;
+
+/** One call of the Store interface, as data. */
+export type Operation = {
+  [D in DomainName]: {
+    [M in keyof Domains[D]]: Domains[D][M] extends (...args: infer Args) => unknown
+      ? { domain: D; method: M; args: Args }
+      : never;
+  }[keyof Domains[D]];
+}[DomainName];
+
+/** A domain as the thread does it: the same methods, at once. */
+export type Sync<T> = {
+  [M in keyof T]: T[M] extends (...args: infer Args) => Promise<infer Result> ? (...args: Args) => Result : never;
+};
+export type SyncDomains = { [D in DomainName]: Sync<Domains[D]> };
+
+export interface Request {
+  kind: 'request';
+  id: number;
+  operation: Operation;
+}
+
+export type ToThread = Request | { kind: 'close' };
+
+export type Answer =
+  | { id: number; ok: true; value: unknown }
+  | { id: number; ok: false; code: ErrorCode; message: string };
+
+export type FromThread =
+  | { kind: 'ready'; protocol: number }
+  | { kind: 'refused'; code: StoreStartCode | null; message: string }
+  /** All of one commit, after it. */
+  | { kind: 'answers'; answers: Answer[] }
+  | { kind: 'log'; level: 'warn' | 'error'; message: string; detail: string | null }
+  | { kind: 'closed' };
+
+/** Every method of the Store, and whether it writes. */
+export const METHODS = {
+  registry: {
+    load: 'read',
+    putVersion: 'write',
+    deploy: 'write',
+    getArtifact: 'read',
+    putCodeCache: 'write',
+    putFunction: 'write',
+    deleteFunction: 'write',
+    deleteVersion: 'write',
+  },
+  secrets: { put: 'write', delete: 'write', all: 'read', load: 'read', reseal: 'write' },
+  kv: { get: 'read', put: 'write', delete: 'write', list: 'read', sweep: 'write' },
+  queues: {
+    put: 'write',
+    get: 'read',
+    list: 'read',
+    delete: 'write',
+    enqueue: 'write',
+    claim: 'write',
+    extend: 'write',
+    settle: 'write',
+    nextDue: 'read',
+    stats: 'read',
+    dead: 'read',
+    redrive: 'write',
+    purge: 'write',
+  },
+  crons: { list: 'read', replace: 'write', claim: 'write', finish: 'write', setPaused: 'write' },
+  tokens: { put: 'write', list: 'read', delete: 'write' },
+  audit: { append: 'write', list: 'read' },
+} as const satisfies { [D in DomainName]: { [M in keyof Domains[D]]: 'read' | 'write' } };

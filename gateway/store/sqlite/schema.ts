@@ -1,0 +1,192 @@
+/**
+ * The tables, as forward migrations: entry n takes a file from version n to n + 1 (`PRAGMA user_version`). Entries that
+ * have been released are never edited.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { StoreStartError } from '../start-error.ts';
+
+/** "Hrth": tells our files from any other SQLite database. */
+const APPLICATION_ID = 0x48727468;
+
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE functions (
+    name TEXT PRIMARY KEY,
+    traffic TEXT,
+    previous_traffic TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- Apart from functions: secrets may be set before the first deploy, and the count outlives the function.
+  CREATE TABLE secret_revisions (
+    function_name TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE secrets (
+    function_name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (function_name, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE versions (
+    function_name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (function_name, version)
+  ) STRICT;
+
+  -- Large values: rowid tables, so that an index search passes no payload.
+  CREATE TABLE artifacts (
+    function_name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    code BLOB NOT NULL,
+    source_map BLOB,
+    PRIMARY KEY (function_name, version)
+  ) STRICT;
+  CREATE TABLE artifact_files (
+    function_name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    path TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (function_name, version, path)
+  ) STRICT;
+  CREATE TABLE code_caches (
+    function_name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    key TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (function_name, version)
+  ) STRICT;
+
+  -- Keys as UTF-8 bytes, since that is the order KV lists in. The value stands last: a list reads no overflow page.
+  CREATE TABLE kv (
+    namespace TEXT NOT NULL,
+    key BLOB NOT NULL,
+    expiration INTEGER,
+    metadata TEXT,
+    value BLOB NOT NULL,
+    PRIMARY KEY (namespace, key)
+  ) STRICT;
+  CREATE INDEX kv_expiring ON kv (expiration) WHERE expiration IS NOT NULL;
+
+  CREATE TABLE queues (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    settings TEXT NOT NULL
+  ) STRICT;
+
+  -- seq is the order of acceptance. due_at is when a message can be claimed: its due time while it waits, the end of
+  -- its lease while it is leased.
+  CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    leased INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    fence INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    content_type TEXT NOT NULL,
+    delay_s REAL NOT NULL,
+    traceparent TEXT,
+    hops INTEGER NOT NULL,
+    reason TEXT,
+    source TEXT,
+    died_at INTEGER,
+    died_attempts INTEGER,
+    body BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX messages_due ON messages (queue, leased, due_at);
+  CREATE INDEX messages_id ON messages (queue, id);
+  CREATE INDEX messages_age ON messages (queue, accepted_at);
+  CREATE INDEX messages_dead ON messages (source, died_at) WHERE source IS NOT NULL;
+
+  -- Ids given by producers, kept for 24 h after acceptance.
+  CREATE TABLE seen_ids (
+    queue INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (queue, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX seen_ids_at ON seen_ids (at);
+
+  CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO counters VALUES ('fence', 0);
+
+  CREATE TABLE crons (
+    id TEXT PRIMARY KEY,
+    function_name TEXT NOT NULL,
+    expression TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    missed TEXT NOT NULL,
+    overlap TEXT NOT NULL,
+    paused INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER,
+    last TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX crons_function ON crons (function_name);
+
+  CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    record TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_time ON audit (time);
+  `,
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/**
+ * Brings the file to SCHEMA_VERSION, all or nothing. `configure` is called once the file is known to be ours, before
+ * the first write. Throws StoreStartError when it is not ours or newer than we are.
+ */
+export function migrate(connection: DatabaseSync, path: string, configure: () => void): void {
+  const version = pragma(connection, 'user_version');
+  const application = pragma(connection, 'application_id');
+  const tables = Number(connection.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n ?? 0);
+  if (application !== APPLICATION_ID && (application !== 0 || tables > 0)) {
+    throw new StoreStartError(
+      'STORE_DAMAGED',
+      `The file ${path} is not a database of Hearth; move it away, or set HEARTH_DATA_DIR to another directory.`,
+    );
+  }
+  if (version > SCHEMA_VERSION) {
+    throw new StoreStartError(
+      'STORE_NEWER',
+      `The database ${path} has schema version ${version} and this Hearth knows versions up to ${SCHEMA_VERSION}; start the newer Hearth that wrote it, or restore a backup from before the upgrade.`,
+    );
+  }
+  configure();
+  if (version === SCHEMA_VERSION) return;
+  connection.exec('BEGIN IMMEDIATE');
+  try {
+    for (const migration of MIGRATIONS.slice(version)) connection.exec(migration);
+    connection.exec(`PRAGMA user_version = ${SCHEMA_VERSION}; PRAGMA application_id = ${APPLICATION_ID};`);
+    connection.exec('COMMIT');
+  } catch (error) {
+    if (connection.isTransaction) connection.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function pragma(connection: DatabaseSync, name: 'user_version' | 'application_id'): number {
+  return Number(connection.prepare(`PRAGMA ${name}`).get()?.[name] ?? 0);
+}
