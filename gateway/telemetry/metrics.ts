@@ -54,9 +54,9 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   const queues = new Map<string, { depth: CounterCell; age: CounterCell }>();
 
   function cellsOf(functionName: string, trigger: TriggerKind): Cells {
-    let byTrigger = functions.get(functionName);
-    if (byTrigger === undefined) functions.set(functionName, (byTrigger = {}));
-    return (byTrigger[trigger] ??= newCells(functionName, trigger));
+    const byTrigger = functions.getOrInsertComputed(functionName, () => ({}));
+    byTrigger[trigger] ??= newCells(functionName, trigger);
+    return byTrigger[trigger];
   }
   function newCells(functionName: string, trigger: TriggerKind): Cells {
     const attributes = attributesOf(functionName, trigger);
@@ -79,15 +79,13 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     const { acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = phases;
     cells.initDuration.record((acquire + transfer + compile + evaluate) / 1000);
     for (const [phase, durationMs] of Object.entries(phases)) {
-      let cell = phaseCells.get(phase);
-      if (cell === undefined) phaseCells.set(phase, (cell = phaseDuration.cell({ [HEARTH_ATTR.phase]: phase })));
+      const cell = phaseCells.getOrInsertComputed(phase, () => phaseDuration.cell({ [HEARTH_ATTR.phase]: phase }));
       cell.record(durationMs / 1000);
     }
   }
   function failure(code: string, cells: Cells): void {
     const attributes = cells.invocations.attributes;
-    let cell = cells.errors.get(code);
-    if (cell === undefined) cells.errors.set(code, (cell = errors.cell({ ...attributes, [ATTR.errorType]: code })));
+    const cell = cells.errors.getOrInsertComputed(code, () => errors.cell({ ...attributes, [ATTR.errorType]: code }));
     cell.value++;
     if (code !== 'FUNCTION_TIMEOUT') return;
     cells.timeouts ??= timeouts.cell(attributes);
@@ -128,11 +126,10 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     },
     acquired: (durationMs) => acquireCell.record(durationMs / 1000),
     queueDepth(queue, depth, oldestAgeMs) {
-      let cells = queues.get(queue);
-      if (cells === undefined) {
+      const cells = queues.getOrInsertComputed(queue, () => {
         const attributes = { [ATTR.messagingDestination]: queue };
-        queues.set(queue, (cells = { depth: { attributes, value: 0 }, age: { attributes, value: 0 } }));
-      }
+        return { depth: { attributes, value: 0 }, age: { attributes, value: 0 } };
+      });
       cells.depth.value = depth;
       cells.age.value = oldestAgeMs / 1000;
     },
