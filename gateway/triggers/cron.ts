@@ -215,6 +215,7 @@ export function createCrons(parts: CronParts): Crons {
 
   /** Brings the crons of one function to what its active version's manifest says. */
   async function follow(functionName: string): Promise<void> {
+    if (state === 'drained') return;
     try {
       await locked(functionName, async () => {
         const existing = new Map<string, CronRecord>();
@@ -236,7 +237,7 @@ export function createCrons(parts: CronParts): Crons {
       arm();
     } catch (error) {
       log.error('Crons of a function could not be stored; it is tried again.', { function: functionName, error });
-      if (state !== 'drained') timers.after(STORE_RETRY_MS, () => track('sync', follow(functionName)));
+      timers.after(STORE_RETRY_MS, () => track('sync', follow(functionName)));
     }
   }
 

@@ -1,0 +1,289 @@
+/**
+ * Delivers one queue to its consumer.
+ *
+ *   due in the store ──claim──► gathered ──batch full, or waited long enough──► in flight ──verdicts──► settled
+ *                                  └──paused, drained, consumer gone──► given back, no attempt used
+ *
+ * Messages are claimed as soon as they are due and wait for the rest of their batch here, under a lease: so a full
+ * batch goes out without asking the store again. Leases are short and lengthened while they are held, so that what a
+ * killed gateway held comes back soon.
+ */
+import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { MAX_HOPS } from '../../functions/contract/limits.ts';
+import type { Registry, VersionEntry } from '../registry/registry.ts';
+import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../store/store.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError, settleByVerdicts } from './queue-plan.ts';
+import type { Timers } from './timers.ts';
+
+/** A lease, and how often it is lengthened. */
+export const LEASE_MS = 15_000;
+export const EXTEND_EVERY_MS = 5_000;
+
+/** Messages of one claim: at the largest, 12.5 MB. */
+const CLAIM_MOST = 100;
+/** Bodies held in memory for one queue before no more are claimed. */
+const MOST_HELD_BYTES = 64 * 1024 * 1024;
+const STORE_RETRY_MS = 1_000;
+/** Longest sleep, so that a clock that was set is noticed. */
+const MOST_SLEEP_MS = 60_000;
+
+export interface ConsumerParts {
+  store: QueueStore;
+  registry: Pick<Registry, 'consumer'>;
+  dispatcher: Pick<Dispatcher, 'call'>;
+  settings(): QueueSettings;
+  /** These messages went to this queue's dead letters. */
+  died(deadLetterQueue: string): void;
+  /** Epoch ms. */
+  now(): number;
+  timers: Timers;
+  random(): number;
+  log: Logger;
+  owner: string;
+}
+
+interface Batch {
+  messages: ClaimedMessage[];
+}
+
+export class QueueConsumer {
+  private readonly queue: string;
+  private readonly parts: ConsumerParts;
+  private gathered: ClaimedMessage[] = [];
+  /** When what is gathered goes out though the batch is not full. */
+  private deadline = Number.POSITIVE_INFINITY;
+  /** Delivered and not yet settled: their leases are lengthened. */
+  private readonly held = new Set<Batch>();
+  private heldBytes = 0;
+  /** Batches the function works on. */
+  private inFlight = 0;
+  private readonly work = new Set<Promise<void>>();
+  private pumping = false;
+  private again = false;
+  private draining = false;
+  /** No claims before: there was no room for a batch. */
+  private restUntil = 0;
+  private refusals = 0;
+  private cancelTimer: () => void = () => undefined;
+
+  constructor(queue: string, parts: ConsumerParts) {
+    this.queue = queue;
+    this.parts = parts;
+  }
+
+  /** Something may be due, or may be done now. Cheap to call. */
+  wake(): void {
+    if (this.pumping) {
+      this.again = true;
+      return;
+    }
+    this.pumping = true;
+    this.track(this.pump());
+  }
+
+  /** Lengthens the leases of all that is held. */
+  async extend(): Promise<void> {
+    const messages = [...this.gathered, ...[...this.held].flatMap((batch) => batch.messages)];
+    if (messages.length === 0) return;
+    const { store, now } = this.parts;
+    const kept = new Set(
+      await store.extend(
+        this.queue,
+        messages.map(({ id, fence }) => ({ id, fence })),
+        now() + LEASE_MS,
+      ),
+    );
+    const lost = messages.filter(({ id }) => !kept.has(id));
+    if (lost.length === 0) return;
+    // Settled meanwhile, purged, or taken over after a long stall. What still waits here is not ours to deliver.
+    for (const message of this.gathered) if (lost.includes(message)) this.heldBytes -= message.body.byteLength;
+    this.gathered = this.gathered.filter((message) => !lost.includes(message));
+  }
+
+  /** Claims no more and gives back what was not delivered; resolves when batches in flight are settled. */
+  async drain(): Promise<void> {
+    this.draining = true;
+    this.wake();
+    while (this.work.size > 0) await Promise.all(this.work);
+    this.cancelTimer();
+  }
+
+  private track(work: Promise<void>): void {
+    const tracked = work
+      .catch((error: unknown) => this.parts.log.error('Queue delivery failed.', { queue: this.queue, error }))
+      .finally(() => this.work.delete(tracked));
+    this.work.add(tracked);
+  }
+
+  private async pump(): Promise<void> {
+    let wakeAt: number | null = null;
+    try {
+      do {
+        this.again = false;
+        wakeAt = await this.round();
+      } while (this.again);
+    } catch (error) {
+      this.parts.log.error('Queue could not be read; it is tried again.', { queue: this.queue, error });
+      wakeAt = this.parts.now() + STORE_RETRY_MS;
+    } finally {
+      this.pumping = false;
+    }
+    this.sleepUntil(wakeAt);
+  }
+
+  private sleepUntil(wakeAt: number | null): void {
+    this.cancelTimer();
+    this.cancelTimer = () => undefined;
+    if (wakeAt === null || this.draining) return;
+    const ms = Math.min(Math.max(wakeAt - this.parts.now(), 0), MOST_SLEEP_MS);
+    this.cancelTimer = this.parts.timers.after(ms, () => this.wake());
+  }
+
+  private consumer(): VersionEntry | null {
+    if (this.draining || this.parts.settings().paused) return null;
+    return this.parts.registry.consumer(this.queue)?.active ?? null;
+  }
+
+  /** Claims and delivers what can be. Returns when to look again; null: something will wake us. */
+  private async round(): Promise<number | null> {
+    const { store, now, owner } = this.parts;
+    const before = this.consumer();
+    if (before === null) {
+      await this.returnGathered();
+      return null;
+    }
+    if (now() < this.restUntil) return this.restUntil;
+    const most = this.room(before);
+    if (most > 0) {
+      const nowMs = now();
+      const claimed = await store.claim(this.queue, { most, nowMs, leaseUntil: nowMs + LEASE_MS, owner });
+      this.gather(claimed, nowMs);
+      if (claimed.length === most) this.again = true;
+    }
+    // The consumer may have gone or been paused while the store was asked.
+    const version = this.consumer();
+    if (version === null) {
+      await this.returnGathered();
+      return null;
+    }
+    this.deliver(version);
+    if (this.again || this.inFlight >= batchLimit(this.parts.settings(), version.spec.limits)) return null;
+    const next = this.room(version) > 0 ? await store.nextDue(this.queue) : null;
+    if (this.gathered.length === 0) return next;
+    return next === null ? this.deadline : Math.min(next, this.deadline);
+  }
+
+  /** Messages that may be claimed now. */
+  private room(version: VersionEntry): number {
+    if (this.heldBytes >= MOST_HELD_BYTES) return 0;
+    const settings = this.parts.settings();
+    const slots = batchLimit(settings, version.spec.limits) - this.inFlight;
+    return Math.min(CLAIM_MOST, slots * settings.maxBatchSize - this.gathered.length);
+  }
+
+  private gather(claimed: ClaimedMessage[], nowMs: number): void {
+    for (const message of claimed) {
+      this.gathered.push(message);
+      this.heldBytes += message.body.byteLength;
+    }
+    this.deadline = Math.min(this.deadline, this.deadlineOf(claimed, nowMs));
+  }
+
+  private deadlineOf(messages: ClaimedMessage[], nowMs: number): number {
+    let firstDueAt = Number.POSITIVE_INFINITY;
+    for (const message of messages) firstDueAt = Math.min(firstDueAt, dueAtOf(message, nowMs));
+    return firstDueAt + this.parts.settings().maxBatchTimeoutS * 1000;
+  }
+
+  private deliver(version: VersionEntry): void {
+    const { now, settings } = this.parts;
+    const { maxBatchSize } = settings();
+    const limit = batchLimit(settings(), version.spec.limits);
+    while (this.gathered.length > 0 && this.inFlight < limit) {
+      if (this.gathered.length < maxBatchSize && now() < this.deadline) return;
+      const batch = { messages: this.gathered.splice(0, maxBatchSize) };
+      this.deadline = this.deadlineOf(this.gathered, now());
+      this.held.add(batch);
+      this.track(this.run(batch));
+    }
+  }
+
+  private async returnGathered(): Promise<void> {
+    const batch = { messages: this.gathered };
+    this.gathered = [];
+    this.deadline = Number.POSITIVE_INFINITY;
+    if (batch.messages.length === 0) return;
+    this.held.add(batch);
+    await this.settle(batch, giveBack(batch.messages, this.parts.now(), 'not delivered'));
+  }
+
+  private async run(batch: Batch): Promise<void> {
+    this.inFlight += 1;
+    let settlements: Settlement[];
+    try {
+      settlements = await this.invoke(batch.messages);
+    } finally {
+      this.inFlight -= 1;
+    }
+    // The next batch need not wait for this one's commit.
+    this.wake();
+    await this.settle(batch, settlements);
+  }
+
+  private async invoke(batch: ClaimedMessage[]): Promise<Settlement[]> {
+    const { dispatcher, registry, settings, now, random } = this.parts;
+    const looping = batch.filter((message) => message.hops > MAX_HOPS);
+    const dead = looping.map(({ id, fence, hops }): Settlement => {
+      return { id, fence, verdict: 'dead', reason: `LOOP_DETECTED: hop ${hops} of functions calling functions` };
+    });
+    const messages = looping.length === 0 ? batch : batch.filter((message) => message.hops <= MAX_HOPS);
+    if (messages.length === 0) return dead;
+    const entry = registry.consumer(this.queue);
+    if (entry?.active === undefined) return [...dead, ...giveBack(messages, now(), 'not delivered')];
+
+    const head = {
+      trigger: 'queue',
+      queue: this.queue,
+      messages: messages.map(({ id, timestamp, attempts, contentType, body }) => {
+        return { id, timestamp, attempts, contentType, bytes: body.byteLength };
+      }),
+    } as const;
+    // One batch has many producers: it begins a trace of its own, and each message's span links to its producer's.
+    const context = { traceparent: null, hops: Math.max(...messages.map(({ hops }) => hops)) };
+    const producers = messages.map(({ traceparent }) => traceparent);
+    const body = Buffer.concat(messages.map((message) => message.body));
+    try {
+      const { head: result } = await dispatcher.call(entry, entry.active, head, context, body, { producers });
+      if (result.kind !== 'queue-result') throw new HearthError('INTERNAL', 'The base answered something else.');
+      this.refusals = 0;
+      return [...dead, ...settleByVerdicts(messages, result, settings(), now(), random)];
+    } catch (thrown) {
+      const error = toHearthError(thrown);
+      if (!foundNoRoom(error)) {
+        this.refusals = 0;
+        return [...dead, ...settleByError(messages, error, settings(), now(), random)];
+      }
+      this.refusals += 1;
+      this.restUntil = now() + restMs(error, this.refusals, random);
+      return [...dead, ...giveBack(messages, this.restUntil, `${error.code}: ${error.message}`)];
+    }
+  }
+
+  private async settle(batch: Batch, settlements: Settlement[]): Promise<void> {
+    const { store, settings, now, died, log } = this.parts;
+    try {
+      const { refused } = await store.settle(this.queue, settlements, now());
+      if (refused.length > 0) log.warn('Messages were settled too late.', { queue: this.queue, ids: refused });
+    } catch (error) {
+      // Their leases end and they are delivered once more.
+      log.error('A batch could not be settled.', { queue: this.queue, messages: settlements.length, error });
+    } finally {
+      this.held.delete(batch);
+      for (const message of batch.messages) this.heldBytes -= message.body.byteLength;
+    }
+    if (settlements.some(({ verdict }) => verdict === 'dead')) died(settings().deadLetterQueue);
+    this.wake();
+  }
+}
