@@ -46,8 +46,6 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
           log,
           now,
         });
-  /** Of callers at the same time, one writes the text and all get it. */
-  let writing: Promise<string> | null = null;
   let closed: Promise<void> | null = null;
 
   async function close(): Promise<void> {
@@ -80,12 +78,8 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     queueDepth: metrics.queueDepth,
     forgetFunction: metrics.forgetFunction,
     forgetQueue: metrics.forgetQueue,
-    metricsText() {
-      writing ??= prometheusText(metrics.families).finally(() => {
-        writing = null;
-      });
-      return writing;
-    },
+    metricsChunks: () => prometheusText(metrics.families),
+    metricsText: async () => (await Array.fromAsync(prometheusText(metrics.families))).join(''),
     async shutdown(deadlineMs) {
       closed ??= close();
       let timer: NodeJS.Timeout | undefined;

@@ -9,24 +9,26 @@ import type { CounterCell, HistogramCell, MetricAttributes, MetricFamily, Metric
 export const PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Cells written in one turn: about a millisecond's work. */
-const CELLS_PER_TURN = 250;
+const CELLS_PER_TURN = 50;
 
-export async function prometheusText(families: readonly MetricFamily[]): Promise<string> {
-  const parts: string[] = [];
-  let written = 0;
+/** In pieces of some ten KB. */
+export async function* prometheusText(families: readonly MetricFamily[]): AsyncGenerator<string, void, void> {
   for (const family of families) {
     const name = prometheusName(family.metric, family.kind);
     const type = family.kind === 'observed-counter' ? 'counter' : family.kind;
     // A copy: cells may come and go between turns.
     const cells = 'cells' in family ? [...family.cells] : await family.observe();
     if (cells.length === 0) continue;
-    parts.push(`# HELP ${name} ${escapeHelp(family.metric.description)}\n# TYPE ${name} ${type}\n`);
-    for (const cell of cells) {
-      parts.push('counts' in cell ? histogramLines(name, cell) : counterLine(name, cell));
-      if (++written % CELLS_PER_TURN === 0) await nextTurn();
+    let text = `# HELP ${name} ${escapeHelp(family.metric.description)}\n# TYPE ${name} ${type}\n`;
+    for (const [index, cell] of cells.entries()) {
+      text += 'counts' in cell ? histogramLines(name, cell) : counterLine(name, cell);
+      if (index % CELLS_PER_TURN !== CELLS_PER_TURN - 1) continue;
+      yield text;
+      text = '';
+      await nextTurn();
     }
+    yield text;
   }
-  return parts.join('');
 }
 
 const UNIT_SUFFIX: Readonly<Record<string, string>> = { s: '_seconds', By: '_bytes' };

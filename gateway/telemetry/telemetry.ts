@@ -53,7 +53,9 @@ export interface Telemetry {
   forgetFunction(functionName: string): void;
   /** The queue was deleted. */
   forgetQueue(queue: string): void;
-  /** Prometheus text format. Work is off the request path. */
+  /** Prometheus text format, written in turns of a millisecond: with thousands of functions it is megabytes. */
+  metricsChunks(): AsyncIterable<string>;
+  /** The same in one piece. */
   metricsText(): Promise<string>;
   /** Exports what is pending, at most so long. */
   shutdown(deadlineMs: number): Promise<void>;

@@ -1,0 +1,47 @@
+/** Takes log lines as bases send them: into Hearth's own log with their trace ids, and into the ring of their function. */
+import type { KeeperHooks } from '../../pool/keeper/api.ts';
+import type { FunctionLogs } from './function-logs.ts';
+import type { Logger } from './log.ts';
+import type { TraceContext } from './telemetry.ts';
+
+export interface FunctionLogWriterOptions {
+  log: Logger;
+  logs: FunctionLogs;
+  /** The trace of an invocation that runs or has just ended. */
+  traceOf(invocationId: string): Pick<TraceContext, 'traceId' | 'invokeSpanId'> | undefined;
+}
+
+export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWriterOptions): KeeperHooks['log'] {
+  return (spec, instance, lines, dropped) => {
+    const { functionName, version } = spec;
+    for (const { time, level, message, invocationId } of lines) {
+      const trace = invocationId === null ? undefined : traceOf(invocationId);
+      log[level](message, {
+        function: functionName,
+        version,
+        instance,
+        ...(invocationId === null ? {} : { invocation_id: invocationId }),
+        ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.invokeSpanId }),
+      });
+      logs.append({
+        time,
+        level,
+        function: functionName,
+        version,
+        instance,
+        invocationId,
+        traceId: trace?.traceId ?? null,
+        spanId: trace?.invokeSpanId ?? null,
+        message,
+      });
+    }
+    if (dropped === 0) return;
+    logs.countDropped(functionName, dropped);
+    log.warn('A function wrote more log lines than are taken; some were dropped.', {
+      function: functionName,
+      version,
+      instance,
+      dropped,
+    });
+  };
+}
