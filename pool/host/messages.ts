@@ -1,0 +1,28 @@
+/** What gateway and host say to each other over the host's IPC channel. Requests never travel here: bases have sockets. */
+import type { BaseTask } from '../base/task.ts';
+
+/** The first message to a host, in its environment-free life: how its threads are made. */
+export interface HostSettings {
+  /** The bundled base, and what else a base may read while it boots. */
+  baseFile: string;
+  readable: string[];
+  maxBases: number;
+  /** V8's own heap limit, MB: far above any `memoryMb`, since reaching it aborts the process. */
+  heapLimitMb: number;
+}
+
+export type ToHost =
+  | { type: 'configure'; settings: HostSettings }
+  | { type: 'boot'; task: BaseTask }
+  /** End this base's thread, whatever it is doing. */
+  | { type: 'end'; base: string };
+
+export type FromHost =
+  | { type: 'ready' }
+  /** The thread of this base is gone. */
+  | { type: 'ended'; base: string; reason: string };
+
+/** The host says what must never happen, by an exhaustive switch. */
+export function assertNever(value: never): never {
+  throw new Error(`Unknown message ${JSON.stringify(value)}`);
+}

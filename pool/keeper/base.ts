@@ -1,0 +1,112 @@
+/**
+ * One base as the gateway sees it: a thread in a host, reached over its own socket.
+ *
+ *   booting ──hello──► rehearsing ──► warm ──lease──► leased ──retire──► draining ──► dead
+ *      └──────────────────┴───────────┴────────────────┴──── link closed, thread ended ──┘
+ */
+import { randomBytes } from 'node:crypto';
+import { type BaseEvent, type GatewayEvent, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
+import { ProtocolViolation } from '../link/frames.ts';
+import type { Exchange, ExchangeHandler, Link } from '../link/link.ts';
+import type { BaseState } from './api.ts';
+import type { HostProcess } from './host-process.ts';
+
+const MOVES: Record<BaseState, readonly BaseState[]> = {
+  booting: ['rehearsing', 'dead'],
+  rehearsing: ['warm', 'dead'],
+  warm: ['leased', 'dead'],
+  leased: ['draining', 'dead'],
+  draining: ['dead'],
+  dead: [],
+};
+
+/** Who holds the lease hears what the base says. */
+export interface Lessee {
+  event(event: BaseEvent): void;
+  /** The base opened a stream. Throws ProtocolViolation when its head is wrong. */
+  opened(head: unknown, exchange: Exchange): void;
+  /** The base is dead; its exchanges were closed before. */
+  died(why: string): void;
+}
+
+export interface BaseOptions {
+  id: string;
+  host: HostProcess;
+  onState(base: Base, state: BaseState, why: string): void;
+}
+
+export class Base {
+  readonly id: string;
+  readonly host: HostProcess;
+  /** Directory for the files of what it will hold. */
+  readonly filesDir: string;
+  /** Admits one connection. */
+  readonly token = randomBytes(24).toString('base64url');
+  /** What it holds, for people who look at the pool. */
+  holds: { functionName: string; version: string } | null = null;
+  lessee: Lessee | null = null;
+  readonly #onState: BaseOptions['onState'];
+  #link: Link | null = null;
+  #state: BaseState = 'booting';
+
+  constructor(options: BaseOptions) {
+    this.id = options.id;
+    this.host = options.host;
+    this.filesDir = options.host.takeSlot();
+    this.#onState = options.onState;
+  }
+
+  get state(): BaseState {
+    return this.#state;
+  }
+
+  /** Its hello was right. */
+  attach(link: Link, protocol: number): void {
+    if (protocol !== PROTOCOL_VERSION) throw new ProtocolViolation(`protocol ${protocol}, not ${PROTOCOL_VERSION}`);
+    if (this.#state !== 'booting') throw new ProtocolViolation('a second hello');
+    this.#link = link;
+    this.#move('rehearsing', 'hello');
+  }
+
+  rehearsed(): void {
+    this.#move('warm', 'rehearsed');
+  }
+
+  lease(lessee: Lessee, holds: { functionName: string; version: string }): void {
+    this.lessee = lessee;
+    this.holds = holds;
+    this.#move('leased', `for ${holds.functionName}`);
+  }
+
+  drain(why: string): void {
+    if (this.#state === 'leased') this.#move('draining', why);
+  }
+
+  /** Ends it, whatever it is doing; the fleet sees to its thread. Idempotent. */
+  end(why: string): void {
+    if (this.#state === 'dead') return;
+    this.#move('dead', why);
+    this.#link?.destroy(why);
+    this.lessee?.died(why);
+  }
+
+  open(head: object, handler: ExchangeHandler, body: Uint8Array | null, fin: boolean): Exchange {
+    if (this.#link === null) throw new Error(`Base ${this.id} has no link yet.`);
+    return this.#link.open(head, handler, body, fin);
+  }
+
+  tell(event: GatewayEvent): void {
+    this.#link?.event(event);
+  }
+
+  /** Rejects when the base is gone; stays pending while its thread is blocked. */
+  ping(): Promise<number> {
+    return this.#link === null ? Promise.reject(new Error('No link.')) : this.#link.ping();
+  }
+
+  #move(to: BaseState, why: string): void {
+    if (!MOVES[this.#state].includes(to)) throw new Error(`Base ${this.id}: ${this.#state} → ${to}`);
+    this.#state = to;
+    this.#onState(this, to, why);
+  }
+}

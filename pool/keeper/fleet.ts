@@ -1,0 +1,350 @@
+/**
+ * Hosts and bases, and the cache pool between them: keeps warm bases in stock, gives them out by host key, replaces
+ * what dies. Knows nothing of functions but the name for which a base is taken.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { BaseState, PoolEvent } from './api.ts';
+import { Base } from './base.ts';
+import type { BaseDefinition } from './definition.ts';
+import { type HostBinding, HostProcess } from './host-process.ts';
+import type { Logger } from './log.ts';
+import { nextBoot } from './refill.ts';
+import { rehearse } from './rehearsal.ts';
+
+export interface FleetSettings {
+  /** Warm bases without a lessee, per definition. */
+  warmBases: number;
+  maxBases: number;
+  basesPerHost: number;
+  heapLimitMb: number;
+}
+
+export interface FleetOptions {
+  definitions: BaseDefinition[];
+  settings: FleetSettings;
+  runDir: string;
+  socketPath: string;
+  baseFile: string;
+  newId(kind: 'host' | 'base'): string;
+  now(): number;
+  log: Logger;
+  event(event: PoolEvent): void;
+  /** True while requests wait for a slot: refill stands back unless the stock is empty. */
+  busy(): boolean;
+  /** The limit of bases is reached and somebody waits: give up an idle one, if there is any. */
+  relieve(): boolean;
+}
+
+export interface Wanted extends HostBinding {
+  definition: string;
+  functionName: string;
+}
+
+interface Pending extends Wanted {
+  resolve(base: Base): void;
+  reject(error: HearthError): void;
+}
+
+/** From spawn to warm; on a machine that is busy a boot takes several times its usual 100 ms. */
+const BOOT_MS = 5_000;
+/** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
+const REFILL_PAUSE_MS = 25;
+const FAILED_BOOTS = 3;
+/** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
+const IDLE_HOST_MS = 60_000;
+
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #definitions = new Map<string, BaseDefinition>();
+  readonly #hosts = new Map<string, HostProcess>();
+  readonly #bases = new Map<string, Base>();
+  readonly #pending: Pending[] = [];
+  /** Since when a bound host has had no lease. */
+  readonly #idleSince = new Map<string, number>();
+  #refillTimer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    for (const definition of options.definitions) this.#definitions.set(definition.name, definition);
+  }
+
+  get hosts(): Iterable<HostProcess> {
+    return this.#hosts.values();
+  }
+
+  get bases(): Iterable<Base> {
+    return this.#bases.values();
+  }
+
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  /** The base that may say hello with this token. */
+  claim(id: string, token: string): Base | undefined {
+    const base = this.#bases.get(id);
+    return base !== undefined && base.state === 'booting' && base.token === token ? base : undefined;
+  }
+
+  /** Called when a base has said hello. */
+  attached(base: Base): void {
+    base.host.failedBoots = 0;
+    rehearse(base).then(
+      () => {
+        if (base.state === 'rehearsing') base.rehearsed();
+      },
+      (error: unknown) => base.end(String(error)),
+    );
+  }
+
+  /** A warm base of that host key, at once where there is one. Rejects with NO_CAPACITY once `closed`. */
+  take(wanted: Wanted): Base | Promise<Base> {
+    const base = this.#pending.length === 0 ? this.#pick(wanted) : undefined;
+    if (base !== undefined) {
+      this.#schedule(REFILL_PAUSE_MS);
+      return base;
+    }
+    return new Promise((resolve, reject) => {
+      if (!this.#definitions.has(wanted.definition)) {
+        reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.definition}".`));
+        return;
+      }
+      this.#pending.push({ ...wanted, resolve, reject });
+      this.#serve();
+      this.#schedule(0);
+    });
+  }
+
+  /** Brings the stock to its size. */
+  start(): void {
+    this.#schedule(0);
+  }
+
+  /** Nobody who asked later is served: their leases fail. */
+  cancelPending(error: HearthError): void {
+    for (const pending of this.#pending.splice(0)) pending.reject(error);
+  }
+
+  kill(why: string): void {
+    this.#closed = true;
+    if (this.#refillTimer !== null) clearTimeout(this.#refillTimer);
+    this.cancelPending(new HearthError('NO_CAPACITY', 'Hearth is shutting down.'));
+    for (const host of [...this.#hosts.values()]) host.kill(why);
+  }
+
+  /** Gives up hosts that are bound and serve nobody. Call it now and then. */
+  sweep(nowMs: number): void {
+    for (const host of [...this.#hosts.values()]) {
+      const used = [...this.#bases.values()].some(
+        (base) => base.host === host && (base.state === 'leased' || base.state === 'draining'),
+      );
+      if (host.binding === null || used) {
+        this.#idleSince.delete(host.id);
+        continue;
+      }
+      const since = this.#idleSince.get(host.id) ?? nowMs;
+      this.#idleSince.set(host.id, since);
+      if (nowMs - since >= IDLE_HOST_MS) host.kill('bound, and without a lease for a minute');
+    }
+  }
+
+  /** First bound hosts, so that unbound stock is left for who needs it. */
+  #pick(wanted: Wanted): Base | undefined {
+    let spare: Base | undefined;
+    for (const base of this.#bases.values()) {
+      if (base.state !== 'warm' || base.host.definition.name !== wanted.definition) continue;
+      const binding = base.host.binding;
+      if (binding === null) spare ??= base;
+      else if (binding.trustGroup === wanted.trustGroup && binding.network === wanted.network) return base;
+    }
+    if (spare !== undefined) spare.host.binding = { trustGroup: wanted.trustGroup, network: wanted.network };
+    return spare;
+  }
+
+  /** Gives warm bases to who waits, function by function in turn, so that one function's crowd delays no other. */
+  #serve(): void {
+    const servedNow = new Set<string>();
+    let again = true;
+    while (again) {
+      again = false;
+      for (const pending of [...this.#pending]) {
+        if (servedNow.has(pending.functionName)) continue;
+        const base = this.#pick(pending);
+        if (base === undefined) continue;
+        this.#pending.splice(this.#pending.indexOf(pending), 1);
+        servedNow.add(pending.functionName);
+        pending.resolve(base);
+        again = true;
+      }
+      if (!again && servedNow.size > 0) {
+        servedNow.clear();
+        again = true;
+      }
+    }
+    if (this.#pending.length > 0 && this.#bases.size >= this.#options.settings.maxBases) this.#options.relieve();
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#closed) return;
+    if (this.#refillTimer !== null) {
+      if (delayMs > 0) return;
+      clearTimeout(this.#refillTimer);
+    }
+    this.#refillTimer = setTimeout(() => {
+      this.#refillTimer = null;
+      this.#refill();
+    }, delayMs);
+  }
+
+  /** Boots one base; its being warm calls again. Two at once only while somebody waits with nothing in stock. */
+  #refill(): void {
+    if (this.#closed) return;
+    const waiting = this.#pending.length > 0;
+    if (this.#booting() >= (waiting ? 2 : 1)) return;
+    const stock = [...this.#bases.values()].some((base) => base.state === 'warm');
+    if (!waiting && stock && this.#options.busy()) {
+      this.#schedule(REFILL_PAUSE_MS);
+      return;
+    }
+    for (const definition of this.#definitions.values()) {
+      const hosts = [...this.#hosts.values()].filter((host) => host.definition === definition && host.state !== 'dead');
+      const step = nextBoot({
+        target: this.#options.settings.warmBases,
+        hosts: hosts.map((host) => ({
+          id: host.id,
+          bound: host.binding === null ? null : keyOf(host.binding),
+          freeSlots: host.freeSlots,
+          ...this.#count(host),
+        })),
+        pending: this.#pending.filter((pending) => pending.definition === definition.name).map(keyOf),
+        room: this.#options.settings.maxBases - this.#bases.size,
+      });
+      if (step === null) continue;
+      const host = step.kind === 'boot' ? this.#hosts.get(step.host) : this.#startHost(definition);
+      if (host !== undefined) this.#boot(host);
+      if (waiting) this.#schedule(0);
+      return;
+    }
+  }
+
+  #count(host: HostProcess): { warm: number; booting: number } {
+    let warm = 0;
+    let booting = 0;
+    for (const base of this.#bases.values()) {
+      if (base.host !== host) continue;
+      if (base.state === 'warm') warm++;
+      if (base.state === 'booting' || base.state === 'rehearsing') booting++;
+    }
+    return { warm, booting };
+  }
+
+  #startHost(definition: BaseDefinition): HostProcess {
+    const id = this.#options.newId('host');
+    const dir = path.join(this.#options.runDir, id);
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const readable = definition.shared.map((shared) => shared.path);
+    if (definition.setupPath !== null) readable.push(definition.setupPath);
+    const host = new HostProcess({
+      id,
+      definition,
+      dir,
+      log: this.#options.log,
+      settings: {
+        baseFile: this.#options.baseFile,
+        readable,
+        maxBases: this.#options.settings.basesPerHost,
+        heapLimitMb: this.#options.settings.heapLimitMb,
+      },
+      onState: (changed, state, why) => {
+        if (state === 'running') this.#event('host', id, 'started', why);
+        if (state === 'dead') this.#hostDied(changed, dir, why);
+      },
+      onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
+    });
+    this.#hosts.set(id, host);
+    return host;
+  }
+
+  #hostDied(host: HostProcess, dir: string, why: string): void {
+    this.#hosts.delete(host.id);
+    this.#idleSince.delete(host.id);
+    this.#event('host', host.id, 'died', why);
+    for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
+    rmSync(dir, { recursive: true, force: true });
+    this.#schedule(0);
+  }
+
+  #boot(host: HostProcess): void {
+    const base = new Base({
+      id: this.#options.newId('base'),
+      host,
+      onState: (changed, state, why) => this.#onBaseState(changed, state, why),
+    });
+    this.#bases.set(base.id, base);
+    this.#event('base', base.id, 'started', 'refill');
+    rmSync(base.filesDir, { recursive: true, force: true });
+    mkdirSync(base.filesDir, { recursive: true, mode: 0o700 });
+    host.boot({
+      base: base.id,
+      socketPath: this.#options.socketPath,
+      token: base.token,
+      shared: host.definition.shared.map(({ specifier, path: file }) => ({ specifier, path: file })),
+      setupPath: host.definition.setupPath,
+      env: host.definition.env,
+      filesDir: base.filesDir,
+    });
+    setTimeout(() => {
+      if (base.state !== 'booting' && base.state !== 'rehearsing') return;
+      host.failedBoots++;
+      base.end(`not warm within ${BOOT_MS} ms`);
+      if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
+    }, BOOT_MS).unref();
+  }
+
+  #onBaseState(base: Base, state: BaseState, why: string): void {
+    if (state === 'warm') {
+      this.#event('base', base.id, 'warm', why);
+      this.#serve();
+      this.#schedule(0);
+    } else if (state === 'leased') {
+      this.#event('base', base.id, 'leased', why, base.holds?.functionName);
+    } else if (state === 'dead') {
+      this.#baseDied(base, why);
+    }
+  }
+
+  #baseDied(base: Base, why: string): void {
+    this.#bases.delete(base.id);
+    this.#event('base', base.id, base.holds === null ? 'died' : 'retired', why, base.holds?.functionName);
+    this.#schedule(0);
+    // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
+    void base.host.endBase(base.id).then(() => {
+      base.host.returnSlot(base.filesDir);
+      this.#schedule(0);
+    });
+  }
+
+  #booting(): number {
+    let booting = 0;
+    for (const base of this.#bases.values()) if (base.state === 'booting' || base.state === 'rehearsing') booting++;
+    return booting;
+  }
+
+  #event(subject: PoolEvent['subject'], id: string, what: PoolEvent['what'], why: string, functionName?: string): void {
+    this.#options.event({
+      time: this.#options.now(),
+      subject,
+      id,
+      what,
+      why,
+      ...(functionName === undefined ? {} : { function: functionName }),
+    });
+  }
+}
+
+function keyOf(binding: HostBinding): string {
+  return `${binding.trustGroup}/${binding.network}`;
+}

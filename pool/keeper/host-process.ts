@@ -1,0 +1,183 @@
+/**
+ * One host as the gateway sees it: a child process, its slots, and what it was bound to by its first lease.
+ *
+ *   starting ──ready──► running ──last base gone, or told to──► draining ──► dead
+ *       └──────────────────┴───────────── exit, kill ─────────────────────────┘
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { BaseTask } from '../base/task.ts';
+import { assertNever, type FromHost, type HostSettings, type ToHost } from '../host/messages.ts';
+import type { BaseDefinition } from './definition.ts';
+import type { Logger } from './log.ts';
+
+export type HostState = 'starting' | 'running' | 'draining' | 'dead';
+
+const MOVES: Record<HostState, readonly HostState[]> = {
+  starting: ['running', 'dead'],
+  running: ['draining', 'dead'],
+  draining: ['dead'],
+  dead: [],
+};
+
+/** What the first lease of a host fixes for its life: only such leases follow. */
+export interface HostBinding {
+  trustGroup: string;
+  network: 'all' | 'none';
+}
+
+export interface HostOptions {
+  id: string;
+  definition: BaseDefinition;
+  settings: HostSettings;
+  /** Directory of this host: a slot below it for each base's files. */
+  dir: string;
+  log: Logger;
+  onState(host: HostProcess, state: HostState, why: string): void;
+  onBaseEnded(base: string, reason: string): void;
+}
+
+/** `terminate()` does not come back from some loops and system calls: then the process has to go. */
+const END_MS = 2_000;
+
+const HOST_MAIN = path.join(import.meta.dirname, '../host/main.ts');
+
+export class HostProcess {
+  readonly id: string;
+  readonly definition: BaseDefinition;
+  readonly pid: number | null;
+  binding: HostBinding | null = null;
+  /** Boots that never said hello, in a row. */
+  failedBoots = 0;
+  /** Resident bytes at the last poll. */
+  memoryBytes: number | null = null;
+  readonly slots: string[];
+  readonly #free: string[];
+  /** Threads by the base that lives in them. */
+  readonly #threads = new Map<string, PromiseWithResolvers<void>>();
+  readonly #child: ChildProcess;
+  readonly #options: HostOptions;
+  readonly #exited = Promise.withResolvers<void>();
+  #state: HostState = 'starting';
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.definition = options.definition;
+    this.slots = Array.from({ length: options.settings.maxBases }, (_, n) => path.join(options.dir, `slot-${n}`));
+    this.#free = [...this.slots];
+    // The environment is empty: NODE_OPTIONS and secrets of the gateway must not reach function code.
+    this.#child = spawn(process.execPath, ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', HOST_MAIN], {
+      env: {},
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      cwd: '/',
+    });
+    this.pid = this.#child.pid ?? null;
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => options.log.debug('host output', { host: this.id, text: String(chunk) }));
+    }
+    this.#child.on('error', (error) => this.#die(`could not start: ${error.message}`));
+    this.#child.on('exit', (code, signal) => this.#die(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    this.#child.on('message', (message: FromHost) => this.#onMessage(message));
+    this.#preferAsVictim();
+    this.#send({
+      type: 'configure',
+      settings: { ...options.settings, readable: [...options.settings.readable, ...this.slots] },
+    });
+  }
+
+  get state(): HostState {
+    return this.#state;
+  }
+
+  get freeSlots(): number {
+    return this.#state === 'starting' || this.#state === 'running' ? this.#free.length : 0;
+  }
+
+  /** Resolves when the process is gone. */
+  get exited(): Promise<void> {
+    return this.#exited.promise;
+  }
+
+  /** Takes a slot for a base that is about to boot. */
+  takeSlot(): string {
+    const slot = this.#free.pop();
+    if (slot === undefined) throw new Error(`Host ${this.id} has no free slot.`);
+    return slot;
+  }
+
+  returnSlot(slot: string): void {
+    this.#free.push(slot);
+  }
+
+  boot(task: BaseTask): void {
+    this.#threads.set(task.base, Promise.withResolvers());
+    this.#send({ type: 'boot', task });
+  }
+
+  /** Resolves when the thread of this base is gone: by itself, by being ended, or with the whole host. */
+  async endBase(base: string): Promise<void> {
+    const thread = this.#threads.get(base);
+    if (thread === undefined) return;
+    this.#send({ type: 'end', base });
+    const grace = setTimeout(() => this.kill(`base ${base} did not end within ${END_MS} ms`), END_MS);
+    await thread.promise;
+    clearTimeout(grace);
+  }
+
+  /** No more bases are started here. */
+  drain(why: string): void {
+    if (this.#state === 'running') this.#move('draining', why);
+  }
+
+  kill(why: string): void {
+    if (this.#state === 'dead') return;
+    this.#child.kill('SIGKILL');
+    this.#die(why);
+  }
+
+  #onMessage(message: FromHost): void {
+    switch (message.type) {
+      case 'ready':
+        if (this.#state === 'starting') this.#move('running', 'ready');
+        return;
+      case 'ended':
+        this.#threads.get(message.base)?.resolve();
+        this.#threads.delete(message.base);
+        this.#options.onBaseEnded(message.base, message.reason);
+        return;
+      default:
+        assertNever(message);
+    }
+  }
+
+  #send(message: ToHost): void {
+    // A host that is going away takes no messages; its exit says the rest.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  #die(why: string): void {
+    if (this.#state === 'dead') return;
+    this.#move('dead', why);
+    for (const thread of this.#threads.values()) thread.resolve();
+    this.#threads.clear();
+    this.#exited.resolve();
+  }
+
+  #move(to: HostState, why: string): void {
+    if (!MOVES[this.#state].includes(to)) throw new Error(`Host ${this.id}: ${this.#state} → ${to}`);
+    this.#state = to;
+    this.#options.onState(this, to, why);
+  }
+
+  /** When memory runs out the kernel should take a host, never the gateway. */
+  #preferAsVictim(): void {
+    if (this.pid === null) return;
+    try {
+      writeFileSync(`/proc/${this.pid}/oom_score_adj`, '500');
+    } catch (error) {
+      this.#options.log.debug('could not raise the oom score of a host', { host: this.id, error: String(error) });
+    }
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * One version loaded into one base.
+ *
+ *   acquiring ──base, image, files──► loading ──loaded──► ready ──retire, timeout──► draining ──last one out──► gone
+ *       └────────────────────────────────┴──── failed, base died ─────────────────────────────────────────────┘
+ */
+import { HearthError, isErrorCode } from '../../functions/contract/errors.ts';
+import {
+  type BaseEvent,
+  type LoadedHead,
+  type LoadHead,
+  type LoadTimes,
+  monotonicMs,
+} from '../../functions/contract/invocation.ts';
+import { LINK_CLOSED } from '../link/connection.ts';
+import { ProtocolViolation } from '../link/frames.ts';
+import type { Exchange, LinkError } from '../link/link.ts';
+import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
+import type { Base, Lessee } from './base.ts';
+import { writeModuleFiles } from './files.ts';
+import type { Invocation } from './invocation.ts';
+import { bindingCall, loadedHead } from './validate.ts';
+
+export type InstanceState = 'acquiring' | 'loading' | 'ready' | 'draining' | 'gone';
+
+const MOVES: Record<InstanceState, readonly InstanceState[]> = {
+  acquiring: ['loading', 'gone'],
+  loading: ['ready', 'draining', 'gone'],
+  ready: ['draining', 'gone'],
+  draining: ['gone'],
+  gone: [],
+};
+
+export interface InstanceOwner {
+  ready(instance: Instance): void;
+  /** It is gone; `error` when it never became ready. */
+  gone(instance: Instance, error: HearthError | null): void;
+}
+
+export interface Loaded {
+  head: LoadedHead;
+  codeCache: Uint8Array | null;
+}
+
+/** Its one module's name on the link. Groups will have more. */
+const MODULE = 'main';
+
+export class Instance implements Lessee {
+  readonly spec: ModuleSpec;
+  readonly module = MODULE;
+  inFlight = 0;
+  /** Monotonic ms. */
+  acquiredAt = 0;
+  readyAt = 0;
+  lastUsedAt = 0;
+  times: LoadTimes | null = null;
+  readonly loaded = Promise.withResolvers<Loaded>();
+  readonly #owner: InstanceOwner;
+  readonly #hooks: KeeperHooks;
+  readonly #sent = new Map<number, Invocation>();
+  readonly #settling = new Map<string, Invocation>();
+  readonly #wantCodeCache: boolean;
+  #base: Base | null = null;
+  #state: InstanceState = 'acquiring';
+  #failure: HearthError | null = null;
+
+  constructor(spec: ModuleSpec, wantCodeCache: boolean, owner: InstanceOwner, hooks: KeeperHooks) {
+    this.spec = spec;
+    this.#wantCodeCache = wantCodeCache;
+    this.#owner = owner;
+    this.#hooks = hooks;
+    // Who waits for it is the probe alone; elsewhere a failure reaches the invocations.
+    this.loaded.promise.catch(() => undefined);
+  }
+
+  get state(): InstanceState {
+    return this.#state;
+  }
+
+  /** Why it never became ready; null while it may, and when its base just died. */
+  get failure(): HearthError | null {
+    return this.#failure;
+  }
+
+  get base(): Base {
+    if (this.#base === null) throw new Error('This instance has no base yet.');
+    return this.#base;
+  }
+
+  /** May take one more invocation now. */
+  get free(): boolean {
+    return (this.#state === 'ready' || this.#state === 'loading') && this.inFlight < this.spec.limits.concurrency;
+  }
+
+  /** The load leaves at once when image and files are at hand: then the first invocation goes in the same write. */
+  begin(base: Base): void | Promise<void> {
+    this.#base = base;
+    base.lease(this, { functionName: this.spec.functionName, version: this.spec.version });
+    const image = this.spec.image();
+    if (!(image instanceof Promise) && image.files.length === 0) {
+      this.#load(base, image, null);
+      return;
+    }
+    return this.#prepare(base, image);
+  }
+
+  async #prepare(base: Base, pending: ModuleImage | Promise<ModuleImage>): Promise<void> {
+    try {
+      const image = await pending;
+      if (image.files.length > 0) await writeModuleFiles(base.filesDir, image.files);
+      if (base.state === 'leased') this.#load(base, image, image.files.length > 0 ? base.filesDir : null);
+    } catch (error) {
+      this.#failure ??= new HearthError('NO_CAPACITY', 'The code of the function could not be read.', { cause: error });
+      base.end(String(error));
+    }
+  }
+
+  #load(base: Base, image: ModuleImage, filesDir: string | null): void {
+    const { spec } = this;
+    const head: LoadHead = {
+      kind: 'load',
+      module: MODULE,
+      functionName: spec.functionName,
+      version: spec.version,
+      format: image.format,
+      codeBytes: image.code.length,
+      cacheBytes: image.codeCache?.length ?? 0,
+      filesDir,
+      rehearsal: false,
+      vars: spec.vars,
+      jsonVars: spec.jsonVars,
+      bindings: spec.bindings,
+      network: spec.network,
+      cpuMs: spec.limits.cpuMs,
+      wantCodeCache: this.#wantCodeCache,
+    };
+    let answer: LoadedHead | null = null;
+    const cache: Uint8Array[] = [];
+    this.#move('loading');
+    this.acquiredAt = monotonicMs();
+    const exchange = base.open(
+      head,
+      {
+        head: (raw) => {
+          answer = loadedHead(raw);
+          this.times = answer;
+          this.readyAt = monotonicMs();
+        },
+        data: (chunk) => {
+          cache.push(chunk);
+          exchange.consumed(chunk.length);
+        },
+        end: () => undefined,
+        drain: () => undefined,
+        closed: (error) => this.#onLoaded(answer, Buffer.concat(cache), error),
+      },
+      image.code,
+      image.codeCache === null,
+    );
+    if (image.codeCache !== null) {
+      exchange.write(image.codeCache);
+      exchange.end();
+    }
+  }
+
+  #onLoaded(head: LoadedHead | null, codeCache: Uint8Array, error: LinkError | null): void {
+    if (head !== null && error === null) {
+      if (this.#state === 'loading') this.#move('ready');
+      this.loaded.resolve({ head, codeCache: codeCache.length === 0 ? null : codeCache });
+      this.lastUsedAt = this.readyAt;
+      if (this.#state === 'ready') this.#owner.ready(this);
+      return;
+    }
+    if (error?.code !== LINK_CLOSED) {
+      const code = error !== null && isErrorCode(error.code) ? error.code : 'PROBE_FAILED';
+      this.#failure = new HearthError(code, error?.message ?? 'The code did not load.', {
+        functionStack: error?.stack,
+      });
+    }
+    this.#base?.end('its module did not load');
+  }
+
+  /** An invocation has gone out on this stream. */
+  sent(stream: number, invocation: Invocation): void {
+    this.#sent.set(stream, invocation);
+    this.#settling.set(invocation.call.invocationId, invocation);
+  }
+
+  forget(stream: number, invocation: Invocation): void {
+    this.#sent.delete(stream);
+    this.#settling.delete(invocation.call.invocationId);
+  }
+
+  /** No new invocations; it goes when the last one has left. */
+  drain(why: string): void {
+    if (this.#state === 'acquiring') {
+      this.#failure ??= new HearthError('NO_CAPACITY', why);
+      this.#goes(why);
+      return;
+    }
+    if (this.#state === 'loading' || this.#state === 'ready') {
+      this.#move('draining');
+      this.#base?.drain(why);
+    }
+    this.endWhenIdle(why);
+  }
+
+  endWhenIdle(why: string): void {
+    if (this.#state === 'draining' && this.inFlight === 0) this.#base?.end(why);
+  }
+
+  /** Ends it with all that runs in it. */
+  kill(why: string): void {
+    if (this.#base === null) this.#goes(why);
+    else this.#base.end(why);
+  }
+
+  /** Says that the base never came. */
+  failed(error: HearthError): void {
+    this.#failure = error;
+    this.#goes(error.message);
+  }
+
+  /* ── Lessee ── */
+
+  event(event: BaseEvent): void {
+    switch (event.event) {
+      case 'started':
+        for (const stream of event.streams) this.#sent.get(stream)?.started();
+        return;
+      case 'settled':
+        this.#settling.get(event.invocationId)?.settled();
+        return;
+      case 'log':
+        this.#hooks.log(this.spec, this.base.id, event.lines, event.dropped);
+        return;
+      case 'broken':
+        this.drain(event.reason);
+        return;
+      default:
+        throw new ProtocolViolation(`event ${event.event} of a leased base`);
+    }
+  }
+
+  opened(raw: unknown, exchange: Exchange): void {
+    const call = bindingCall(raw);
+    if (call.module !== MODULE) throw new ProtocolViolation('a binding of another module');
+    this.#hooks.binding(this.spec, call, exchange);
+  }
+
+  died(why: string): void {
+    this.#goes(why);
+  }
+
+  #goes(why: string): void {
+    if (this.#state === 'gone') return;
+    const wasReady = this.readyAt > 0;
+    this.#move('gone');
+    const error = wasReady ? null : (this.#failure ?? new HearthError('FUNCTION_CRASHED', `The base died: ${why}.`));
+    this.loaded.reject(error ?? new HearthError('FUNCTION_CRASHED', why));
+    this.#owner.gone(this, error);
+  }
+
+  #move(to: InstanceState): void {
+    if (!MOVES[this.#state].includes(to)) throw new Error(`Instance of ${this.spec.key}: ${this.#state} → ${to}`);
+    this.#state = to;
+  }
+}

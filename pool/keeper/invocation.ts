@@ -1,0 +1,315 @@
+/**
+ * One invocation on its way through the pool.
+ *
+ *   waiting ──placed──► sent ──called──► started ──head──► answering ──ended──► settling ──► released
+ *      │                  └─ its base died: waiting again, once, if its body is still whole ─┐
+ *      └──────────────────────── failed, aborted, timed out ─────────────────────────► released
+ *
+ * `settling` is short or not at all: the slot is held while `waitUntil` runs. After a failure the sink hears `failed`,
+ * then `released`.
+ */
+import { HearthError, isErrorCode } from '../../functions/contract/errors.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
+import { LINK_CLOSED } from '../link/connection.ts';
+import type { Exchange, ExchangeHandler, LinkError } from '../link/link.ts';
+import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, ModuleSpec, Phases } from './api.ts';
+import type { Instance } from './instance.ts';
+import { resultHead } from './validate.ts';
+
+export type InvocationState = 'waiting' | 'sent' | 'started' | 'answering' | 'settling' | 'released';
+
+/** Body bytes kept so that the invocation can be tried again elsewhere. */
+const KEEP_BYTES = 256 * 1024;
+
+/** What an invocation asks of the function it belongs to. */
+export interface InvocationOwner {
+  /** Its instance died before the function was called: place it again. */
+  again(invocation: Invocation): void;
+  /** It waits no more: take it out of the queue. */
+  leave(invocation: Invocation): void;
+  /** Its head has come: the wall clock limit is met. */
+  answered(invocation: Invocation): void;
+  /** The wall clock limit was reached: what becomes of its instance. */
+  timedOut(instance: Instance): void;
+  released(invocation: Invocation, instance: Instance | null): void;
+}
+
+export class Invocation implements InvokeHandle {
+  readonly spec: ModuleSpec;
+  readonly call: InvokeCall;
+  readonly arrivedAt = monotonicMs();
+  readonly #sink: InvokeSink;
+  readonly #owner: InvocationOwner;
+  #arrivedAtMs: number;
+  #state: InvocationState = 'waiting';
+  #instance: Instance | null = null;
+  #exchange: Exchange | null = null;
+  #attempt = 0;
+  /** Set for the one invocation that made its instance be loaded. */
+  #cold = false;
+  #placedAt = 0;
+  #kept: Uint8Array[] | null = [];
+  #keptBytes = 0;
+  #bodyEnded = false;
+  #facts: InvokeFacts | null = null;
+  #waitingForSettled = false;
+  #exchangeClosed = false;
+
+  constructor(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, owner: InvocationOwner, nowMs: number) {
+    this.spec = spec;
+    this.call = call;
+    this.#sink = sink;
+    this.#owner = owner;
+    this.#arrivedAtMs = nowMs;
+  }
+
+  get state(): InvocationState {
+    return this.#state;
+  }
+
+  get instance(): Instance | null {
+    return this.#instance;
+  }
+
+  /** Monotonic ms at which it got its slot. */
+  get placedAt(): number {
+    return this.#placedAt;
+  }
+
+  /** It has a slot in this instance. `cold`: the load of the instance is its doing. */
+  placed(instance: Instance, cold: boolean): void {
+    this.#instance = instance;
+    this.#cold = cold;
+    this.#placedAt = monotonicMs();
+  }
+
+  /** Goes out to the base, with what is there of the body. */
+  send(): void {
+    const instance = this.#instance;
+    if (instance === null || this.#state !== 'waiting') return;
+    this.#state = 'sent';
+    this.#attempt++;
+    const head = Object.assign(this.call, { module: instance.module, timeoutMs: this.spec.limits.timeoutMs });
+    const kept = this.#kept ?? [];
+    const single = kept.length <= 1;
+    const fin = this.#bodyEnded && single;
+    const exchange = instance.base.open(head, new FromBase(this), kept[0] ?? null, fin);
+    this.#exchange = exchange;
+    if (!single) for (const chunk of kept.slice(1)) exchange.write(chunk);
+    if (this.#bodyEnded && !fin) exchange.end();
+    instance.sent(exchange.id, this);
+  }
+
+  /** The base has handed it to a handler: from here on it is never tried elsewhere. */
+  started(): void {
+    if (this.#state !== 'sent') return;
+    this.#state = 'started';
+    this.#kept = null;
+  }
+
+  /** `waitUntil` has come to its end. */
+  settled(): void {
+    this.#waitingForSettled = false;
+    this.#maybeRelease();
+  }
+
+  get holdsForWaitUntil(): boolean {
+    return this.#state === 'settling';
+  }
+
+  /* ── the caller's side ── */
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#state === 'released' || this.#state === 'settling') return true;
+    if (this.#kept !== null) {
+      this.#keptBytes += chunk.length;
+      if (this.#keptBytes <= KEEP_BYTES || this.#exchange === null) this.#kept.push(chunk);
+      else this.#kept = null;
+    }
+    if (this.#exchange === null) return this.#keptBytes < KEEP_BYTES;
+    return this.#exchange.write(chunk);
+  }
+
+  end(): void {
+    this.#bodyEnded = true;
+    this.#exchange?.end();
+  }
+
+  consumed(bytes: number): void {
+    this.#exchange?.consumed(bytes);
+  }
+
+  abort(reason: string): void {
+    if (this.#state === 'settling' || this.#state === 'released') return;
+    if (this.#state === 'waiting') this.#owner.leave(this);
+    this.#leave({ code: 'ABORTED', message: reason });
+  }
+
+  /* ── the base's side ── */
+
+  onHead(raw: unknown): void {
+    const head = resultHead(raw, this.call.trigger);
+    this.started();
+    this.#state = 'answering';
+    this.#owner.answered(this);
+    this.#waitingForSettled = head.waiting;
+    const facts = this.#factsAt(monotonicMs());
+    this.#facts = facts;
+    this.#sink.head(head, facts);
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#sink.data(chunk);
+  }
+
+  /** The answer is whole. A request body that is still under way is of no use any more. */
+  onEnd(): void {
+    if (this.#state !== 'answering') return;
+    this.#state = 'settling';
+    this.#sink.end();
+    if (!this.#bodyEnded) this.#exchange?.cancel({ code: 'DONE', message: 'The answer is complete.' });
+  }
+
+  onDrain(): void {
+    if (this.#state !== 'settling' && this.#state !== 'released') this.#sink.drain();
+  }
+
+  onClosed(error: LinkError | null): void {
+    this.#exchangeClosed = true;
+    if (this.#state === 'settling' || this.#state === 'released') {
+      this.#maybeRelease();
+      return;
+    }
+    const failure = this.#instance?.failure;
+    if (failure !== undefined && failure !== null) {
+      this.fail(didNotLoad(failure));
+      return;
+    }
+    if (error !== null && error.code === LINK_CLOSED && this.#maybeAgain()) return;
+    this.fail(error === null ? new HearthError('FUNCTION_CRASHED', 'The base sent no answer.') : fromLink(error));
+  }
+
+  /** True when the function was not called and the whole of the body is still here: then it is tried once more. */
+  #maybeAgain(): boolean {
+    if (this.#state !== 'sent' || this.#attempt > 1 || this.#kept === null) return false;
+    this.#state = 'waiting';
+    this.#exchange = null;
+    this.#exchangeClosed = false;
+    this.#instance = null;
+    this.#owner.again(this);
+    return true;
+  }
+
+  /** Ends it with this error, at whatever point it is. */
+  fail(error: HearthError): void {
+    if (this.#state === 'settling' || this.#state === 'released') return;
+    const facts = this.#facts ?? (this.#instance === null ? null : this.#factsAt(monotonicMs()));
+    this.#sink.failed(error, facts);
+    this.#leave({ code: error.code, message: error.message });
+  }
+
+  /** The wall clock limit: the caller gets its answer now, the base hears of it. */
+  timeout(): void {
+    const instance = this.#instance;
+    if (this.#state !== 'sent' && this.#state !== 'started') return;
+    this.fail(new HearthError('FUNCTION_TIMEOUT', `No answer within ${this.spec.limits.timeoutMs} ms.`));
+    if (instance !== null) this.#owner.timedOut(instance);
+  }
+
+  #leave(error: LinkError): void {
+    this.#state = 'settling';
+    this.#waitingForSettled = false;
+    // `cancel` calls onClosed, which releases.
+    if (this.#exchange !== null && !this.#exchangeClosed) this.#exchange.cancel(error);
+    this.#exchangeClosed = true;
+    this.#maybeRelease();
+  }
+
+  #maybeRelease(): void {
+    if (this.#state !== 'settling' || this.#waitingForSettled || !this.#exchangeClosed) return;
+    this.#state = 'released';
+    this.#kept = null;
+    const instance = this.#instance;
+    if (instance !== null && this.#exchange !== null) instance.forget(this.#exchange.id, this);
+    this.#owner.released(this, instance);
+    this.#sink.released();
+  }
+
+  /** Phases up to `headAt`. The base's own moments are believed only as far as they lie between ours. */
+  #factsAt(headAt: number): InvokeFacts {
+    const instance = this.#instance as Instance;
+    return {
+      start: this.#cold ? 'cold' : 'warm',
+      instance: instance.base.id,
+      host: instance.base.host.id,
+      phases: this.#cold ? this.#coldPhases(instance, headAt) : this.#warmPhases(instance, headAt),
+      arrivedAtMs: this.#arrivedAtMs,
+      attempt: this.#attempt,
+    };
+  }
+
+  #warmPhases(instance: Instance, headAt: number): Phases {
+    const ready = Math.max(this.#placedAt, Math.min(instance.readyAt, headAt));
+    return { wait: ready - this.arrivedAt, run: headAt - ready };
+  }
+
+  #coldPhases(instance: Instance, headAt: number): Phases {
+    const { times } = instance;
+    const acquired = between(this.#placedAt, instance.acquiredAt, headAt);
+    const received = between(acquired, times?.receivedAt ?? headAt, headAt);
+    const compiled = between(received, times?.compiledAt ?? headAt, headAt);
+    const evaluated = between(compiled, times?.evaluatedAt ?? headAt, headAt);
+    return {
+      wait: this.#placedAt - this.arrivedAt,
+      acquire: acquired - this.#placedAt,
+      transfer: received - acquired,
+      compile: compiled - received,
+      evaluate: evaluated - compiled,
+      run: headAt - evaluated,
+    };
+  }
+}
+
+/** The base's side of an invocation, apart from the caller's, since both speak of an end. */
+class FromBase implements ExchangeHandler {
+  readonly #invocation: Invocation;
+
+  constructor(invocation: Invocation) {
+    this.#invocation = invocation;
+  }
+  head(head: unknown): void {
+    this.#invocation.onHead(head);
+  }
+  data(chunk: Uint8Array): void {
+    this.#invocation.onData(chunk);
+  }
+  end(): void {
+    this.#invocation.onEnd();
+  }
+  drain(): void {
+    this.#invocation.onDrain();
+  }
+  closed(error: LinkError | null): void {
+    this.#invocation.onClosed(error);
+  }
+}
+
+function between(low: number, value: number, high: number): number {
+  return Math.min(Math.max(value, low), high);
+}
+
+/** A version that was proved at deploy does not come up now: the function's own doing, for its callers an exception. */
+export function didNotLoad(failure: HearthError): HearthError {
+  if (failure.code !== 'PROBE_FAILED') return failure;
+  return new HearthError('FUNCTION_EXCEPTION', 'The function did not load.', {
+    functionStack: failure.functionStack ?? failure.message,
+    cause: failure,
+  });
+}
+
+/** What a base or the link says went wrong, as an error with a code of the table. */
+function fromLink(error: LinkError): HearthError {
+  if (error.code === LINK_CLOSED) return new HearthError('FUNCTION_CRASHED', 'The base of the function died.');
+  const code = isErrorCode(error.code) ? error.code : 'FUNCTION_EXCEPTION';
+  return new HearthError(code, error.message, { functionStack: error.stack });
+}

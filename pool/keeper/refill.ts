@@ -1,0 +1,56 @@
+/**
+ * Which base to boot next: a pure function of what is there. Only counts, no clock: pacing is the caller's.
+ */
+
+export interface HostView {
+  id: string;
+  /** Key of the trust group and network policy it is bound to; null: unbound. */
+  bound: string | null;
+  freeSlots: number;
+  warm: number;
+  booting: number;
+}
+
+export interface RefillInput {
+  /** Warm bases wanted without a lessee. */
+  target: number;
+  /** Hosts of one base definition that may take more bases. */
+  hosts: HostView[];
+  /** Keys of leases that wait for a base, one entry each. */
+  pending: string[];
+  /** Bases that may still be started before the pool's limit. */
+  room: number;
+}
+
+export type RefillStep = { kind: 'boot'; host: string } | { kind: 'start-host' } | null;
+
+/**
+ * First who waits; then unbound bases, at least half of the target, since only these can serve a trust group that was
+ * never seen; then bound ones, since a lease on a host that is bound already leaves the unbound ones alone.
+ */
+export function nextBoot(input: RefillInput): RefillStep {
+  if (input.room <= 0) return null;
+  const bound = (key: string) => input.hosts.filter((host) => host.bound === key);
+  const unbound = input.hosts.filter((host) => host.bound === null);
+  const coming = (hosts: HostView[]) => hosts.reduce((sum, host) => sum + host.warm + host.booting, 0);
+  const boot = (hosts: HostView[]): RefillStep => {
+    const host = hosts.find((candidate) => candidate.freeSlots > 0);
+    return host === undefined ? null : { kind: 'boot', host: host.id };
+  };
+
+  let spare = coming(unbound);
+  for (const key of new Set(input.pending)) {
+    const wanted = input.pending.filter((pending) => pending === key).length;
+    const missing = wanted - coming(bound(key));
+    if (missing > spare) return boot(bound(key)) ?? boot(unbound) ?? { kind: 'start-host' };
+    if (missing > 0) spare -= missing;
+  }
+  if (coming(unbound) < Math.ceil(input.target / 2)) return boot(unbound) ?? { kind: 'start-host' };
+  if (coming(input.hosts) < input.target) {
+    const byNeed = input.hosts
+      .filter((host) => host.bound !== null)
+      .sort((a, b) => a.warm + a.booting - b.warm - b.booting);
+    return boot(byNeed) ?? boot(unbound) ?? { kind: 'start-host' };
+  }
+  return null;
+}
