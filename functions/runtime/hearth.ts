@@ -1,0 +1,57 @@
+/**
+ * What authors import as 'hearth' or 'cloudflare:workers'. The builder leaves both names out of the bundle; a base
+ * gives each module its own copy of this shape, made by `moduleRuntime`.
+ */
+import type { ExecutionContext } from '../contract/handlers.ts';
+
+export type {
+  ExecutionContext,
+  ExportedHandler,
+  Fetcher,
+  KVNamespace,
+  Logger,
+  Message,
+  MessageBatch,
+  Queue,
+  ScheduledController,
+} from '../contract/handlers.ts';
+
+/** Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what RPC calls. */
+export class WorkerEntrypoint<Env = Record<string, unknown>> {
+  protected readonly env: Env;
+  protected readonly ctx: ExecutionContext;
+
+  constructor(ctx: ExecutionContext, env: Env) {
+    this.ctx = ctx;
+    this.env = env;
+  }
+}
+
+/** Marks classes whose instances may be passed over RPC by reference. */
+export class RpcTarget {}
+
+export interface ModuleRuntime {
+  WorkerEntrypoint: typeof WorkerEntrypoint;
+  RpcTarget: typeof RpcTarget;
+  /** The module's bindings, for code that is not handed `env`. */
+  env: Record<string, unknown>;
+  /** As `ctx.waitUntil` of the invocation that runs. Throws outside of one. */
+  waitUntil(promise: Promise<unknown>): void;
+}
+
+/** The object that `require('hearth')` gives inside one module. `current` is the running invocation. */
+export function moduleRuntime(
+  env: Record<string, unknown>,
+  current: () => ExecutionContext | undefined,
+): ModuleRuntime {
+  return {
+    WorkerEntrypoint,
+    RpcTarget,
+    env,
+    waitUntil(promise) {
+      const ctx = current();
+      if (ctx === undefined) throw new Error('waitUntil was called outside of an invocation.');
+      ctx.waitUntil(promise);
+    },
+  };
+}

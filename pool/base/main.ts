@@ -1,0 +1,96 @@
+/** A base: one thread, one link, one lease. The promise of `run` never resolves; the host ends the thread. */
+
+import { createRequire } from 'node:module';
+import net from 'node:net';
+import process from 'node:process';
+import { type LoadHead, monotonicMs, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
+import { connectLink } from '../link/connection.ts';
+import { LogBuffer } from './console.ts';
+import { currentInvocation } from './context.ts';
+import { Deadlines } from './deadlines.ts';
+import { describeThrown } from './describe.ts';
+import { invocationLogger } from './logger.ts';
+import { Modules } from './modules.ts';
+import { requirePermissions } from './policy/permissions.ts';
+import { Policy } from './policy/policy.ts';
+import { Session } from './session.ts';
+import type { BaseTask } from './task.ts';
+
+/** Rejects only when the base could not boot. */
+export default async function run(task: BaseTask): Promise<never> {
+  requirePermissions();
+  const exitThread = process.exit.bind(process);
+  const socket = net.connect(task.socketPath);
+  const connected = new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', reject);
+  });
+
+  // While the socket connects: what every function would otherwise pay for on its first call.
+  const shared = new Map<string, unknown>();
+  for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
+  const setup = task.setupPath === null ? null : createRequire(task.setupPath)(task.setupPath);
+  new Request('http://warm/', { headers: [['a', 'b']] }).headers.get('a');
+  new Response('warm').headers.has('a');
+  await connected;
+
+  const log = new LogBuffer({
+    send: (event) => session.sendNow(event),
+    now: Date.now,
+    source: () => ({
+      module: policy.scope().module,
+      invocationId: currentInvocation.getStore()?.invocationId ?? null,
+    }),
+  });
+  const policy: Policy = new Policy({
+    log,
+    current: () => currentInvocation.getStore(),
+    socket,
+    filesDir: task.filesDir,
+    env: task.env,
+    exit: (code) => {
+      log.flush();
+      session.break(`process.exit(${code}) was called`);
+      return exitThread(1);
+    },
+    replaced: new Map(),
+  });
+  const modules = new Modules({
+    policy,
+    shared,
+    setup: () => callSetup(setup, task.env),
+    bindings: (_head: LoadHead) => ({}),
+  });
+  const deadlines = new Deadlines(monotonicMs);
+  const session: Session = new Session({
+    modules,
+    host: {
+      deadlines,
+      now: monotonicMs,
+      logger: (invocation) => invocationLogger(log, invocation),
+      waitUntilFailed: (invocation, error) =>
+        invocationLogger(log, invocation).error(`waitUntil: ${describeThrown(error).stack}`),
+    },
+    ended: () => {
+      deadlines.stop();
+      socket.destroy();
+    },
+  });
+  process.on('unhandledRejection', (reason) =>
+    log.write('error', `Unhandled rejection: ${describeThrown(reason).stack}`),
+  );
+  process.on('uncaughtException', (error) => {
+    const described = describeThrown(error);
+    log.write('error', `Uncaught exception: ${described.stack}`);
+    session.break(`Uncaught exception: ${described.message}`);
+  });
+  session.attach(connectLink(socket, session, { side: 'connect', flush: 'tick' }));
+  policy.install();
+  session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
+  return new Promise<never>(() => undefined);
+}
+
+function callSetup(setup: unknown, env: Record<string, string>): unknown {
+  const exported = (setup as { default?: unknown } | null)?.default ?? setup;
+  return typeof exported === 'function' ? exported({ env: { ...env } }) : exported;
+}

@@ -1,0 +1,97 @@
+/** Modules of one base: taking them in, finding them again. */
+import type { LoadHead, LoadTimes } from '../../functions/contract/invocation.ts';
+import { moduleRuntime, WorkerEntrypoint } from '../../functions/runtime/hearth.ts';
+import { currentInvocation } from './context.ts';
+import { GuestModule } from './guest.ts';
+import { type Evaluated, evaluateCommonJs, evaluateEsModule } from './loader.ts';
+import { NotAllowedError } from './policy/denied.ts';
+import type { Policy } from './policy/policy.ts';
+
+export interface ModulesOptions {
+  policy: Policy;
+  /** Shared libraries of the base definition, by the specifier modules import them with. */
+  shared: ReadonlyMap<string, unknown>;
+  /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. */
+  setup(): unknown;
+  /** Bindings of the module as objects for `env`. */
+  bindings(head: LoadHead): Record<string, unknown>;
+}
+
+export interface Taken {
+  module: GuestModule;
+  times: LoadTimes;
+  cacheUsed: boolean;
+  codeCache: Uint8Array | null;
+}
+
+export class Modules {
+  readonly #options: ModulesOptions;
+  readonly #byName = new Map<string, GuestModule>();
+  #base: { value: unknown } | null = null;
+
+  constructor(options: ModulesOptions) {
+    this.#options = options;
+  }
+
+  get(name: string): GuestModule | undefined {
+    return this.#byName.get(name);
+  }
+
+  remove(name: string): void {
+    this.#byName.delete(name);
+  }
+
+  /** Throws (or rejects) with what the module's top level threw. Answers at once wherever nothing has to be awaited. */
+  load(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
+    if (head.rehearsal || this.#base !== null) return this.#evaluate(head, code, codeCache, receivedAt);
+    const made = this.#options.setup();
+    const go = (value: unknown) => {
+      this.#base = { value };
+      this.#options.policy.lease(head.filesDir, head.network);
+      return this.#evaluate(head, code, codeCache, receivedAt);
+    };
+    return made instanceof Promise ? made.then(go) : go(made);
+  }
+
+  #evaluate(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
+    const { policy } = this.#options;
+    const env: Record<string, unknown> = { ...head.jsonVars, ...head.vars, ...this.#options.bindings(head) };
+    const base = this.#base?.value;
+    if (base !== undefined) env.BASE = base;
+    const processEnv = { ...head.vars };
+    const dirname = head.filesDir ?? '/';
+    const own = policy.moduleProcess(processEnv, dirname);
+    const runtime = moduleRuntime(env, () => currentInvocation.getStore());
+    const provided = (specifier: string): unknown =>
+      specifier === 'hearth' || specifier === 'cloudflare:workers' ? runtime : this.#options.shared.get(specifier);
+    const require = (specifier: string): unknown => {
+      if (specifier === 'process' || specifier === 'node:process') return own;
+      const found = policy.builtins.isBuiltin(specifier) ? policy.builtins.get(specifier) : provided(specifier);
+      if (found !== undefined) return found;
+      throw new NotAllowedError(
+        `require(${JSON.stringify(specifier)})`,
+        'It was not bundled, and the base does not share it.',
+      );
+    };
+
+    policy.enter({ module: head.module, env: processEnv, cwd: dirname, provided });
+    const finish = (evaluated: Evaluated): Taken => {
+      const module = new GuestModule({
+        head,
+        env,
+        exports: evaluated.exports,
+        marker: WorkerEntrypoint,
+        nodeHttp: false,
+      });
+      this.#byName.set(head.module, module);
+      return {
+        module,
+        times: { receivedAt, compiledAt: evaluated.compiledAt, evaluatedAt: evaluated.evaluatedAt },
+        cacheUsed: evaluated.cacheUsed,
+        codeCache: head.wantCodeCache ? evaluated.makeCodeCache() : null,
+      };
+    };
+    if (head.format === 'esm') return evaluateEsModule(head.functionName, code).then(finish);
+    return finish(evaluateCommonJs(head.functionName, code, codeCache, { require, process: own, dirname }));
+  }
+}

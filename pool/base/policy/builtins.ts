@@ -1,0 +1,173 @@
+/**
+ * Which of Node's built-ins a module gets, by allow-list: as they are, cut down to what cannot reach outside the base,
+ * or as stubs that refuse when used (many libraries name `child_process` without ever calling it). All else is refused
+ * when asked for.
+ */
+import asyncHooks from 'node:async_hooks';
+import { builtinModules } from 'node:module';
+import os from 'node:os';
+import v8 from 'node:v8';
+import worker from 'node:worker_threads';
+import { NotAllowedError, pick, refusal, refusals } from './denied.ts';
+import { guardedFs } from './fs.ts';
+
+const AS_THEY_ARE = new Set([
+  ...['assert', 'assert/strict', 'buffer', 'constants', 'crypto', 'dgram', 'diagnostics_channel', 'dns'],
+  ...['dns/promises', 'events', 'http', 'http2', 'https', 'net', 'path', 'path/posix', 'path/win32'],
+  ...['perf_hooks', 'punycode', 'querystring', 'readline', 'readline/promises', 'stream', 'stream/consumers'],
+  ...['stream/promises', 'stream/web', 'string_decoder', 'timers', 'timers/promises', 'tls', 'url', 'util'],
+  ...['util/types', 'zlib', 'sys'],
+]);
+
+export interface BuiltinsOptions {
+  /** Node's own `process.getBuiltinModule`. */
+  real(specifier: string): unknown;
+  print(fd: 1 | 2, text: string): void;
+  console: object;
+  /** The guarded `process`. */
+  process(): object;
+  /** Replacements of whole modules, by bare name, such as `http` with its `listen` given to the base. */
+  replaced: ReadonlyMap<string, unknown>;
+}
+
+export interface Builtins {
+  /** Throws NotAllowedError for what no module gets. Undefined: no built-in has this name. */
+  get(specifier: string): unknown;
+  /** Whether it is a name of Node's, allowed or not. */
+  isBuiltin(specifier: string): boolean;
+  /** Whether modules get Node's own object, unchanged. */
+  isPlain(specifier: string): boolean;
+}
+
+export function guardedBuiltins(options: BuiltinsOptions): Builtins {
+  const names = new Set(builtinModules.map(bareName));
+  const made = new Map<string, unknown>(options.replaced);
+  const makers = reduced(options, get);
+
+  function get(specifier: string): unknown {
+    const name = bareName(specifier);
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const maker = makers[name];
+    let value: unknown;
+    if (maker !== undefined) value = maker();
+    else if (AS_THEY_ARE.has(name)) value = options.real(`node:${name}`);
+    else if (isBuiltin(specifier)) throw new NotAllowedError(`The built-in module "node:${name}"`);
+    else return undefined;
+    made.set(name, value);
+    return value;
+  }
+
+  function isBuiltin(specifier: string): boolean {
+    return specifier.startsWith('node:') || names.has(specifier);
+  }
+
+  return {
+    get,
+    isBuiltin,
+    isPlain: (specifier) => {
+      const name = bareName(specifier);
+      return AS_THEY_ARE.has(name) && !options.replaced.has(name);
+    },
+  };
+}
+
+/** What cannot be handed over as it is, and what is left of it. */
+function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown): Record<string, () => unknown> {
+  return {
+    fs: () => guardedFs(options.print),
+    'fs/promises': () => (get('fs') as { promises: unknown }).promises,
+    os: () => ({ ...os, ...refusals('os', ['setPriority']) }),
+    console: () => options.console,
+    process: () => options.process(),
+    // No hooks: a hook's `resource` would be the base's own socket.
+    async_hooks: () => pick(asyncHooks, ['AsyncLocalStorage', 'AsyncResource', 'executionAsyncId', 'triggerAsyncId']),
+    v8: () =>
+      pick(v8, [
+        ...['serialize', 'deserialize', 'Serializer', 'Deserializer', 'DefaultSerializer', 'DefaultDeserializer'],
+        ...['getHeapStatistics', 'getHeapSpaceStatistics', 'cachedDataVersionTag', 'isStringOneByteRepresentation'],
+      ]),
+    module: () => reducedModule(get),
+    worker_threads: () => reducedWorkerThreads(),
+    tty: () => ({
+      isatty: () => false,
+      ...refusals('tty', ['ReadStream', 'WriteStream']),
+    }),
+    child_process: () =>
+      refusals('child_process', [
+        'exec',
+        'execFile',
+        'execFileSync',
+        'execSync',
+        'fork',
+        'spawn',
+        'spawnSync',
+        'ChildProcess',
+      ]),
+    cluster: () => ({
+      isMaster: true,
+      isPrimary: true,
+      isWorker: false,
+      workers: {},
+      settings: {},
+      on: () => undefined,
+      ...refusals('cluster', ['fork', 'setupPrimary', 'setupMaster', 'disconnect']),
+    }),
+    vm: () => ({
+      isContext: () => false,
+      ...refusals('vm', [
+        ...['Script', 'createContext', 'createScript', 'runInContext', 'runInNewContext', 'runInThisContext'],
+        ...['compileFunction', 'SourceTextModule', 'SyntheticModule', 'measureMemory'],
+      ]),
+    }),
+  };
+}
+
+function reducedModule(get: (specifier: string) => unknown): unknown {
+  const requireBuiltin = (specifier: unknown) => {
+    const found = typeof specifier === 'string' ? get(specifier) : undefined;
+    if (found === undefined) throw new NotAllowedError(`require(${JSON.stringify(specifier)}) made by createRequire`);
+    return found;
+  };
+  const isBuiltin = (name: unknown) =>
+    typeof name === 'string' && (name.startsWith('node:') || builtinModules.includes(name));
+  return {
+    builtinModules: [...builtinModules],
+    isBuiltin,
+    createRequire: () => Object.assign(requireBuiltin, { resolve: (id: string) => id, cache: {} }),
+    ...refusals('module', [
+      'register',
+      'registerHooks',
+      'runMain',
+      'syncBuiltinESMExports',
+      'enableCompileCache',
+      '_load',
+    ]),
+  };
+}
+
+function reducedWorkerThreads(): unknown {
+  return {
+    // As seen by the module it is alone: libraries branch on this to find their main thread.
+    isMainThread: true,
+    isInternalThread: false,
+    threadId: 0,
+    threadName: '',
+    parentPort: null,
+    workerData: null,
+    resourceLimits: {},
+    SHARE_ENV: Symbol('SHARE_ENV'),
+    getEnvironmentData: () => undefined,
+    ...pick(worker, [
+      ...['MessageChannel', 'MessagePort', 'receiveMessageOnPort', 'markAsUntransferable', 'markAsUncloneable'],
+      ...['isMarkedAsUntransferable'],
+    ]),
+    Worker: refusal('worker_threads.Worker', 'A base is one thread; call another function instead.'),
+    BroadcastChannel: refusal('BroadcastChannel'),
+    ...refusals('worker_threads', ['setEnvironmentData', 'postMessageToThread', 'moveMessagePortToContext']),
+  };
+}
+
+function bareName(specifier: string): string {
+  return specifier.startsWith('node:') ? specifier.slice(5) : specifier;
+}

@@ -1,0 +1,28 @@
+/** What a module hears when it asks for something no base gives. */
+
+export class NotAllowedError extends Error {
+  readonly code = 'ERR_ACCESS_DENIED';
+
+  constructor(what: string, instead = '') {
+    super(`${what} is not available to functions.${instead === '' ? '' : ` ${instead}`}`);
+    this.name = 'NotAllowedError';
+  }
+}
+
+/** A function that is there, so that libraries which only mention it load, and that refuses to be used. */
+export function refusal(what: string, instead = ''): (...args: unknown[]) => never {
+  return function refused(): never {
+    throw new NotAllowedError(what, instead);
+  };
+}
+
+/** An object of refusals. */
+export function refusals(module: string, names: readonly string[], instead = ''): Record<string, unknown> {
+  return Object.fromEntries(names.map((name) => [name, refusal(`${module}.${name}`, instead)]));
+}
+
+/** The named members of a built-in, and nothing else of it. */
+export function pick(source: object, names: readonly string[]): Record<string, unknown> {
+  const from = source as Record<string, unknown>;
+  return Object.fromEntries(names.filter((name) => name in from).map((name) => [name, from[name]]));
+}

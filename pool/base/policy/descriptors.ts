@@ -1,0 +1,40 @@
+/**
+ * Sockets from descriptor numbers. Descriptors belong to the process: a number could name the link of another base.
+ * `net.Socket({fd})`, `net.connect({fd})`, `server.listen({fd})`, `http.request({fd})` and a socket's own `_handle` all
+ * come down to `open` of the native handle, so it is refused there, for every library of the base.
+ */
+import dgram from 'node:dgram';
+import net from 'node:net';
+import { refusal } from './denied.ts';
+
+/** `pipe`: any socket of a Unix path that has been connected. */
+export function refuseSocketDescriptors(pipe: net.Socket): void {
+  seal(handleOf(pipe));
+  // A handle is made when connecting begins; destroyed within the same tick, nothing is connected.
+  const tcp = net.connect({ host: '127.0.0.1', port: 1 });
+  seal(handleOf(tcp));
+  tcp.destroy();
+  const udp = dgram.createSocket('udp4');
+  for (const symbol of Object.getOwnPropertySymbols(udp)) {
+    const state = (udp as unknown as Record<symbol, { handle?: object } | undefined>)[symbol];
+    if (typeof state?.handle === 'object') seal(state.handle);
+  }
+  udp.close();
+}
+
+function handleOf(socket: net.Socket): object {
+  const handle = (socket as unknown as { _handle?: object | null })._handle;
+  if (typeof handle !== 'object' || handle === null) throw new Error('The socket has no handle to be sealed.');
+  return handle;
+}
+
+function seal(handle: object): void {
+  for (let proto = Object.getPrototypeOf(handle); proto !== null && proto !== Object.prototype; ) {
+    if (Object.hasOwn(proto, 'open')) {
+      Object.defineProperty(proto, 'open', { value: refusal('A socket from a descriptor number') });
+      return;
+    }
+    proto = Object.getPrototypeOf(proto);
+  }
+  throw new Error('The handle has no open to be sealed.');
+}

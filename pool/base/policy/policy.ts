@@ -1,0 +1,142 @@
+/** The built-in policy of one base: installed once after boot, tightened when the base is leased. */
+
+import type net from 'node:net';
+import process from 'node:process';
+import type { LogBuffer } from '../console.ts';
+import { lineStream, makeConsole } from '../console.ts';
+import type { Invocation } from '../context.ts';
+import { type Builtins, guardedBuiltins } from './builtins.ts';
+import { refuseSocketDescriptors } from './descriptors.ts';
+import { guardedFetch } from './fetch.ts';
+import { guardImports } from './imports.ts';
+import { dropPermissions } from './permissions.ts';
+import { guardedProcess } from './process.ts';
+
+/** What code outside of any invocation counts as: the module that was loaded last. */
+export interface ModuleScope {
+  module: string;
+  env: Record<string, string>;
+  cwd: string;
+  /** What its `require` gives beside built-ins. */
+  provided(specifier: string): unknown;
+}
+
+export interface PolicyOptions {
+  log: LogBuffer;
+  /** The invocation whose code runs. */
+  current(): Invocation | undefined;
+  /** The link's own socket. */
+  socket: net.Socket;
+  filesDir: string;
+  /** Variables of `process.env` until a module is there. */
+  env: Record<string, string>;
+  /** A module ended the program: this base. */
+  exit(code: number): never;
+  /** Built-ins that are replaced as a whole, by bare name. */
+  replaced: ReadonlyMap<string, unknown>;
+}
+
+export class Policy {
+  readonly builtins: Builtins;
+  readonly #options: PolicyOptions;
+  readonly #makeProcess: (env: () => Record<string, string>, cwd: () => string) => object;
+  readonly #globalProcess: object;
+  readonly #console: Console;
+  readonly #scopes = new Map<string, ModuleScope>();
+  #last: ModuleScope;
+  #offline = false;
+  #leased = false;
+
+  /** Changes nothing yet: `install` does. */
+  constructor(options: PolicyOptions) {
+    const { log } = options;
+    this.#options = options;
+    this.#last = { module: '', env: options.env, cwd: '/', provided: () => undefined };
+    this.#console = makeConsole(log);
+    const print = (fd: 1 | 2, text: string) => log.write(fd === 1 ? 'info' : 'error', text);
+    const stdout = Object.assign(
+      lineStream((line) => print(1, line)),
+      { fd: 1, isTTY: false },
+    );
+    const stderr = Object.assign(
+      lineStream((line) => print(2, line)),
+      { fd: 2, isTTY: false },
+    );
+    this.#makeProcess = (env, cwd) =>
+      guardedProcess({
+        env,
+        cwd,
+        stdout,
+        stderr,
+        exit: options.exit,
+        getBuiltin: (specifier) => (this.builtins.isBuiltin(specifier) ? this.builtins.get(specifier) : undefined),
+        emitWarning: (text) => log.write('warn', text),
+      });
+    this.#globalProcess = this.#makeProcess(
+      () => this.scope().env,
+      () => this.scope().cwd,
+    );
+    this.builtins = guardedBuiltins({
+      real: process.getBuiltinModule.bind(process),
+      print,
+      console: this.#console,
+      process: () => this.#globalProcess,
+      replaced: options.replaced,
+    });
+  }
+
+  /** Puts the guarded globals in place and shuts the ways around them. */
+  install(): void {
+    const options = this.#options;
+    refuseSocketDescriptors(options.socket);
+    guardImports({
+      builtins: this.builtins,
+      provided: (specifier) => this.scope().provided(specifier),
+      filesDir: options.filesDir,
+    });
+    const fetch = guardedFetch(globalThis.fetch, {
+      traceparent: () => options.current()?.head.traceparent ?? null,
+      offline: () => this.#offline,
+    });
+    fix('process', this.#globalProcess);
+    Object.defineProperty(globalThis, 'console', { value: this.#console, writable: true, configurable: true });
+    Object.defineProperty(globalThis, 'fetch', { value: fetch, writable: true, configurable: true, enumerable: true });
+    // Channels reach into other threads of the host, storage into files.
+    for (const name of ['BroadcastChannel', 'localStorage', 'sessionStorage']) Reflect.deleteProperty(globalThis, name);
+  }
+
+  /** A `process` whose env and cwd are this module's, whoever else shares the base. */
+  moduleProcess(env: Record<string, string>, cwd: string): object {
+    return this.#makeProcess(
+      () => env,
+      () => cwd,
+    );
+  }
+
+  enter(scope: ModuleScope): void {
+    this.#scopes.set(scope.module, scope);
+    this.#last = scope;
+  }
+
+  leave(module: string): void {
+    this.#scopes.delete(module);
+  }
+
+  /** The first real module is about to run: what booting needed goes. Later calls change nothing. */
+  lease(filesDir: string | null, network: 'all' | 'none'): void {
+    if (this.#leased) return;
+    this.#leased = true;
+    this.#offline = network === 'none';
+    dropPermissions(process.execArgv, filesDir, network);
+  }
+
+  /** Whose code runs, as well as that is known. */
+  scope(): ModuleScope {
+    const invocation = this.#options.current();
+    return (invocation && this.#scopes.get(invocation.head.module)) ?? this.#last;
+  }
+}
+
+function fix(name: string, value: unknown): void {
+  Object.defineProperty(globalThis, name, { value, writable: false, configurable: false, enumerable: false });
+}

@@ -1,0 +1,203 @@
+/** The base's end of the link: loads and invocations come in, answers and events go out. */
+import process from 'node:process';
+import type { BaseEvent, GatewayEvent, InvokeHead, LoadedHead, LoadHead } from '../../functions/contract/invocation.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
+import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../link/link.ts';
+import { concat } from './body.ts';
+import type { Invocation, InvocationHost } from './context.ts';
+import { describeThrown, headline } from './describe.ts';
+import type { Modules, Taken } from './modules.ts';
+import { Run } from './run.ts';
+
+/** `flush`: writes what is pending before any other code runs. */
+export type FlushingLink = Link & { flush(): void };
+
+export interface SessionOptions {
+  modules: Modules;
+  /** Deadlines, clock, logs: what invocations need. `settled` is told to the session as well. */
+  host: Omit<InvocationHost, 'settled'>;
+  /** The base has come to its end; called once. */
+  ended(): void;
+}
+
+export class Session implements LinkHandler {
+  readonly #options: SessionOptions;
+  readonly #host: InvocationHost;
+  readonly #loading = new Map<string, Run[]>();
+  #link: FlushingLink | null = null;
+  /** Invocations to be started when the frames of this read have all been seen. */
+  #starting: Run[] = [];
+  /** Invocations that were taken and have not come to their end. */
+  #inFlight = 0;
+  #draining = false;
+  #broken = false;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#host = {
+      ...options.host,
+      settled: (invocation, timedOut, announced) => this.#settled(invocation, timedOut, announced),
+    };
+  }
+
+  attach(link: FlushingLink): void {
+    this.#link = link;
+  }
+
+  send(event: BaseEvent): void {
+    this.#link?.event(event);
+  }
+
+  /** Sends, and lets nothing else run before it is on its way. */
+  sendNow(event: BaseEvent): void {
+    this.send(event);
+    this.#link?.flush();
+  }
+
+  /** Something has gone so wrong that this base must take nothing new. */
+  break(reason: string): void {
+    if (this.#broken) return;
+    this.#broken = true;
+    this.sendNow({ event: 'broken', reason });
+  }
+
+  opened(head: unknown, exchange: Exchange): void {
+    const opening = head as LoadHead | InvokeHead;
+    switch (opening.kind) {
+      case 'load':
+        exchange.handler = this.#loader(opening, exchange);
+        return;
+      case 'invoke':
+        this.#invoke(opening, exchange);
+        return;
+      default:
+        exchange.cancel({ code: 'INTERNAL', message: 'The base knows no such opening.' });
+    }
+  }
+
+  event(message: unknown): void {
+    const event = message as GatewayEvent;
+    switch (event.event) {
+      case 'drain':
+        this.#draining = true;
+        this.#endWhenIdle();
+        return;
+      case 'unload':
+        this.#options.modules.remove(event.module);
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  closed(): void {
+    this.#options.ended();
+  }
+
+  #invoke(head: InvokeHead, exchange: Exchange): void {
+    this.#inFlight++;
+    const run = new Run(head, exchange, () => this.#oneEnded());
+    exchange.handler = run;
+    if (this.#broken) {
+      run.refuse({ code: 'FUNCTION_CRASHED', message: 'The base is broken and takes nothing new.' });
+    } else if (this.#options.modules.get(head.module) !== undefined) {
+      this.#startSoon(run);
+    } else {
+      const waiting = this.#loading.get(head.module);
+      if (waiting !== undefined) waiting.push(run);
+      else run.refuse({ code: 'INTERNAL', message: `The base holds no module ${head.module}.` });
+    }
+  }
+
+  #startSoon(run: Run): void {
+    this.#starting.push(run);
+    // A tick callback runs when the whole read has been parsed, so one event names all streams of it.
+    if (this.#starting.length === 1) process.nextTick(this.#startAll);
+  }
+
+  readonly #startAll = (): void => {
+    const runs = this.#starting.filter((run) => run.startable);
+    this.#starting = [];
+    if (runs.length === 0) return;
+    // Written before any handler runs: one that loops for ever must not hold back that it was started.
+    this.sendNow({ event: 'started', streams: runs.map((run) => run.exchange.id) });
+    for (const run of runs) {
+      const module = this.#options.modules.get(run.invoke.module);
+      if (module === undefined) run.refuse({ code: 'INTERNAL', message: 'The module was unloaded.' });
+      else run.start(module, this.#host);
+    }
+  };
+
+  #loader(head: LoadHead, exchange: Exchange): ExchangeHandler {
+    const chunks: Uint8Array[] = [];
+    this.#loading.set(head.module, []);
+    return {
+      head: () => undefined,
+      data: (chunk) => {
+        chunks.push(chunk);
+        exchange.consumed(chunk.length);
+      },
+      end: () => this.#load(head, exchange, concat(chunks)),
+      drain: () => undefined,
+      closed: (error) => {
+        if (error !== null) this.#refuseWaiting(head.module, error);
+      },
+    };
+  }
+
+  #load(head: LoadHead, exchange: Exchange, body: Uint8Array): void {
+    const receivedAt = monotonicMs();
+    const loaded = (taken: Taken): void => {
+      const answer: LoadedHead = {
+        kind: 'loaded',
+        ...taken.times,
+        handlers: taken.module.handlers,
+        cacheUsed: taken.cacheUsed,
+      };
+      exchange.sendHead(answer, taken.codeCache, true);
+      const waiting = this.#loading.get(head.module) ?? [];
+      this.#loading.delete(head.module);
+      for (const run of waiting) this.#startSoon(run);
+    };
+    const failed = (error: unknown): void => {
+      const described = describeThrown(error);
+      const refusal: LinkError = { code: 'PROBE_FAILED', message: headline(described), stack: described.stack };
+      this.#refuseWaiting(head.module, refusal);
+      exchange.cancel(refusal);
+    };
+    try {
+      const code = Buffer.from(body.buffer, body.byteOffset, head.codeBytes).toString('utf8');
+      const cache = head.cacheBytes === 0 ? null : body.subarray(head.codeBytes, head.codeBytes + head.cacheBytes);
+      const taken = this.#options.modules.load(head, code, cache, receivedAt);
+      if (taken instanceof Promise) taken.then(loaded).catch(failed);
+      else loaded(taken);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #refuseWaiting(module: string, error: LinkError): void {
+    const waiting = this.#loading.get(module) ?? [];
+    this.#loading.delete(module);
+    for (const run of waiting) run.refuse(error);
+  }
+
+  #settled(invocation: Invocation, timedOut: boolean, announced: boolean): void {
+    if (announced) this.send({ event: 'settled', invocationId: invocation.invocationId, timedOut });
+    this.#oneEnded();
+  }
+
+  #oneEnded(): void {
+    this.#inFlight--;
+    this.#endWhenIdle();
+  }
+
+  #endWhenIdle(): void {
+    if (!this.#draining || this.#inFlight > 0) return;
+    // After what is still to be written in this turn.
+    setImmediate(() => {
+      this.#link?.flush();
+      this.#link?.destroy('drained');
+    });
+  }
+}
