@@ -18,8 +18,8 @@ import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError, sett
 import type { Timers } from './timers.ts';
 
 /** A lease, and how often it is lengthened. */
-export const LEASE_MS = 15_000;
-export const EXTEND_EVERY_MS = 5_000;
+export const LEASE_MS = 10_000;
+export const EXTEND_EVERY_MS = 3_000;
 
 /** Messages of one claim: at the largest, 12.5 MB. */
 const CLAIM_MOST = 100;

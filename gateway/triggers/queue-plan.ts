@@ -15,20 +15,6 @@ const MOST_BACKOFF_MS = 30_000;
 
 export type ConsumerManifest = Manifest['queues']['consumers'][number];
 
-/** Of a queue that nobody's manifest has described. */
-export function defaultSettings(queue: string): QueueSettings {
-  return {
-    maxBatchSize: 10,
-    maxBatchTimeoutS: 5,
-    maxRetries: 3,
-    retryDelayS: 0,
-    deliveryDelayS: 0,
-    maxConcurrency: null,
-    deadLetterQueue: `${queue}.dead`,
-    paused: false,
-  };
-}
-
 /** What a consumer's manifest decides; the rest stays as the API set it. */
 export function consumerSettings(consumer: ConsumerManifest, current: QueueSettings): QueueSettings {
   return {

@@ -2,14 +2,21 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_HOPS, QUEUE_NAME_PATTERN } from '../../functions/contract/limits.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { DeadMessage, NewMessage, QueueSettings, QueueStats, QueueStore } from '../store/store.ts';
+import {
+  type DeadMessage,
+  defaultQueueSettings,
+  type NewMessage,
+  type QueueSettings,
+  type QueueStats,
+  type QueueStore,
+} from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { CallContext, Dispatcher } from './dispatcher.ts';
 import { createLocks } from './locks.ts';
 import { EXTEND_EVERY_MS, QueueConsumer } from './queue-consumer.ts';
 import { checkMessages, type EnqueueMessage } from './queue-messages.ts';
-import { CONSUMER_KEYS, consumerSettings, defaultSettings } from './queue-plan.ts';
+import { CONSUMER_KEYS, consumerSettings } from './queue-plan.ts';
 import type { Timers } from './timers.ts';
 
 export interface QueueView {
@@ -72,7 +79,7 @@ export interface QueueParts {
 
 const STORE_RETRY_MS = 5_000;
 /** Every how many lengthenings of leases the depths are told to telemetry. */
-const DEPTH_EVERY = 3;
+const DEPTH_EVERY = 5;
 
 export function createQueues(parts: QueueParts): Queues {
   const { store, registry, dispatcher, telemetry, now, timers, random, newId, log } = parts;
@@ -110,7 +117,7 @@ export function createQueues(parts: QueueParts): Queues {
           known.set(queue, settings);
           return settings;
         }
-        return write(queue, defaultSettings(queue));
+        return write(queue, defaultQueueSettings(queue));
       }))
     );
   }
@@ -149,7 +156,7 @@ export function createQueues(parts: QueueParts): Queues {
       for (const consumer of wanted) {
         await locked(consumer.queue, async () => {
           const current = known.get(consumer.queue) ?? (await store.get(consumer.queue));
-          const settings = consumerSettings(consumer, current ?? defaultSettings(consumer.queue));
+          const settings = consumerSettings(consumer, current ?? defaultQueueSettings(consumer.queue));
           if (current === null || !sameSettings(current, settings)) await write(consumer.queue, settings);
           else known.set(consumer.queue, current);
         });
@@ -171,7 +178,7 @@ export function createQueues(parts: QueueParts): Queues {
       store,
       registry,
       dispatcher,
-      settings: () => known.get(queue) ?? defaultSettings(queue),
+      settings: () => known.get(queue) ?? defaultQueueSettings(queue),
       died: (deadLetterQueue) => {
         log.warn('Messages went to the dead letters.', { queue, dead_letter_queue: deadLetterQueue });
         wake(deadLetterQueue);
@@ -221,7 +228,15 @@ export function createQueues(parts: QueueParts): Queues {
       const { deliveryDelayS } = await ensure(queue);
       const accepted = messages.map(({ id, body, contentType, delayS }): NewMessage => {
         const { traceparent, hops } = context;
-        return { id: id ?? newId(), body, contentType, delayS: delayS ?? deliveryDelayS, traceparent, hops };
+        return {
+          id: id ?? newId(),
+          generatedId: id === undefined,
+          body,
+          contentType,
+          delayS: delayS ?? deliveryDelayS,
+          traceparent,
+          hops,
+        };
       });
       const result = await store.enqueue(queue, accepted, now());
       wake(queue);
@@ -235,7 +250,7 @@ export function createQueues(parts: QueueParts): Queues {
     async put(queue, changes) {
       checkName(queue);
       const settings = await locked(queue, async () => {
-        const current = known.get(queue) ?? (await store.get(queue)) ?? defaultSettings(queue);
+        const current = known.get(queue) ?? (await store.get(queue)) ?? defaultQueueSettings(queue);
         const consumer = registry.consumer(queue)?.record.name;
         for (const key of CONSUMER_KEYS) {
           if (consumer === undefined || changes[key] === undefined || changes[key] === current[key]) continue;

@@ -1,0 +1,107 @@
+/** KV namespaces, with the limits of Workers KV. */
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { KvListResult } from '../../functions/contract/invocation.ts';
+import {
+  MAX_KV_KEY_BYTES,
+  MAX_KV_METADATA_BYTES,
+  MAX_KV_VALUE_BYTES,
+  MIN_KV_TTL_S,
+} from '../../functions/contract/limits.ts';
+import type { Exchange } from '../../pool/link/link.ts';
+import type { KvStore } from '../store/store.ts';
+import { type BodyRoom, NO_BODY, withBody } from './body.ts';
+import type { CheckedCalls } from './calls.ts';
+
+/** A head of the link is 512 KB at most. */
+const MAX_LIST_BYTES = 400 * 1024;
+
+export interface KvParts {
+  store: KvStore;
+  /** Epoch ms. */
+  now(): number;
+}
+
+/** Answers the call. Rejects with HearthError. */
+export async function kvCall(
+  { store, now }: KvParts,
+  namespace: string,
+  call: CheckedCalls['kv'],
+  room: BodyRoom,
+  exchange: Exchange,
+): Promise<void> {
+  if (call.op !== 'kv.put') exchange.handler = NO_BODY;
+  switch (call.op) {
+    case 'kv.get': {
+      checkKey(call.key);
+      const entry = await store.get(namespace, call.key, now());
+      const { metadata = null, expiration = null } = entry ?? {};
+      exchange.sendHead({ found: entry !== null, metadata, expiration }, entry?.value ?? null, true);
+      return;
+    }
+    case 'kv.put': {
+      const { key, expiration } = call;
+      checkKey(key);
+      checkExpiration(expiration, now());
+      const metadata = checkMetadata(call.metadata);
+      await withBody(exchange, MAX_KV_VALUE_BYTES, room, (value) => {
+        return store.put(namespace, key, { value, metadata, expiration });
+      });
+      exchange.sendHead({}, null, true);
+      return;
+    }
+    case 'kv.delete':
+      checkKey(call.key);
+      await store.delete(namespace, call.key);
+      exchange.sendHead({}, null, true);
+      return;
+    case 'kv.list':
+      exchange.sendHead(await list(store, namespace, call, now()), null, true);
+      return;
+  }
+}
+
+/** As many of the keys asked for as an answering head takes; `cursor` goes on from there. */
+async function list(
+  store: KvStore,
+  namespace: string,
+  { prefix, limit, cursor }: Extract<CheckedCalls['kv'], { op: 'kv.list' }>,
+  nowMs: number,
+): Promise<KvListResult> {
+  if (Buffer.byteLength(prefix) > MAX_KV_KEY_BYTES) {
+    throw new HearthError('BAD_REQUEST', `A prefix has at most ${MAX_KV_KEY_BYTES} bytes.`);
+  }
+  for (let most = limit; ; most = Math.ceil(most / 2)) {
+    const page = await store.list(namespace, { prefix, limit: most, cursor, nowMs });
+    const result: KvListResult = {
+      keys: page.keys.map(({ name, expiration, metadata }) => ({
+        name,
+        ...(expiration === null ? {} : { expiration }),
+        ...(metadata === null || metadata === undefined ? {} : { metadata }),
+      })),
+      list_complete: page.cursor === null,
+      ...(page.cursor === null ? {} : { cursor: page.cursor }),
+    };
+    if (most === 1 || Buffer.byteLength(JSON.stringify(result)) <= MAX_LIST_BYTES) return result;
+  }
+}
+
+function checkKey(key: string): void {
+  const bytes = Buffer.byteLength(key);
+  if (bytes === 0) throw new HearthError('BAD_REQUEST', 'A key is not empty.');
+  if (key === '.' || key === '..') throw new HearthError('BAD_REQUEST', `A key is not "${key}".`);
+  if (bytes <= MAX_KV_KEY_BYTES) return;
+  throw new HearthError('BAD_REQUEST', `The key has ${bytes} bytes; at most ${MAX_KV_KEY_BYTES} are taken.`);
+}
+
+function checkExpiration(expirationS: number | null, nowMs: number): void {
+  if (expirationS === null || expirationS >= Math.floor(nowMs / 1000) + MIN_KV_TTL_S) return;
+  throw new HearthError('BAD_REQUEST', `A value expires ${MIN_KV_TTL_S} seconds from now at the earliest.`);
+}
+
+/** null: none. */
+function checkMetadata(metadata: unknown): unknown {
+  if (metadata === undefined || metadata === null) return null;
+  const bytes = Buffer.byteLength(JSON.stringify(metadata));
+  if (bytes <= MAX_KV_METADATA_BYTES) return metadata;
+  throw new HearthError('PAYLOAD_TOO_LARGE', `The metadata has ${bytes} bytes; at most ${MAX_KV_METADATA_BYTES}.`);
+}

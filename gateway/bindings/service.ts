@@ -1,0 +1,187 @@
+/** Service bindings: a function calls another one with a Request, streaming both ways. */
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { BindingSpec, HeaderList, ResultHead } from '../../functions/contract/invocation.ts';
+import type { Exchange, ExchangeHandler, LinkError } from '../../pool/link/link.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { CallContext, Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
+import type { CheckedCalls } from './calls.ts';
+
+export interface ServiceParts {
+  registry: Pick<Registry, 'function'>;
+  dispatcher: Pick<Dispatcher, 'dispatch'>;
+}
+
+/** Begins the call; everything further goes over the exchange. Throws HearthError when there is nobody to call. */
+export function serviceCall(
+  { registry, dispatcher }: ServiceParts,
+  binding: Extract<BindingSpec, { kind: 'service' }>,
+  call: CheckedCalls['service'],
+  context: CallContext,
+  exchange: Exchange,
+): void {
+  if (call.op === 'service.rpc') {
+    const message = `env.${binding.name}.${call.method.slice(0, 100)}: methods over RPC are not there yet; use fetch.`;
+    throw new HearthError('BAD_REQUEST', message);
+  }
+  const target = registry.function(binding.service);
+  if (target?.active === undefined) {
+    const message = `env.${binding.name} calls "${binding.service}", and no such function is active; deploy it first.`;
+    throw new HearthError('NOT_FOUND', message);
+  }
+  const { method, url, hasBody, upgrade } = call;
+  const head = {
+    trigger: 'http',
+    method: normalMethod(method),
+    url,
+    headers: call.headers.filter(isEndToEnd),
+    hasBody,
+    upgrade,
+    remoteAddress: '',
+    ...(binding.entrypoint === undefined ? {} : { entrypoint: binding.entrypoint }),
+    ...(binding.props === undefined ? {} : { props: binding.props }),
+  } as const;
+  const relay = new ServiceRelay(exchange);
+  exchange.handler = relay;
+  relay.begin(dispatcher.dispatch(target, target.active, head, context, relay.answer), hasBody || upgrade);
+}
+
+/**
+ * Joins the caller's exchange with the invocation. Credit passes through: bytes count as consumed on one side when the
+ * other side has taken them.
+ */
+class ServiceRelay implements ExchangeHandler {
+  readonly answer: AnswerRelay;
+  private readonly exchange: Exchange;
+  private dispatched: Dispatched | null = null;
+  private takesBody = false;
+  private ended = false;
+  /** Bytes of the request that the invocation has not taken. */
+  private owedBytes = 0;
+
+  constructor(exchange: Exchange) {
+    this.exchange = exchange;
+    this.answer = new AnswerRelay(exchange, this);
+  }
+
+  begin(dispatched: Dispatched, takesBody: boolean): void {
+    this.dispatched = dispatched;
+    this.takesBody = takesBody;
+    if (!takesBody) dispatched.end();
+  }
+
+  head(): void {
+    // Only the opener of an exchange is answered.
+  }
+
+  data(chunk: Uint8Array): void {
+    const bytes = chunk.byteLength;
+    if (!this.takesBody || this.dispatched === null) {
+      this.exchange.cancel({ code: 'BAD_REQUEST', message: 'A body came that was not announced.' });
+    } else if (this.dispatched.write(chunk)) {
+      this.exchange.consumed(bytes);
+    } else {
+      this.owedBytes += bytes;
+    }
+  }
+
+  end(): void {
+    if (this.takesBody) this.dispatched?.end();
+  }
+
+  drain(): void {
+    this.answer.drained();
+  }
+
+  /** The caller has gone, or everything is said. */
+  closed(error: LinkError | null): void {
+    if (this.ended) return;
+    this.ended = true;
+    if (!this.answer.complete) this.dispatched?.abort(error?.message ?? 'the caller went away');
+  }
+
+  /** The invocation takes more of the request. */
+  taken(): void {
+    if (this.owedBytes === 0) return;
+    this.exchange.consumed(this.owedBytes);
+    this.owedBytes = 0;
+  }
+
+  consumed(bytes: number): void {
+    this.dispatched?.consumed(bytes);
+  }
+}
+
+/** The invocation's answer on its way to the caller. */
+class AnswerRelay implements DispatchSink {
+  /** Ended or failed: nothing of the invocation is left to abort. */
+  complete = false;
+  private readonly exchange: Exchange;
+  private readonly request: ServiceRelay;
+  /** Bytes of the answer that have not gone on. */
+  private owedBytes = 0;
+
+  constructor(exchange: Exchange, request: ServiceRelay) {
+    this.exchange = exchange;
+    this.request = request;
+  }
+
+  head(head: ResultHead): void {
+    this.exchange.sendHead(head);
+  }
+
+  data(chunk: Uint8Array): void {
+    const bytes = chunk.byteLength;
+    if (this.exchange.write(chunk)) this.request.consumed(bytes);
+    else this.owedBytes += bytes;
+  }
+
+  end(): void {
+    this.complete = true;
+    // What of the request was not taken will not be: the caller must not wait to send it.
+    this.request.taken();
+    this.exchange.end();
+  }
+
+  failed(error: HearthError): void {
+    this.complete = true;
+    this.exchange.cancel({ code: error.code, message: error.message });
+  }
+
+  drain(): void {
+    this.request.taken();
+  }
+
+  drained(): void {
+    if (this.owedBytes === 0) return;
+    this.request.consumed(this.owedBytes);
+    this.owedBytes = 0;
+  }
+}
+
+const NORMALIZED = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT']);
+const FORBIDDEN_METHODS = new Set(['CONNECT', 'TRACE', 'TRACK']);
+
+/** As `new Request` does it: known methods in upper case, others as they are. Throws BAD_REQUEST for CONNECT, TRACE, TRACK. */
+function normalMethod(method: string): string {
+  const upper = method.toUpperCase();
+  if (FORBIDDEN_METHODS.has(upper)) throw new HearthError('BAD_REQUEST', `${upper} is not a method for fetch.`);
+  return NORMALIZED.has(upper) ? upper : method;
+}
+
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** What concerns one connection only, and what only the gateway says, stops here. */
+function isEndToEnd([name]: HeaderList[number]): boolean {
+  const lower = name.toLowerCase();
+  return !HOP_BY_HOP.has(lower) && !lower.startsWith('hearth-');
+}
