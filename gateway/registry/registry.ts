@@ -28,23 +28,36 @@ export interface RouteMatch {
 export interface Registry {
   function(name: string): FunctionEntry | undefined;
   functions(): Iterable<FunctionEntry>;
-  /** Host without port, lower case; path with its leading slash. Host patterns before `NAME.localhost` before `/NAME`. */
+  /**
+   * Host without port, lower case; path with its leading slash, without query. Host patterns before `NAME.localhost`
+   * before `/NAME`; see routes.ts. Only active versions whose manifest publishes them.
+   */
   route(host: string, path: string): RouteMatch | undefined;
-  /** Who consumes a queue; one function at most. */
+  /** Who consumes a queue; one published function at most. */
   consumer(queue: string): FunctionEntry | undefined;
 
-  /** Stores a built and probed version. `activate` switches traffic in the same commit; the one before is returned so that it can drain. */
+  /**
+   * Stores a built and probed version. `activate` switches traffic in the same commit; the one before is returned so
+   * that it can drain. A version that exists is not stored again, and is activated all the same. CONFLICT when a route
+   * or a queue it would take belongs to another function.
+   */
   addVersion(
     record: VersionRecord,
     artifact: Artifact,
     activate: boolean,
   ): Promise<{ entry: FunctionEntry; replaced: VersionEntry | undefined }>;
+  /** To the traffic before the last change of it. NOT_FOUND, or CONFLICT when there is none to go back to. */
   rollback(name: string): Promise<{ entry: FunctionEntry; replaced: VersionEntry | undefined }>;
+  /** Returns what it was, so that it can drain; undefined when there was none. */
   deleteFunction(name: string): Promise<FunctionEntry | undefined>;
+  /** False when there was none, CONFLICT while it takes traffic. */
   deleteVersion(name: string, version: string): Promise<boolean>;
   /** Re-reads the secrets of a function; its versions get new specs. */
   secretsChanged(name: string): Promise<FunctionEntry | undefined>;
-  /** A spec for a version that is not stored yet: what the probe runs. */
+  /**
+   * A spec for a version that is not stored yet: what the probe runs. addVersion takes up the same spec when it is given
+   * the same `artifact.code`, so that the probe's instance serves on. The stored entry when the version exists.
+   */
   candidate(record: VersionRecord, artifact: Artifact): Promise<VersionEntry>;
 
   /** Called after each change, with the name of the function. Returns a function that ends it. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -103,6 +103,15 @@ describe('loadSecretKeys', () => {
       assert.throws(() => statSync(join(dir, 'secret-key')), { code: 'ENOENT' });
       const [made] = await loadSecretKeys([], dir);
       assert.deepEqual(await loadSecretKeys(['c'.repeat(64)], dir), [keyFromText('c'.repeat(64)), made]);
+    }),
+  );
+
+  it(
+    'two first starts at once agree on one key',
+    withDir(async (dir) => {
+      const [one, two] = await Promise.all([loadSecretKeys([], dir), loadSecretKeys([], dir)]);
+      assert.deepEqual(one, two);
+      assert.deepEqual(readdirSync(dir), ['secret-key']);
     }),
   );
 

@@ -135,7 +135,7 @@ async function readKeyFile(path: string): Promise<string | null> {
 /** Whole or not at all, and never over one that exists: a lost key loses every secret. */
 async function makeKeyFile(path: string, dataDir: string): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}.tmp`;
+  const draft = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(draft, 'wx', 0o600);
   try {
     await file.writeFile(`${randomBytes(32).toString('base64')}\n`);

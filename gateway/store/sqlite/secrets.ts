@@ -1,7 +1,14 @@
 /** Sealed secrets, and the count of their changes. */
-import type { SecretStore } from '../store.ts';
+import type { FunctionSecrets, SecretStore } from '../store.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
+
+interface SecretRow {
+  function_name: string;
+  revision: number;
+  key: string | null;
+  sealed: Uint8Array | null;
+}
 
 /** Counts one change; returns the new count. */
 export function raiseRevision(db: Database, functionName: string): number {
@@ -37,11 +44,24 @@ export function secretsDomain(db: Database): Sync<SecretStore> {
         .all(functionName) as unknown as { key: string; sealed: Uint8Array; updated_at: number }[];
       return rows.map((row) => ({ key: row.key, sealed: row.sealed, updatedAt: row.updated_at }));
     },
-    load() {
+    load(functionName) {
       const rows = db
-        .sql('SELECT function_name, key, sealed FROM secrets ORDER BY function_name, key')
-        .all() as unknown as { function_name: string; key: string; sealed: Uint8Array }[];
-      return rows.map((row) => ({ functionName: row.function_name, key: row.key, sealed: row.sealed }));
+        .sql(
+          `SELECT r.function_name, r.revision, s.key, s.sealed
+           FROM secret_revisions r LEFT JOIN secrets s ON s.function_name = r.function_name
+           WHERE ?1 IS NULL OR r.function_name = ?1 ORDER BY r.function_name, s.key`,
+        )
+        .all(functionName) as unknown as SecretRow[];
+      const byFunction = new Map<string, FunctionSecrets>();
+      for (const row of rows) {
+        let found = byFunction.get(row.function_name);
+        if (found === undefined) {
+          found = { functionName: row.function_name, revision: row.revision, secrets: [] };
+          byFunction.set(row.function_name, found);
+        }
+        if (row.key !== null && row.sealed !== null) found.secrets.push({ key: row.key, sealed: row.sealed });
+      }
+      return [...byFunction.values()];
     },
     reseal(functionName, key, old, sealed) {
       db.sql('UPDATE secrets SET sealed = ? WHERE function_name = ? AND key = ? AND sealed = ?').run(
