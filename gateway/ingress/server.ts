@@ -1,0 +1,263 @@
+/** The front door: HTTP in, functions behind it, by node:http itself on the way of a function call. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
+import { refusal } from './access.ts';
+import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
+import { createLanding } from './landing.ts';
+import { createProxyTrust } from './proxies.ts';
+import { type ParsedRequest, parseRequest, type RequestOrigin } from './request.ts';
+import { rawProblem, writeProblem } from './response.ts';
+import { createUpgrades } from './upgrade.ts';
+
+export interface IngressConfig {
+  host: string;
+  /** 0: a free one. */
+  port: number;
+  maxBodyBytes: number;
+  /** Addresses and ranges whose forwarded headers are believed. */
+  trustProxy: string[];
+  /** All headers of a request together (default 32 KiB). */
+  maxHeaderBytes?: number;
+}
+
+export interface IngressParts {
+  registry: Pick<Registry, 'route'>;
+  dispatcher: Pick<Dispatcher, 'dispatch'>;
+  config: IngressConfig;
+  log: Logger;
+}
+
+export interface Ingress {
+  /** Resolves with the bound address; rejects with node's error (EADDRINUSE, EACCES). */
+  listen(): Promise<{ host: string; port: number }>;
+  /** Takes no new connections, lets what runs end, at most so long, then closes everything. Idempotent. */
+  drain(deadlineMs: number): Promise<void>;
+  /** Ends at once. */
+  close(): void;
+  /** Requests and WebSockets that have not ended. */
+  readonly inFlight: number;
+}
+
+/** What a request is to be given to. */
+export interface Routed {
+  entry: FunctionEntry;
+  version: VersionEntry;
+  head: TriggerHead;
+  traceparent: string | null;
+  hasBody: boolean;
+}
+
+/** Time for a client to send its headers. Bodies have none of their own: the function's timeout bounds them. */
+const HEADERS_TIMEOUT_MS = 15_000;
+/** Longer than the 60 s of common load balancers, so that they close idle connections and not we under their hands. */
+const KEEP_ALIVE_MS = 65_000;
+
+export function createIngress({ registry, dispatcher, config, log }: IngressParts): Ingress {
+  const trust = createProxyTrust(config.trustProxy);
+  const landing = createLanding();
+  const callParts = { log, maxBodyBytes: config.maxBodyBytes };
+  let local = 'localhost';
+  let inFlight = 0;
+  let draining: Promise<void> | null = null;
+  let idle: (() => void) | null = null;
+
+  const server: Server<typeof IngressRequest, typeof IngressResponse> = createServer({
+    IncomingMessage: IngressRequest,
+    ServerResponse: IngressResponse,
+    maxHeaderSize: config.maxHeaderBytes ?? 32 * 1024,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // We answer that with a problem of our own.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    // Others (h2c, which curl offers) are served as what they are without it.
+    shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
+  });
+  const upgrades = createUpgrades({ ...callParts, dispatcher, route, ended });
+  server.on('request', (req, res) => serve(req, res, false));
+  server.on('checkContinue', (req, res) => serve(req, res, true));
+  server.on('upgrade', (req, socket, head) => {
+    inFlight++;
+    upgrades.serve(req, socket, head);
+  });
+  server.on('connect', (_req, socket: Duplex) => {
+    socket.on('error', ignore);
+    const error = new HearthError('BAD_REQUEST', 'CONNECT is not served here.');
+    socket.end(rawProblem(405, 'Method Not Allowed', error));
+  });
+  server.on('clientError', onClientError);
+
+  function serve(req: IngressRequest, res: IngressResponse, expectsContinue: boolean): void {
+    inFlight++;
+    res.on('close', ended);
+    if (draining !== null) res.shouldKeepAlive = false;
+    if (req.method === 'TRACE') {
+      writeProblem(req, res, new HearthError('BAD_REQUEST', 'TRACE is not served here.'), 405);
+      return;
+    }
+    const routed = route(req, false);
+    if (routed instanceof HearthError) {
+      refuse(req, res, routed);
+      return;
+    }
+    const call = new HttpCall(callParts, req, res);
+    const context = { traceparent: routed.traceparent, hops: 0 };
+    const handle = dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call);
+    if (expectsContinue && routed.hasBody) res.writeContinue();
+    call.begin(handle, routed.hasBody);
+  }
+
+  /** Who gets the request, or why no one does. */
+  function route(req: IngressRequest, upgrade: boolean): Routed | HearthError {
+    const origin = originOf(req.socket);
+    const parsed = parseRequest(req, origin, upgrade);
+    if (parsed instanceof HearthError) return parsed;
+    const match = registry.route(parsed.host, parsed.path);
+    const version = match?.entry.active;
+    if (match === undefined || version === undefined) {
+      return new HearthError('NO_ROUTE', `Nothing is published at ${parsed.authority}${parsed.path}.`);
+    }
+    const handlers = version.record.handlers;
+    if (!handlers.includes('fetch') && !handlers.includes('node-http')) {
+      const name = version.record.functionName;
+      const others = handlers.length === 0 ? 'nothing' : handlers.join(', ');
+      return new HearthError('NO_ROUTE', `Function ${name} has no fetch handler; it can be triggered by: ${others}.`);
+    }
+    const locked = version.manifest.hearth.auth === null ? null : refusal(version, parsed.headers);
+    if (locked !== null) return locked;
+    if (parsed.contentLength !== null && parsed.contentLength > config.maxBodyBytes) {
+      return tooLarge(config.maxBodyBytes);
+    }
+    return {
+      entry: match.entry,
+      version,
+      traceparent: parsed.traceparent,
+      hasBody: parsed.hasBody,
+      head: {
+        trigger: 'http',
+        method: req.method ?? 'GET',
+        url: urlFor(parsed, match.prefix),
+        headers: parsed.headers,
+        hasBody: parsed.hasBody,
+        upgrade,
+        remoteAddress: origin.remoteAddress,
+      },
+    };
+  }
+
+  function originOf(socket: Socket): RequestOrigin {
+    const address = plainAddress(socket.remoteAddress ?? '');
+    return { remoteAddress: address, trusted: trust.any && trust.trusts(address), localAuthority: local };
+  }
+
+  function refuse(req: IngressRequest, res: IngressResponse, error: HearthError): void {
+    const reading = req.method === 'GET' || req.method === 'HEAD';
+    if (error.code !== 'NO_ROUTE' || !reading || req.url !== '/') {
+      writeProblem(req, res, error);
+      return;
+    }
+    landing(req, res).catch((cause: unknown) => {
+      log.error('The landing page failed.', { error: cause });
+      res.destroy();
+    });
+  }
+
+  function ended(): void {
+    inFlight--;
+    if (inFlight === 0) idle?.();
+  }
+
+  return {
+    get inFlight() {
+      return inFlight;
+    },
+    listen: () =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host: config.host, port: config.port, backlog: 2048 }, () => {
+          server.off('error', reject);
+          server.on('error', (error) => log.error('The function port failed.', { error }));
+          const { address, port, family } = server.address() as AddressInfo;
+          local = `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+          resolve({ host: address, port });
+        });
+      }),
+    drain(deadlineMs) {
+      draining ??= new Promise<void>((resolve) => {
+        server.close();
+        server.closeIdleConnections();
+        upgrades.drain();
+        if (inFlight === 0) {
+          resolve();
+          return;
+        }
+        const timer = setTimeout(resolve, deadlineMs);
+        idle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      }).then(close);
+      return draining;
+    },
+    close,
+  };
+
+  function close(): void {
+    server.close();
+    upgrades.close();
+    server.closeAllConnections();
+  }
+}
+
+/** The URL as the function sees it. Put together as text: a path like `//x` must not be taken for a host. */
+function urlFor(parsed: ParsedRequest, prefix: string | null): string {
+  let path = parsed.path;
+  if (prefix !== null) {
+    path = path.slice(prefix.length);
+    if (path.charCodeAt(0) !== 0x2f) path = `/${path}`;
+    parsed.headers.push(['x-forwarded-prefix', parsed.forwardedPrefix + prefix]);
+  } else if (parsed.forwardedPrefix !== '') {
+    parsed.headers.push(['x-forwarded-prefix', parsed.forwardedPrefix]);
+  }
+  return `${parsed.scheme}://${parsed.authority}${path}${parsed.query}`;
+}
+
+/** `::ffff:10.0.0.1`, as a dual-stack socket says it, is 10.0.0.1. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+/** What node's parser refuses, or a client that takes too long for its headers. */
+function onClientError(error: Error & { code?: string }, socket: Duplex): void {
+  // With an answer under way on this connection there is no place for another one.
+  const busy = (socket as { _httpMessage?: unknown })._httpMessage;
+  if (error.code === 'ECONNRESET' || !socket.writable || (busy !== undefined && busy !== null)) {
+    socket.destroy();
+    return;
+  }
+  const [status, reason, detail] = answerTo(error.code);
+  socket.end(rawProblem(status, reason, new HearthError('BAD_REQUEST', detail)), () => socket.destroy());
+}
+
+function answerTo(code: string | undefined): [status: number, reason: string, detail: string] {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return [431, 'Request Header Fields Too Large', 'The headers of the request are too large.'];
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return [413, 'Payload Too Large', 'The chunk extensions of the request are too large.'];
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return [408, 'Request Timeout', 'The request took too long to arrive.'];
+    default:
+      return [400, 'Bad Request', `The request is not valid HTTP (${code ?? 'unknown'}).`];
+  }
+}
+
+function ignore(): void {
+  // The connection is given up anyway.
+}
