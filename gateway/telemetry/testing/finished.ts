@@ -1,5 +1,6 @@
 /** Finished invocations for tests: a warm GET that went well, and what is changed about it. */
 import type { InvokeFacts, PoolSnapshot } from '../../../pool/keeper/api.ts';
+import { createLogger, type Logger } from '../log.ts';
 import type { FinishedInvocation, Telemetry } from '../telemetry.ts';
 
 export const WARM: InvokeFacts = {
@@ -46,4 +47,8 @@ export function poolSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapshot 
     waiting: 0,
     ...changes,
   };
+}
+
+export function silentLog(): Logger {
+  return createLogger({ level: 'silent', pretty: false, write: (line) => process.stderr.write(line) });
 }
