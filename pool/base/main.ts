@@ -3,8 +3,9 @@
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import process from 'node:process';
-import { type LoadHead, monotonicMs, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
+import { monotonicMs, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
 import { connectLink } from '../link/connection.ts';
+import { bindingObjects } from './bindings/env.ts';
 import { LogBuffer } from './console.ts';
 import { currentInvocation } from './context.ts';
 import { Deadlines } from './deadlines.ts';
@@ -59,7 +60,16 @@ export default async function run(task: BaseTask): Promise<never> {
     policy,
     shared,
     setup: () => callSetup(setup, task.env),
-    bindings: (_head: LoadHead) => ({}),
+    bindings: (head) =>
+      bindingObjects(
+        head.bindings,
+        {
+          link: () => link,
+          module: head.module,
+          invocationId: () => currentInvocation.getStore()?.invocationId ?? null,
+        },
+        Date.now,
+      ),
   });
   const deadlines = new Deadlines(monotonicMs);
   const session: Session = new Session({
@@ -84,7 +94,8 @@ export default async function run(task: BaseTask): Promise<never> {
     log.write('error', `Uncaught exception: ${described.stack}`);
     session.break(`Uncaught exception: ${described.message}`);
   });
-  session.attach(connectLink(socket, session, { side: 'connect', flush: 'tick' }));
+  const link = connectLink(socket, session, { side: 'connect', flush: 'tick' });
+  session.attach(link);
   policy.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
   return new Promise<never>(() => undefined);

@@ -24,6 +24,8 @@ export class Session implements LinkHandler {
   readonly #options: SessionOptions;
   readonly #host: InvocationHost;
   readonly #loading = new Map<string, Run[]>();
+  /** Why modules were refused: the invocation sent along with a load comes after the load has failed. */
+  readonly #refused = new Map<string, LinkError>();
   #link: FlushingLink | null = null;
   /** Invocations to be started when the frames of this read have all been seen. */
   #starting: Run[] = [];
@@ -105,7 +107,10 @@ export class Session implements LinkHandler {
     } else {
       const waiting = this.#loading.get(head.module);
       if (waiting !== undefined) waiting.push(run);
-      else run.refuse({ code: 'INTERNAL', message: `The base holds no module ${head.module}.` });
+      else
+        run.refuse(
+          this.#refused.get(head.module) ?? { code: 'INTERNAL', message: `The base holds no module ${head.module}.` },
+        );
     }
   }
 
@@ -131,6 +136,7 @@ export class Session implements LinkHandler {
   #loader(head: LoadHead, exchange: Exchange): ExchangeHandler {
     const chunks: Uint8Array[] = [];
     this.#loading.set(head.module, []);
+    this.#refused.delete(head.module);
     return {
       head: () => undefined,
       data: (chunk) => {
@@ -162,6 +168,7 @@ export class Session implements LinkHandler {
     const failed = (error: unknown): void => {
       const described = describeThrown(error);
       const refusal: LinkError = { code: 'PROBE_FAILED', message: headline(described), stack: described.stack };
+      this.#refused.set(head.module, refusal);
       this.#refuseWaiting(head.module, refusal);
       exchange.cancel(refusal);
     };

@@ -1,0 +1,134 @@
+/** One use of a binding: an exchange that the base opens. */
+import type { BindingCallHead } from '../../../functions/contract/invocation.ts';
+import type { Exchange, ExchangeHandler, Link, LinkError } from '../../link/link.ts';
+import { IncomingBody } from '../body.ts';
+
+/** What bindings need of the base: the link, and the name of the module and invocation that call. */
+export interface CallContext {
+  link(): Link;
+  module: string;
+  invocationId(): string | null;
+}
+
+export type BindingCall = BindingCallHead['call'];
+
+/** The gateway refused or failed the call; `code` is one of the error table's. */
+export class BindingError extends Error {
+  readonly code: string;
+
+  constructor(error: LinkError) {
+    super(error.message);
+    this.name = 'BindingError';
+    this.code = error.code;
+  }
+}
+
+export interface CallAnswer<Head> {
+  head: Head;
+  body: IncomingBody;
+  /** Gives the call up: the gateway hears of it, the body breaks. */
+  cancel(reason: string): void;
+}
+
+export class BindingCalls {
+  readonly #context: CallContext;
+  readonly #binding: string;
+
+  constructor(context: CallContext, binding: string) {
+    this.#context = context;
+    this.#binding = binding;
+  }
+
+  /** Resolves with the answer's head; its body may still be on its way. Rejects with BindingError. */
+  call<Head>(call: BindingCall, body: Uint8Array | ReadableStream<Uint8Array> | null): Promise<CallAnswer<Head>> {
+    const { link, module, invocationId } = this.#context;
+    const head: BindingCallHead = {
+      kind: 'binding',
+      module,
+      invocationId: invocationId(),
+      binding: this.#binding,
+      call,
+    };
+    const { promise, resolve, reject } = Promise.withResolvers<CallAnswer<Head>>();
+    const streams = body instanceof ReadableStream;
+    let incoming: IncomingBody | null = null;
+    let writer: StreamWriter | null = null;
+    const handler: ExchangeHandler = {
+      head: (answer) => {
+        resolve({
+          head: answer as Head,
+          body: incoming as IncomingBody,
+          cancel: (reason) => exchange.cancel({ code: 'CANCELLED', message: reason }),
+        });
+      },
+      data: (chunk) => incoming?.push(chunk),
+      end: () => incoming?.end(),
+      drain: () => writer?.drained(),
+      closed: (error) => {
+        writer?.closed();
+        if (error === null) return;
+        const failure = new BindingError(error);
+        incoming?.fail(failure);
+        reject(failure);
+      },
+    };
+    const exchange = link().open(head, handler, streams ? null : body, !streams);
+    incoming = new IncomingBody(exchange);
+    if (streams) writer = new StreamWriter(body, exchange);
+    return promise;
+  }
+
+  /** For calls whose answer is a head alone. */
+  async ask<Head>(call: BindingCall, body: Uint8Array | ReadableStream<Uint8Array> | null = null): Promise<Head> {
+    const answer = await this.call<Head>(call, body);
+    answer.body.discard();
+    return answer.head;
+  }
+}
+
+/** Writes a stream into an exchange, one chunk at a time, none while the link has no credit. */
+class StreamWriter {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #exchange: Exchange;
+  #closed = false;
+  #wake: (() => void) | null = null;
+
+  constructor(stream: ReadableStream<Uint8Array>, exchange: Exchange) {
+    this.#reader = stream.getReader();
+    this.#exchange = exchange;
+    this.#run().catch((error: unknown) => {
+      if (this.#closed) return;
+      this.#exchange.cancel({ code: 'CANCELLED', message: `The body broke off: ${String(error)}` });
+    });
+  }
+
+  drained(): void {
+    const wake = this.#wake;
+    this.#wake = null;
+    wake?.();
+  }
+
+  closed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.drained();
+    // Nobody waits for the rest of it; that its source fails to stop concerns no one either.
+    this.#reader.cancel().catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const { done, value } = await this.#reader.read();
+      if (this.#closed) return;
+      if (done) break;
+      if (!(value instanceof Uint8Array)) throw new TypeError('A body stream has to give bytes.');
+      if (!this.#exchange.write(value.slice())) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        if (this.#closed) return;
+      }
+    }
+    this.#exchange.end();
+  }
+}

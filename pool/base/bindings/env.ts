@@ -1,0 +1,28 @@
+/** The bindings of one module, as the objects its `env` holds. */
+import type { BindingSpec } from '../../../functions/contract/invocation.ts';
+import { BindingCalls, type CallContext } from './call.ts';
+import { kvNamespace } from './kv.ts';
+import { queueProducer } from './queue.ts';
+import { serviceBinding } from './service.ts';
+
+/** `now`: epoch ms. */
+export function bindingObjects(
+  specs: readonly BindingSpec[],
+  context: CallContext,
+  now: () => number,
+): Record<string, unknown> {
+  return Object.fromEntries(specs.map((spec) => [spec.name, binding(spec, new BindingCalls(context, spec.name), now)]));
+}
+
+function binding(spec: BindingSpec, calls: BindingCalls, now: () => number): unknown {
+  switch (spec.kind) {
+    case 'kv':
+      return kvNamespace(calls, now);
+    case 'queue':
+      return queueProducer(calls, spec.deliveryDelayS);
+    case 'service':
+      return serviceBinding(calls);
+    default:
+      return spec satisfies never;
+  }
+}
