@@ -1,0 +1,219 @@
+/**
+ * The deploy pipeline: manifest → builder → candidate → probe on a real base → stored and activated in one commit →
+ * the version before drains. Whatever fails before the commit leaves the running version alone.
+ */
+import type { BuildOutput } from '../../functions/build/api.ts';
+import { codeCacheKey } from '../../functions/build/cache-key.ts';
+import type { Builder } from '../../functions/build/client.ts';
+import { type Tree, versionOf } from '../../functions/build/tree.ts';
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { Manifest } from '../../functions/contract/manifest.ts';
+import type { Keeper } from '../../pool/keeper/api.ts';
+import type { BaseDefinition } from '../../pool/keeper/definition.ts';
+import type { Registry, VersionEntry } from '../registry/registry.ts';
+import type { Artifact, RegistryStore, VersionRecord } from '../store/store.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { createLocks } from '../triggers/locks.ts';
+import type { Audit } from './audit.ts';
+import { invalidManifest, manifestOf, requireHandlers, treeOf } from './deploy-source.ts';
+import type { Upload } from './upload.ts';
+
+export interface DeployRequest {
+  name: string;
+  upload: Upload;
+  /** False: proved and stored, traffic is left alone. */
+  activate: boolean;
+  /** For the audit. */
+  actor: string;
+  /** Throws FORBIDDEN when the deployer may not claim what the manifest asks for. */
+  authorize(manifest: Manifest): void;
+}
+
+export interface DeployAnswer {
+  name: string;
+  version: string;
+  state: 'active' | 'inactive';
+  url: string;
+  sizeBytes: number;
+  provided: VersionRecord['provided'];
+  ownCopies?: BuildOutput['ownCopies'];
+  timings: { buildMs: number; loadMs: number; probeMs: number; totalMs: number };
+}
+
+export interface Deployer {
+  /** Resolves once the version serves. Throws BUILD_FAILED, PROBE_FAILED, MANIFEST_INVALID, CONFLICT, FORBIDDEN. */
+  deploy(request: DeployRequest): Promise<DeployAnswer>;
+  /** Runs alone among all that changes this function. */
+  exclusive<Result>(name: string, work: () => Promise<Result>): Promise<Result>;
+  /** Lets a version's instances finish what they run and end; in the background. */
+  drain(version: VersionEntry, why: string): void;
+}
+
+export interface DeployerParts {
+  registry: Registry;
+  store: Pick<RegistryStore, 'getArtifact'>;
+  keeper: Pick<Keeper, 'probe' | 'retire' | 'evict'>;
+  builder: Builder;
+  bases: ReadonlyMap<string, BaseDefinition>;
+  /** Names of pools a manifest may ask for. */
+  pools: ReadonlySet<string>;
+  audit: Audit;
+  log: Logger;
+  urlOf(name: string): string;
+  /** Epoch ms. */
+  now(): number;
+}
+
+/** Deploys that build and probe at once: each probe takes a base, and fifty names at once must not starve traffic. */
+const DEPLOYS_AT_ONCE = 4;
+
+export function createDeployer(parts: DeployerParts): Deployer {
+  const exclusive = createLocks();
+  const slot = createSlots(DEPLOYS_AT_ONCE);
+
+  return {
+    exclusive,
+    drain,
+    deploy(request) {
+      const startedAt = performance.now();
+      return exclusive(request.name, () => slot(() => deploy(request, startedAt)));
+    },
+  };
+
+  async function deploy(request: DeployRequest, startedAt: number): Promise<DeployAnswer> {
+    const { name, activate } = request;
+    const files = treeOf(request.upload);
+    const manifest = manifestOf(request.upload, files, name);
+    request.authorize(manifest);
+    const base = baseOf(manifest);
+
+    const version = versionOf(manifest, files);
+    const known = parts.registry.function(name)?.versions.get(version);
+    const outcome =
+      known === undefined ? await take(request, { manifest, files, base, version }) : await revive(known, activate);
+
+    const { record } = outcome.entry;
+    const ownCopies = outcome.ownCopies ?? [];
+    const active = parts.registry.function(name)?.active?.record.version === version;
+    await parts.audit(request.actor, 'deploy', name, { version, activate, built: known === undefined });
+    if (active && manifest.hearth.keepAlive === 0) await parts.keeper.evict(name);
+    return {
+      name,
+      version,
+      state: active ? 'active' : 'inactive',
+      url: parts.urlOf(name),
+      sizeBytes: record.sizeBytes,
+      provided: record.provided,
+      ...(ownCopies.length === 0 ? {} : { ownCopies }),
+      timings: { ...outcome.timings, totalMs: tenths(performance.now() - startedAt) },
+    };
+  }
+
+  /** A version that is new: built, proved, stored, and activated if asked. */
+  async function take(
+    request: DeployRequest,
+    source: { manifest: Manifest; files: Tree; base: BaseDefinition; version: string },
+  ): Promise<Proved> {
+    const { name, activate } = request;
+    const buildStart = performance.now();
+    const { manifest, files, base, version } = source;
+    const built = await parts.builder.build({ manifest, files, provided: base.shared });
+    const buildMs = performance.now() - buildStart;
+
+    const artifact: Artifact = { code: built.code, sourceMap: built.sourceMap, files: built.files, codeCache: null };
+    const record: VersionRecord = {
+      functionName: name,
+      version,
+      manifest,
+      format: built.format,
+      handlers: [],
+      sizeBytes: built.sizeBytes,
+      provided: built.provided,
+      createdAt: parts.now(),
+    };
+    const candidate = await parts.registry.candidate(record, artifact);
+    try {
+      const probe = await parts.keeper.probe(candidate.spec, manifest.hearth.ready);
+      requireHandlers(manifest, probe.handlers);
+      const codeCache = probe.codeCache === null ? null : { key: codeCacheKey(built.code), bytes: probe.codeCache };
+      const proved = { ...record, handlers: probe.handlers };
+      const { entry, replaced } = await parts.registry.addVersion(proved, { ...artifact, codeCache }, activate);
+      if (replaced !== undefined) drain(replaced, `replaced by ${version}`);
+      return {
+        entry: entry.versions.get(version) ?? { ...candidate, record: proved },
+        ownCopies: built.ownCopies,
+        timings: { buildMs: tenths(buildMs), loadMs: tenths(probe.loadMs), probeMs: tenths(probe.probeMs) },
+      };
+    } catch (error) {
+      // Refused after all: what the probe started has nothing to serve.
+      drain(candidate, 'its deploy was refused');
+      throw error;
+    }
+  }
+
+  /** A version that was taken before: not built again. The base that proves it anew makes the first call warm. */
+  async function revive(known: VersionEntry, activate: boolean): Promise<Proved> {
+    const unchanged = { entry: known, ownCopies: [], timings: { buildMs: 0, loadMs: 0, probeMs: 0 } };
+    const { record, manifest, spec } = known;
+    const current = parts.registry.function(record.functionName)?.active;
+    if (!activate || current === known) return unchanged;
+    const probe = await parts.keeper.probe(spec, manifest.hearth.ready);
+    const artifact = await parts.store.getArtifact(record.functionName, record.version);
+    if (artifact === null) throw new HearthError('INTERNAL', `The store has lost version ${record.version}.`);
+    const { replaced } = await parts.registry.addVersion(record, artifact, true);
+    if (replaced !== undefined) drain(replaced, `replaced by ${record.version}`);
+    return { ...unchanged, timings: { buildMs: 0, loadMs: tenths(probe.loadMs), probeMs: tenths(probe.probeMs) } };
+  }
+
+  function drain(version: VersionEntry, why: string): void {
+    parts.keeper.retire(version.spec.key, why).catch((error: unknown) => {
+      parts.log.error('retiring a version failed', {
+        function: version.spec.functionName,
+        version: version.spec.version,
+        error,
+      });
+    });
+  }
+
+  function baseOf(manifest: Manifest): BaseDefinition {
+    const { base, pool } = manifest.hearth;
+    const definition = parts.bases.get(base);
+    if (definition === undefined) {
+      throw invalidManifest(
+        'hearth.base',
+        `There is no base "${base}"; there are: ${[...parts.bases.keys()].join(', ')}.`,
+      );
+    }
+    if (!parts.pools.has(pool)) {
+      throw invalidManifest('hearth.pool', `There is no pool "${pool}"; there are: ${[...parts.pools].join(', ')}.`);
+    }
+    return definition;
+  }
+}
+
+interface Proved {
+  entry: VersionEntry;
+  ownCopies: BuildOutput['ownCopies'];
+  timings: { buildMs: number; loadMs: number; probeMs: number };
+}
+
+/** At most so many at once, the others in their order. */
+function createSlots(most: number): <Result>(work: () => Promise<Result>) => Promise<Result> {
+  const waiting: (() => void)[] = [];
+  let free = most;
+  return async (work) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

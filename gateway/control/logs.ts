@@ -1,0 +1,75 @@
+/** A function's log: the last lines, or a stream of them as server-sent events. */
+import { createRoute, z } from '@hono/zod-openapi';
+import { streamSSE } from 'hono/streaming';
+import type { Registry } from '../registry/registry.ts';
+import type { FunctionLogLine, FunctionLogs } from '../telemetry/function-logs.ts';
+import { requireRead } from './access.ts';
+import { type ControlApp, guard, iso, nameParam, otherAnswer } from './http.ts';
+import { functionNamed } from './lookup.ts';
+
+/** Lines a slow reader may fall behind before older ones are left out. */
+const MOST_PENDING = 5000;
+
+const route = createRoute({
+  method: 'get',
+  path: '/v1/functions/{name}/logs',
+  summary: 'Recent log lines, oldest first: {lines, dropped}; follow=true streams each new line as an event "line"',
+  tags: ['logs'],
+  middleware: guard((caller, param) => requireRead(caller, param('name'))),
+  request: {
+    params: z.object({ name: nameParam }),
+    query: z.strictObject({
+      follow: z.enum(['true', 'false']).default('false'),
+      limit: z.coerce.number().int().min(0).max(1000).default(200),
+      invocation: z.string().optional().openapi({ description: 'Only lines of this invocation' }),
+    }),
+  },
+  responses: otherAnswer('Lines, or with follow=true a text/event-stream', 'application/json'),
+});
+
+export function logsResource(app: ControlApp, registry: Registry, logs: FunctionLogs, ended: AbortSignal): void {
+  app.openapi(route, (c) => {
+    const { name } = c.req.valid('param');
+    const { follow, limit, invocation } = c.req.valid('query');
+    functionNamed(registry, name);
+    const wanted = (line: FunctionLogLine) => invocation === undefined || line.invocationId === invocation;
+    // Never slice(-0): that is everything.
+    const recent = limit === 0 ? [] : logs.recent(name, 1000).filter(wanted).slice(-limit);
+    if (follow === 'false') return c.json({ lines: recent.map(view), dropped: logs.dropped(name) });
+
+    return streamSSE(c, async (stream) => {
+      let pending: FunctionLogLine[] = recent;
+      let wake: () => void = () => undefined;
+      const unfollow = logs.subscribe(name, (line) => {
+        if (!wanted(line)) return;
+        pending.push(line);
+        if (pending.length > MOST_PENDING) pending = pending.slice(-MOST_PENDING);
+        wake();
+      });
+      const end = () => {
+        unfollow();
+        wake();
+      };
+      stream.onAbort(end);
+      ended.addEventListener('abort', end, { once: true });
+      try {
+        while (!stream.aborted && !ended.aborted) {
+          const next = new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          const lines = pending;
+          pending = [];
+          for (const line of lines) await stream.writeSSE({ event: 'line', data: JSON.stringify(view(line)) });
+          if (pending.length === 0 && !stream.aborted && !ended.aborted) await next;
+        }
+      } finally {
+        end();
+        ended.removeEventListener('abort', end);
+      }
+    });
+  });
+}
+
+function view(line: FunctionLogLine) {
+  return { ...line, time: iso(line.time) };
+}

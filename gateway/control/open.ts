@@ -1,0 +1,42 @@
+/** What needs no token: health, metrics, the description of the API. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { type ApiDocument, apiPage } from '../docs/api.ts';
+import { errorsPage } from '../docs/errors.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { ControlApp } from './http.ts';
+
+export interface OpenParts {
+  telemetry: Pick<Telemetry, 'metricsText'>;
+  /** Whether all of it answers: false while starting and draining. */
+  ready(): boolean;
+  version: string;
+}
+
+export function openRoutes(app: ControlApp, { telemetry, ready, version }: OpenParts): void {
+  app.get('/healthz', (c) => c.json({ status: 'ok' }));
+  app.get('/readyz', (c) => (ready() ? c.json({ status: 'ready' }) : c.json({ status: 'not ready' }, 503)));
+  app.get('/metrics', async (c) =>
+    c.body(await telemetry.metricsText(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
+  );
+
+  // Routes are all there by the first request and never change: made once.
+  let document: ReturnType<OpenAPIHono['getOpenAPI31Document']> | null = null;
+  const described = () => {
+    document ??= app.getOpenAPI31Document({
+      openapi: '3.1.0',
+      info: {
+        title: 'Hearth control API',
+        version,
+        description: 'Deploy, trigger and watch functions. Every call under /v1 needs a bearer token.',
+        license: { name: 'Apache-2.0' },
+      },
+      security: [{ bearer: [] }],
+    });
+    return document;
+  };
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  app.get('/openapi.json', (c) => c.json(described()));
+  app.get('/docs', (c) => c.html(apiPage(described() as unknown as ApiDocument)));
+  app.get('/docs/errors', (c) => c.html(errorsPage()));
+  app.get('/', (c) => c.redirect('/docs'));
+}

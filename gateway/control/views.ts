@@ -1,0 +1,73 @@
+/** Functions and versions as the API shows them. */
+import { z } from '@hono/zod-openapi';
+import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
+import { iso, timestamp } from './http.ts';
+
+const handler = z.enum(['fetch', 'scheduled', 'queue', 'rpc', 'node-http']);
+
+export const providedSchema = z.object({ library: z.string(), version: z.string(), bytes: z.int() });
+
+export const versionSchema = z
+  .object({
+    version: z.string(),
+    active: z.boolean().openapi({ description: 'Takes traffic now' }),
+    handlers: z.array(handler).openapi({ description: 'What it can be triggered by' }),
+    sizeBytes: z.int(),
+    provided: z.array(providedSchema).openapi({ description: 'Libraries its base provides, left out of it' }),
+    createdAt: timestamp,
+  })
+  .openapi('Version');
+
+export const functionSchema = z
+  .object({
+    name: z.string(),
+    state: z.enum(['active', 'inactive']).openapi({ description: 'inactive: deployed, no version takes traffic' }),
+    version: z.string().nullable().openapi({ description: 'The one that takes traffic' }),
+    url: z.url(),
+    published: z.boolean(),
+    base: z.string().nullable(),
+    trustGroup: z.string().nullable(),
+    routes: z.array(z.string()),
+    crons: z.array(z.string()),
+    queues: z.object({ consumes: z.array(z.string()), produces: z.array(z.string()) }),
+    handlers: z.array(handler),
+    versions: z.int().openapi({ description: 'How many are kept' }),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .openapi('Function');
+
+export function versionView(entry: FunctionEntry, { record }: VersionEntry): z.output<typeof versionSchema> {
+  return {
+    version: record.version,
+    active: entry.active?.record.version === record.version,
+    handlers: record.handlers,
+    sizeBytes: record.sizeBytes,
+    provided: record.provided,
+    createdAt: iso(record.createdAt),
+  };
+}
+
+export function functionView(entry: FunctionEntry, url: string): z.output<typeof functionSchema> {
+  const { record, active, versions } = entry;
+  const manifest = active?.manifest;
+  return {
+    name: record.name,
+    state: active === undefined ? 'inactive' : 'active',
+    version: active?.record.version ?? null,
+    url,
+    published: manifest?.hearth.publish ?? false,
+    base: manifest?.hearth.base ?? null,
+    trustGroup: manifest?.hearth.trustGroup ?? null,
+    routes: manifest?.routes ?? [],
+    crons: manifest?.triggers.crons.map(({ cron }) => cron) ?? [],
+    queues: {
+      consumes: manifest?.queues.consumers.map(({ queue }) => queue) ?? [],
+      produces: manifest?.queues.producers.map(({ queue }) => queue) ?? [],
+    },
+    handlers: active?.record.handlers ?? [],
+    versions: versions.size,
+    createdAt: iso(record.createdAt),
+    updatedAt: iso(record.updatedAt),
+  };
+}
