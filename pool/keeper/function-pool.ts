@@ -3,12 +3,15 @@
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import { MAX_WAIT_MS } from '../../functions/contract/limits.ts';
+import { MAX_WAIT_MS, WAIT_UNTIL_MS } from '../../functions/contract/limits.ts';
 import type { InvokeCall, InvokeSink, KeeperHooks, ModuleSpec } from './api.ts';
 import type { Base } from './base.ts';
 import { Instance, type InstanceOwner } from './instance.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
 import { keepAliveMs, mayGrow, waitingLimit } from './scaling.ts';
+
+/** The base cuts `waitUntil` off by its own clock; past this the gateway does not believe it any more. */
+const SETTLE_GRACE_MS = 2_000;
 
 export interface FunctionPoolOptions {
   spec: ModuleSpec;
@@ -29,6 +32,8 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   readonly #waiting = new Set<Invocation>();
   /** Placed and without a head yet, in order of placing: the first is the first to run out of time. */
   readonly #running = new Set<Invocation>();
+  /** They have their answer and hold their slot still, in order of answering. */
+  readonly #settling = new Set<Invocation>();
   readonly #retired = Promise.withResolvers<void>();
   #retiring: string | null = null;
 
@@ -109,6 +114,12 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
           ? (['OVERLOADED', `All slots of ${this.spec.functionName} were taken`] as const)
           : (['NO_CAPACITY', 'No base came free'] as const);
       this.#failWaiting(invocation, new HearthError(code, `${what} for ${MAX_WAIT_MS / 1000} s.`, { retryAfterS: 1 }));
+    }
+    const most = Math.max(WAIT_UNTIL_MS, this.spec.limits.timeoutMs) + SETTLE_GRACE_MS;
+    for (const invocation of this.#settling) {
+      if (now - invocation.settlingAt < most) break;
+      invocation.instance?.drain('an invocation never came to its end');
+      invocation.settled();
     }
     const keep = keepAliveMs(this.spec.limits.keepAlive);
     const idle = this.#idle();
@@ -255,6 +266,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   gone(instance: Instance, error: HearthError | null): void {
     this.#instances.delete(instance);
+    for (const invocation of [...this.#settling]) if (invocation.instance === instance) invocation.settled();
     if (error !== null) {
       for (const invocation of [...this.#running]) {
         if (invocation.instance === instance && invocation.state === 'waiting') invocation.fail(didNotLoad(error));
@@ -278,6 +290,10 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     this.#waiting.delete(invocation);
   }
 
+  settling(invocation: Invocation): void {
+    this.#settling.add(invocation);
+  }
+
   answered(invocation: Invocation): void {
     this.#running.delete(invocation);
   }
@@ -289,6 +305,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   released(invocation: Invocation, instance: Instance | null): void {
     this.#running.delete(invocation);
+    this.#settling.delete(invocation);
     if (instance === null) {
       this.#maybeEmptied();
       return;

@@ -27,6 +27,8 @@ export interface InvocationOwner {
   again(invocation: Invocation): void;
   /** It waits no more: take it out of the queue. */
   leave(invocation: Invocation): void;
+  /** All that is left is what `waitUntil`, or an abandoned handler, still does. */
+  settling(invocation: Invocation): void;
   /** Its head has come: the wall clock limit is met. */
   answered(invocation: Invocation): void;
   /** The wall clock limit was reached: what becomes of its instance. */
@@ -48,6 +50,7 @@ export class Invocation implements InvokeHandle {
   /** Set for the one invocation that made its instance be loaded. */
   #cold = false;
   #placedAt = 0;
+  #settlingAt = 0;
   #kept: Uint8Array[] | null = [];
   #keptBytes = 0;
   #bodyEnded = false;
@@ -74,6 +77,11 @@ export class Invocation implements InvokeHandle {
   /** Monotonic ms at which it got its slot. */
   get placedAt(): number {
     return this.#placedAt;
+  }
+
+  /** Monotonic ms since when it only holds its slot. */
+  get settlingAt(): number {
+    return this.#settlingAt;
   }
 
   /** It has a slot in this instance. `cold`: the load of the instance is its doing. */
@@ -107,14 +115,10 @@ export class Invocation implements InvokeHandle {
     this.#kept = null;
   }
 
-  /** `waitUntil` has come to its end. */
+  /** The base says that nothing of it runs any more, `waitUntil` included. */
   settled(): void {
     this.#waitingForSettled = false;
     this.#maybeRelease();
-  }
-
-  get holdsForWaitUntil(): boolean {
-    return this.#state === 'settling';
   }
 
   /* ── the caller's side ── */
@@ -142,7 +146,9 @@ export class Invocation implements InvokeHandle {
   abort(reason: string): void {
     if (this.#state === 'settling' || this.#state === 'released') return;
     if (this.#state === 'waiting') this.#owner.leave(this);
-    this.#leave({ code: 'ABORTED', message: reason });
+    // The handler goes on until it heeds its signal: its slot is taken until the base says that it has ended.
+    const running = this.#state === 'started' || this.#state === 'answering';
+    this.#leave({ code: 'ABORTED', message: reason }, running);
   }
 
   /* ── the base's side ── */
@@ -216,9 +222,9 @@ export class Invocation implements InvokeHandle {
     if (instance !== null) this.#owner.timedOut(instance);
   }
 
-  #leave(error: LinkError): void {
+  #leave(error: LinkError, waitForSettled = false): void {
     this.#state = 'settling';
-    this.#waitingForSettled = false;
+    this.#waitingForSettled = waitForSettled;
     // `cancel` calls onClosed, which releases.
     if (this.#exchange !== null && !this.#exchangeClosed) this.#exchange.cancel(error);
     this.#exchangeClosed = true;
@@ -226,7 +232,12 @@ export class Invocation implements InvokeHandle {
   }
 
   #maybeRelease(): void {
-    if (this.#state !== 'settling' || this.#waitingForSettled || !this.#exchangeClosed) return;
+    if (this.#state !== 'settling' || !this.#exchangeClosed) return;
+    if (this.#waitingForSettled && this.#instance !== null && this.#instance.state !== 'gone') {
+      this.#settlingAt ||= monotonicMs();
+      this.#owner.settling(this);
+      return;
+    }
     this.#state = 'released';
     this.#kept = null;
     const instance = this.#instance;

@@ -1,0 +1,199 @@
+/** A real keeper with real hosts and bases, and modules made from source text. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import type { HearthError } from '../../../functions/contract/errors.ts';
+import type { BindingCallHead, LogLine, ResultHead } from '../../../functions/contract/invocation.ts';
+import type { Exchange } from '../../link/link.ts';
+import type {
+  InvokeCall,
+  InvokeFacts,
+  InvokeHandle,
+  InvokeSink,
+  Keeper,
+  ModuleLimits,
+  ModuleSpec,
+  PoolEvent,
+} from '../api.ts';
+import type { FleetSettings } from '../fleet.ts';
+import { createKeeper } from '../keeper.ts';
+
+export interface Harness {
+  keeper: Keeper;
+  events: PoolEvent[];
+  logs: LogLine[];
+  /** Resolves with the first event that fits, past or to come. */
+  event(fits: (event: PoolEvent) => boolean): Promise<PoolEvent>;
+  /** Resolves with the first log line that holds this text. */
+  logged(text: string): Promise<LogLine>;
+  onBinding: (spec: ModuleSpec, call: BindingCallHead, exchange: Exchange) => void;
+}
+
+const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export async function startKeeper(t: TestContext, settings: Partial<FleetSettings> = {}): Promise<Harness> {
+  const runDir = mkdtempSync(path.join(os.tmpdir(), 'hearth-keeper-'));
+  const watchers = new Set<() => void>();
+  const wake = () => {
+    for (const watcher of [...watchers]) watcher();
+  };
+  const until = <T>(find: () => T | undefined): Promise<T> =>
+    new Promise((resolve) => {
+      const look = () => {
+        const found = find();
+        if (found === undefined) return;
+        watchers.delete(look);
+        resolve(found);
+      };
+      watchers.add(look);
+      look();
+    });
+  const harness: Harness = {
+    keeper: undefined as unknown as Keeper,
+    events: [],
+    logs: [],
+    event: (fits) => until(() => harness.events.find(fits)),
+    logged: (text) => until(() => harness.logs.find((line) => line.message.includes(text))),
+    onBinding: (_spec, _call, exchange) => exchange.cancel({ code: 'NOT_FOUND', message: 'no bindings here' }),
+  };
+  harness.keeper = await createKeeper({
+    definitions: [{ name: 'default', shared: [], setupPath: null, env: {} }],
+    settings: { warmBases: 2, maxBases: 64, basesPerHost: 4, heapLimitMb: 512, ...settings },
+    runDir,
+    hooks: {
+      binding: (spec, call, exchange) => harness.onBinding(spec, call, exchange),
+      log: (_spec, _instance, lines) => {
+        harness.logs.push(...lines);
+        wake();
+      },
+      event: (event) => {
+        harness.events.push(event);
+        wake();
+      },
+      acquired: () => undefined,
+    },
+    now: Date.now,
+    log: SILENT,
+  });
+  t.after(() => harness.keeper.drain(0));
+  await harness.keeper.start();
+  return harness;
+}
+
+export interface SpecOptions {
+  name?: string;
+  trustGroup?: string;
+  network?: 'all' | 'none';
+  vars?: Record<string, string>;
+  limits?: Partial<ModuleLimits>;
+  files?: { path: string; bytes: Uint8Array }[];
+}
+
+/** `source` is CommonJS: it assigns to `exports`. */
+export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec {
+  const name = options.name ?? `f-${randomUUID().slice(0, 8)}`;
+  const image = { format: 'cjs' as const, code: Buffer.from(source), codeCache: null, files: options.files ?? [] };
+  return {
+    key: `${name}@1+0`,
+    functionName: name,
+    version: '1',
+    base: 'default',
+    trustGroup: options.trustGroup ?? 'default',
+    network: options.network ?? 'all',
+    group: null,
+    pool: 'default',
+    limits: {
+      timeoutMs: 30_000,
+      memoryMb: 128,
+      cpuMs: 0,
+      concurrency: 64,
+      minInstances: 0,
+      maxInstances: 16,
+      reserved: 0,
+      keepAlive: 'auto',
+      ...options.limits,
+    },
+    image: () => image,
+    vars: options.vars ?? {},
+    jsonVars: {},
+    bindings: [],
+  };
+}
+
+/** A module whose fetch handler has this body; it sees `request, env, ctx`. */
+export function fetchModule(body: string, options: SpecOptions = {}): ModuleSpec {
+  return moduleOf(`exports.default = { async fetch(request, env, ctx) { ${body} } };`, options);
+}
+
+export interface Answer {
+  status: number;
+  text: string;
+  facts: InvokeFacts;
+}
+
+/** A call under way: its moments as promises. */
+export class Call implements InvokeSink {
+  readonly handle: InvokeHandle;
+  readonly answer = Promise.withResolvers<Answer>();
+  readonly headSeen = Promise.withResolvers<ResultHead>();
+  readonly done = Promise.withResolvers<void>();
+  readonly #chunks: Uint8Array[] = [];
+  #head: { head: ResultHead; facts: InvokeFacts } | null = null;
+
+  constructor(keeper: Keeper, spec: ModuleSpec, request: { method?: string; path?: string; body?: string } = {}) {
+    this.answer.promise.catch(() => undefined);
+    this.headSeen.promise.catch(() => undefined);
+    this.handle = keeper.invoke(spec, httpCall(request), this);
+    if (request.body !== undefined) this.handle.write(Buffer.from(request.body));
+    this.handle.end();
+  }
+  head(head: ResultHead, facts: InvokeFacts): void {
+    this.#head = { head, facts };
+    this.headSeen.resolve(head);
+  }
+  data(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.handle.consumed(chunk.length);
+  }
+  end(): void {
+    const { head, facts } = this.#head as { head: ResultHead; facts: InvokeFacts };
+    const status = head.kind === 'response' ? head.status : 0;
+    this.answer.resolve({ status, facts, text: Buffer.concat(this.#chunks).toString() });
+  }
+  failed(error: HearthError): void {
+    this.answer.reject(error);
+    this.headSeen.reject(error);
+  }
+  drain(): void {
+    return;
+  }
+  released(): void {
+    this.done.resolve();
+  }
+}
+
+export function ask(
+  keeper: Keeper,
+  spec: ModuleSpec,
+  request: { method?: string; path?: string; body?: string } = {},
+): Promise<Answer> {
+  return new Call(keeper, spec, request).answer.promise;
+}
+
+export function httpCall(request: { method?: string; path?: string; body?: string }): InvokeCall {
+  return {
+    kind: 'invoke',
+    trigger: 'http',
+    invocationId: randomUUID(),
+    hops: 0,
+    traceparent: `00-${randomUUID().replaceAll('-', '')}-00f067aa0ba902b7-00`,
+    method: request.method ?? (request.body === undefined ? 'GET' : 'POST'),
+    url: `http://test.localhost${request.path ?? '/'}`,
+    headers: [['host', 'test.localhost']],
+    hasBody: request.body !== undefined,
+    upgrade: false,
+    remoteAddress: '127.0.0.1',
+  };
+}
