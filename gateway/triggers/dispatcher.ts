@@ -98,6 +98,8 @@ export interface InvocationRecord {
   endedAt: number | null;
   attempts: number;
   traceId: string;
+  /** W3C, of the invoke span. */
+  readonly traceparent: string;
   facts: InvokeFacts | null;
   /** HTTP status, where there is one. */
   status: number | null;

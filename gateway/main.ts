@@ -1,0 +1,233 @@
+/** Starts Hearth: reads the settings, wires the parts, says where everything is. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeCacheKey } from '../functions/build/cache-key.ts';
+import { createBuilder } from '../functions/build/client.ts';
+import { createKeeper } from '../pool/keeper/keeper.ts';
+import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
+import { resolveBases } from './bases.ts';
+import { createBindings } from './bindings/bindings.ts';
+import { type Config, ConfigError, helpText, readConfig } from './config.ts';
+import { readConfigFile } from './config-file.ts';
+import { createAccess } from './control/access.ts';
+import { controlHosts, createControlApp } from './control/app.ts';
+import { auditResource, createAudit } from './control/audit.ts';
+import { cronsResource } from './control/crons.ts';
+import { createDeployer } from './control/deploy.ts';
+import { functionsResource } from './control/functions.ts';
+import { invocationsResource } from './control/invocations.ts';
+import { invokeResource } from './control/invoke.ts';
+import { logsResource } from './control/logs.ts';
+import { openRoutes } from './control/open.ts';
+import { poolResource } from './control/pool.ts';
+import { queuesResource } from './control/queues.ts';
+import { secretsResource } from './control/secrets.ts';
+import { createControlServer } from './control/server.ts';
+import { tokensResource } from './control/tokens.ts';
+import { versionsResource } from './control/versions.ts';
+import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
+import { deployExamples } from './examples.ts';
+import { createIngress } from './ingress/server.ts';
+import { endWithProcess, type Running } from './lifecycle.ts';
+import { createRegistry } from './registry/memory.ts';
+import { listenError, StartError } from './start-error.ts';
+import { createSeal, loadSecretKeys } from './store/seal.ts';
+import { openSqliteStore } from './store/sqlite/client.ts';
+import { StoreStartError } from './store/start-error.ts';
+import { createTelemetry } from './telemetry/create-telemetry.ts';
+import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
+import { createFunctionLogs } from './telemetry/function-logs.ts';
+import { createLogger, type Logger } from './telemetry/log.ts';
+import { parseTraceparent } from './telemetry/traceparent.ts';
+import { createCrons } from './triggers/cron.ts';
+import { createDispatcher } from './triggers/dispatch.ts';
+import { createIdMaker } from './triggers/ids.ts';
+import { createQueues } from './triggers/queue.ts';
+import { realTimers } from './triggers/timers.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+
+/** V8's own limit of one base, far above memoryMb of any function: reaching it aborts the whole host. */
+const HEAP_LIMIT_MB = 4096;
+/** Of the drain, for what is left to export. */
+const EXPORT_MS = 2_000;
+
+async function start(config: Config, log: Logger, runningAs: (running: Running) => void): Promise<Ready> {
+  const startedAt = performance.now();
+  const now = Date.now;
+  const newId = createIdMaker(now);
+  const file = readConfigFile(config.configFile, process.cwd());
+  const definitions = resolveBases(file, process.env);
+
+  const dataDir = await openDataDir(config.dataDir);
+  const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
+  const seal = createSeal(await loadSecretKeys(config.secretKeys, dataDir.path));
+  const store = await openSqliteStore({ path: dataDir.storePath, log });
+  const registry = await createRegistry({
+    store,
+    seal,
+    defaults: { network: config.network },
+    log,
+    cacheKeyOf: codeCacheKey,
+  });
+  const runDir = await makeRunDir(dataDir.path);
+  const builder = createBuilder({ runDir: join(runDir, 'build'), log });
+
+  const functionLogs = createFunctionLogs();
+  const keeper = await createKeeper({
+    definitions,
+    runDir,
+    settings: {
+      warmBases: config.warmBases,
+      maxBases: config.maxBases,
+      basesPerHost: config.basesPerHost,
+      heapLimitMb: HEAP_LIMIT_MB,
+    },
+    // The parts below need the keeper: these are called only after `start`, when all of them are there.
+    hooks: {
+      binding: (spec, call, exchange) => bindings(spec, call, exchange),
+      log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
+      event: (event) => log.debug('pool', { ...event, time: undefined, at: event.time }),
+      acquired: (durationMs) => telemetry.acquired(durationMs),
+    },
+    now,
+    log,
+  });
+  const telemetry = createTelemetry({
+    env: process.env,
+    sources: { pool: () => keeper.snapshot() },
+    now,
+    log,
+    resource: { 'service.version': VERSION },
+  });
+  const dispatcher = createDispatcher({ keeper, telemetry, now, newId, log });
+  const writeFunctionLog = createFunctionLogWriter({
+    log,
+    logs: functionLogs,
+    traceOf(invocationId) {
+      const parsed = parseTraceparent(dispatcher.invocation(invocationId)?.traceparent ?? '');
+      return parsed === null ? undefined : { traceId: parsed.traceId, invokeSpanId: parsed.spanId };
+    },
+  });
+  const triggerParts = { registry, dispatcher, now, timers: realTimers, newId, log };
+  const queues = createQueues({ ...triggerParts, store: store.queues, telemetry, random: Math.random });
+  const crons = createCrons({ ...triggerParts, store: store.crons });
+  const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
+  const ingress = createIngress({ registry, dispatcher, config, log });
+
+  let url = '';
+  const functionUrl = (name: string) => `${url}/${name}`;
+  let state: 'starting' | 'ready' | 'ending' = 'starting';
+  const ending = new AbortController();
+  const audit = createAudit(store.audit, now);
+  const access = await createAccess(adminToken, store.tokens);
+  const deployer = createDeployer({
+    registry,
+    store: store.registry,
+    keeper,
+    builder,
+    bases: new Map(definitions.map((definition) => [definition.name, definition])),
+    pools: new Set(['default', ...Object.keys(file.pools)]),
+    audit,
+    log,
+    urlOf: functionUrl,
+    now,
+  });
+  const functionParts = { registry, keeper, deployer, audit, urlOf: functionUrl };
+  const app = createControlApp({
+    access,
+    log,
+    hosts: controlHosts(config.adminHost),
+    maxDeployBytes: config.maxDeployBytes,
+    open: (target) => openRoutes(target, { telemetry, ready: () => state === 'ready', version: VERSION }),
+    resources: [
+      (target) => functionsResource(target, functionParts),
+      (target) => versionsResource(target, functionParts),
+      (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
+      (target) => invokeResource(target, { registry, dispatcher, now, newId }),
+      (target) => invocationsResource(target, dispatcher),
+      (target) => logsResource(target, registry, functionLogs, ending.signal),
+      (target) => cronsResource(target, crons, registry, audit),
+      (target) => queuesResource(target, queues, audit, now),
+      (target) => poolResource(target, keeper),
+      (target) => tokensResource(target, access, audit, now),
+      (target) => auditResource(target, store.audit),
+    ],
+  });
+  const control = createControlServer(app, config.adminHost, config.adminPort);
+
+  runningAs({
+    async drain(deadlineMs) {
+      state = 'ending';
+      ending.abort();
+      const until = performance.now() + deadlineMs;
+      const left = () => Math.max(0, until - performance.now());
+      const triggers = Promise.all([ingress.drain(deadlineMs), crons.drain(), queues.drain(), control.close()]);
+      await Promise.race([triggers, new Promise((resolve) => setTimeout(resolve, deadlineMs).unref())]);
+      control.kill();
+      await keeper.drain(left());
+      await builder.close();
+      await telemetry.shutdown(EXPORT_MS);
+      await store.close();
+    },
+    kill() {
+      keeper.kill();
+      if (builder.pid !== undefined) process.kill(-builder.pid, 'SIGKILL');
+    },
+  });
+
+  // Ports first: one that is taken ends the start before any host was begun.
+  const [{ port }, { port: adminPort }] = await Promise.all([
+    ingress.listen().catch((error: unknown) => {
+      throw listenError(error, 'HEARTH_HOST', config.host, 'HEARTH_PORT', config.port);
+    }),
+    control.listen().catch((error: unknown) => {
+      throw listenError(error, 'HEARTH_ADMIN_HOST', config.adminHost, 'HEARTH_ADMIN_PORT', config.adminPort);
+    }),
+  ]);
+  url = urlOf(config.host, port);
+  await keeper.start();
+  await queues.start();
+  await crons.start();
+  const examples =
+    config.examples === 'auto' && dataDir.isNew
+      ? await deployExamples(join(ROOT, 'functions/examples'), deployer, log)
+      : [];
+  state = 'ready';
+  return {
+    url,
+    adminUrl: urlOf(config.adminHost, adminPort),
+    dataDir: dataDir.path,
+    tokenFile: config.adminToken === null ? join(dataDir.path, 'admin-token') : null,
+    examples,
+    startedInMs: performance.now() - startedAt,
+  };
+}
+
+async function main(): Promise<void> {
+  let running: Running | null = null;
+  try {
+    const { config, help } = readConfig(process.argv.slice(2), process.env);
+    if (help) {
+      process.stdout.write(helpText());
+      return;
+    }
+    const pretty = process.stdout.isTTY === true;
+    const log = createLogger({ level: config.log, pretty, write: (line) => process.stdout.write(line) });
+    endWithProcess(() => running, log, process.exit);
+    const ready = await start(config, log, (parts) => {
+      running = parts;
+    });
+    process.stdout.write(pretty ? readyText(ready) : readyLine(ready));
+  } catch (error) {
+    (running as Running | null)?.kill();
+    const expected = error instanceof ConfigError || error instanceof StartError || error instanceof StoreStartError;
+    process.stderr.write(
+      `hearth: ${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    process.exit(error instanceof ConfigError ? 2 : 1);
+  }
+}
+
+await main();
