@@ -25,7 +25,7 @@ export interface Lessee {
   event(event: BaseEvent): void;
   /** The base opened a stream. Throws ProtocolViolation when its head is wrong. */
   opened(head: unknown, exchange: Exchange): void;
-  /** The base is dead; its exchanges were closed before. */
+  /** The base is dead; its exchanges are closed next. */
   died(why: string): void;
 }
 
@@ -86,8 +86,9 @@ export class Base {
   end(why: string): void {
     if (this.#state === 'dead') return;
     this.#move('dead', why);
-    this.#link?.destroy(why);
+    // First the lessee: what its exchanges tell when they break off must not find this base alive.
     this.lessee?.died(why);
+    this.#link?.destroy(why);
   }
 
   open(head: object, handler: ExchangeHandler, body: Uint8Array | null, fin: boolean): Exchange {

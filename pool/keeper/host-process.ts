@@ -77,8 +77,14 @@ export class HostProcess {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => options.log.debug('host output', { host: this.id, text: String(chunk) }));
     }
-    this.#child.on('error', (error) => this.#die(`could not start: ${error.message}`));
-    this.#child.on('exit', (code, signal) => this.#die(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    this.#child.on('error', (error) => {
+      this.#die(`could not start: ${error.message}`);
+      this.#exited.resolve();
+    });
+    this.#child.on('exit', (code, signal) => {
+      this.#die(signal === null ? `exit code ${code}` : `signal ${signal}`);
+      this.#exited.resolve();
+    });
     this.#child.on('message', (message: FromHost) => this.#onMessage(message));
     this.#preferAsVictim();
     this.#send({
@@ -162,7 +168,6 @@ export class HostProcess {
     this.#move('dead', why);
     for (const thread of this.#threads.values()) thread.resolve();
     this.#threads.clear();
-    this.#exited.resolve();
   }
 
   #move(to: HostState, why: string): void {

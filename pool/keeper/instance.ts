@@ -77,6 +77,11 @@ export class Instance implements Lessee {
     return this.#state;
   }
 
+  /** It has got as far as a base of its own. */
+  get placed(): boolean {
+    return this.#base !== null;
+  }
+
   /** Why it never became ready; null while it may, and when its base just died. */
   get failure(): HearthError | null {
     return this.#failure;

@@ -160,6 +160,7 @@ export class Invocation implements InvokeHandle {
     this.#owner.answered(this);
     this.#waitingForSettled = head.waiting;
     const facts = this.#factsAt(monotonicMs());
+    if (facts === null) throw new Error('An answer without an instance.');
     this.#facts = facts;
     this.#sink.head(head, facts);
   }
@@ -209,7 +210,7 @@ export class Invocation implements InvokeHandle {
   /** Ends it with this error, at whatever point it is. */
   fail(error: HearthError): void {
     if (this.#state === 'settling' || this.#state === 'released') return;
-    const facts = this.#facts ?? (this.#instance === null ? null : this.#factsAt(monotonicMs()));
+    const facts = this.#facts ?? this.#factsAt(monotonicMs());
     this.#sink.failed(error, facts);
     this.#leave({ code: error.code, message: error.message });
   }
@@ -247,8 +248,9 @@ export class Invocation implements InvokeHandle {
   }
 
   /** Phases up to `headAt`. The base's own moments are believed only as far as they lie between ours. */
-  #factsAt(headAt: number): InvokeFacts {
-    const instance = this.#instance as Instance;
+  #factsAt(headAt: number): InvokeFacts | null {
+    const instance = this.#instance;
+    if (instance === null || !instance.placed) return null;
     return {
       start: this.#cold ? 'cold' : 'warm',
       instance: instance.base.id,

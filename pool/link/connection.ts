@@ -354,11 +354,12 @@ class Connection implements Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#socket.destroy();
+    // The user of the link first: who hears of a broken exchange may ask at once for another connection.
+    this.#handler.closed(violation);
     const error = { code: LINK_CLOSED, message: violation ?? 'The connection has ended.' };
     for (const ping of this.#pings.values()) ping.reject(new Error(error.message));
     this.#pings.clear();
     for (const stream of [...this.#open.values()]) stream.fail(error);
-    this.#handler.closed(violation);
   }
 }
 

@@ -58,7 +58,7 @@ export interface LinkHandler {
   opened(head: unknown, exchange: Exchange): void;
   /** A message without a stream. */
   event(message: unknown): void;
-  /** The connection has ended; all its exchanges were closed before with LINK_CLOSED. `violation` says why when the other side broke the rules. */
+  /** The connection has ended; its exchanges are closed next with LINK_CLOSED. `violation` says why when the other side broke the rules. */
   closed(violation: string | null): void;
 }
 
