@@ -21,7 +21,7 @@ export interface SpanExport {
   readonly ordinary: SpanQueue;
   /** For what is always exported: holds four times as much. */
   readonly kept: SpanQueue;
-  /** Exports what is queued. Rejects when that fails. */
+  /** Exports what is queued, as far as the collector takes it. */
   shutdown(): Promise<void>;
 }
 
@@ -59,7 +59,8 @@ export function startSpanExport(options: {
     ordinary,
     kept,
     async shutdown() {
-      await Promise.all([kept.shutdown(), ordinary.shutdown()]);
+      // A failure was counted and told by the exporter above; the other queue goes on all the same.
+      await Promise.allSettled([kept.shutdown(), ordinary.shutdown()]);
       await exporter.shutdown();
     },
   };
