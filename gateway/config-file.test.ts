@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { resolveBases } from './bases.ts';
+import { ConfigError } from './config.ts';
+import { readConfigFile } from './config-file.ts';
+
+describe('hearth.config.jsonc', () => {
+  let directory: string;
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'hearth-config-'));
+  });
+  after(() => rm(directory, { recursive: true, force: true }));
+
+  const write = (text: string) => writeFile(join(directory, 'hearth.config.jsonc'), text);
+
+  async function refused(text: string): Promise<string> {
+    await write(text);
+    try {
+      readConfigFile(null, directory);
+    } catch (error) {
+      assert.ok(error instanceof ConfigError, String(error));
+      return error.message.replaceAll(directory, '');
+    }
+    throw new assert.AssertionError({ message: `${text} was taken` });
+  }
+
+  test('without it there is a base "default" that shares hono', async () => {
+    await rm(join(directory, 'hearth.config.jsonc'), { force: true });
+    const [base] = resolveBases(readConfigFile(null, directory), {});
+    assert.equal(base?.name, 'default');
+    assert.equal(base.setupPath, null);
+    const [hono] = base.shared;
+    assert.equal(hono?.specifier, 'hono');
+    assert.equal(hono.library, 'hono');
+    assert.match(hono.version, /^\d+\.\d+\.\d+/);
+    assert.match(hono.path, /node_modules\/hono\/.*\.c?js$/);
+    assert.ok(hono.bytes > 0);
+  });
+
+  test('a file that is named and not there is refused', () => {
+    assert.throws(
+      () => readConfigFile(join(directory, 'nowhere.jsonc'), directory),
+      /HEARTH_CONFIG: .*nowhere\.jsonc cannot be read/,
+    );
+  });
+
+  test('takes comments and trailing commas, and only the variables it names', async () => {
+    await writeFile(join(directory, 'base.ts'), 'export default () => 1;');
+    await write(`{
+      // shared by all
+      "bases": { "default": { "shared": ["zod"], "setup": "./base.ts", "env": ["DATABASE_URL", "ABSENT"], } },
+      "pools": { "batch": {} },
+    }`);
+    const file = readConfigFile(null, directory);
+    const [base] = resolveBases(file, { DATABASE_URL: 'postgres://x', HOME: '/root' });
+    assert.deepEqual(base?.env, { DATABASE_URL: 'postgres://x' });
+    assert.equal(base?.setupPath, join(directory, 'base.ts'));
+    assert.deepEqual(
+      base?.shared.map(({ library }) => library),
+      ['zod'],
+    );
+    assert.deepEqual(Object.keys(file.pools), ['batch']);
+  });
+
+  test('syntax errors have line and column', async () => {
+    assert.equal(await refused('{\n  "bases" {}\n}'), '/hearth.config.jsonc:2:11: colon expected.');
+    assert.match(await refused(''), /:1:1: /);
+  });
+
+  test('unknown keys and wrong values have line, column and path', async () => {
+    assert.equal(
+      await refused('{\n  "bases": {\n    "default": { "sharde": ["hono"] }\n  }\n}'),
+      '/hearth.config.jsonc:3:18: bases.default.sharde: no such setting.',
+    );
+    assert.match(await refused('{ "bases": { "default": { "shared": "hono" } } }'), /:1:27: bases\.default\.shared: /);
+    assert.match(await refused('{ "bases": { "My Base": {} } }'), /bases\.My Base: /);
+    assert.match(await refused('[]'), /:1:1: the file: /);
+  });
+
+  test('a library that is installed nowhere is refused by name', async () => {
+    await write('{ "bases": { "default": { "shared": ["no-such-library-here"] } } }');
+    const file = readConfigFile(null, directory);
+    assert.throws(() => resolveBases(file, {}), /bases\.default\.shared: "no-such-library-here" is installed neither/);
+  });
+
+  test('a setup module that is not there is refused', async () => {
+    await write('{ "bases": { "default": { "setup": "./missing.ts" } } }');
+    const file = readConfigFile(null, directory);
+    assert.throws(() => resolveBases(file, {}), /bases\.default\.setup: there is no file .*missing\.ts/);
+  });
+});
