@@ -1,0 +1,92 @@
+/** Dead letters: where they go, and how they come back. */
+import assert from 'node:assert/strict';
+import { describe } from 'node:test';
+import { defaultQueueSettings, type Store } from '../store.ts';
+import { NOW, type StoreTest, withCode } from './harness.ts';
+import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
+
+export function deadLettersContract(test: StoreTest): void {
+  describe('dead letters', () => {
+    test('keeps a dead letter with its history in the queue the settings name, an ordinary queue', async (store, again) => {
+      await store.queues.put('q', { ...defaultQueueSettings('q'), deadLetterQueue: 'graves' });
+      await enqueue(store, 'q', ['a']);
+      await kill(store, 'q', await claim(store, 'q', { most: 1 }), NOW + 5);
+      const opened = await again();
+      const { messages, cursor } = await opened.queues.dead('q', { most: 10, cursor: null });
+      assert.deepEqual(messages, [
+        {
+          id: 'a',
+          body: messageOf('a').body,
+          contentType: 'json',
+          timestamp: NOW,
+          attempts: 1,
+          diedAt: NOW + 5,
+          source: 'q',
+          reason: 'out of retries',
+        },
+      ]);
+      assert.equal(cursor, null);
+      assert.deepEqual(await opened.queues.get('graves'), defaultQueueSettings('graves'));
+      const [claimed] = await claim(opened, 'graves', { most: 1, nowMs: NOW + 5 });
+      assert.equal(claimed?.id, 'a');
+      assert.equal(claimed?.attempts, 1);
+      assert.equal(claimed?.queue, 'graves');
+      assert.deepEqual(await ack(opened, 'graves', claimed === undefined ? [] : [claimed]), { refused: [] });
+      assert.deepEqual((await opened.queues.dead('q', { most: 10, cursor: null })).messages, []);
+    });
+
+    test('names the dead-letter queue NAME.dead when the settings do not say, and one of that in turn', async (store) => {
+      await enqueue(store, 'q', ['a']);
+      await kill(store, 'q', await claim(store, 'q', { most: 1 }));
+      await kill(store, 'q.dead', await claim(store, 'q.dead', { most: 1 }));
+      assert.deepEqual((await store.queues.dead('q', { most: 1, cursor: null })).messages, []);
+      const [letter] = (await store.queues.dead('q.dead', { most: 1, cursor: null })).messages;
+      assert.equal(letter?.source, 'q.dead');
+      assert.deepEqual(idsOf(await claim(store, 'q.dead.dead', { most: 1 })), ['a']);
+    });
+
+    test('keeps apart dead letters of two sources that have the same id', async (store) => {
+      for (const queue of ['q1', 'q2']) {
+        await store.queues.put(queue, { ...defaultQueueSettings(queue), deadLetterQueue: 'graves' });
+        await enqueue(store, queue, ['same']);
+        await kill(store, queue, await claim(store, queue, { most: 1 }));
+      }
+      const [one, two, ...more] = await claim(store, 'graves', { most: 10 });
+      assert.ok(one !== undefined && two !== undefined && more.length === 0);
+      assert.deepEqual(await ack(store, 'graves', [one]), { refused: [] });
+      assert.deepEqual(await ack(store, 'graves', [one]), { refused: ['same'] });
+      assert.deepEqual(await ack(store, 'graves', [two]), { refused: [] });
+    });
+
+    test('lists dead letters by death, page by page, and refuses a cursor that is none', async (store) => {
+      const ids = ['a', 'b', 'c', 'd', 'e'];
+      await enqueue(store, 'q', ids);
+      const held = await claim(store, 'q', { most: 10 });
+      await kill(store, 'q', held.slice(3), NOW + 1);
+      await kill(store, 'q', held.slice(0, 3), NOW + 2);
+      const listed: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: Awaited<ReturnType<Store['queues']['dead']>> = await store.queues.dead('q', { most: 2, cursor });
+        listed.push(...page.messages.map(({ id }) => id));
+        cursor = page.cursor;
+      } while (cursor !== null);
+      assert.deepEqual(listed, ['d', 'e', 'a', 'b', 'c']);
+      await assert.rejects(store.queues.dead('q', { most: 2, cursor: 'x' }), withCode('BAD_REQUEST'));
+    });
+
+    test('redrives the named ones or all, with no attempts used, but none that a consumer holds', async (store) => {
+      await enqueue(store, 'q', ['a', 'b', 'c', 'd']);
+      await kill(store, 'q', await claim(store, 'q', { most: 10 }));
+      assert.equal(await store.queues.redrive('q', ['b', 'b', 'unknown'], NOW + 10), 1);
+      const [b] = await claim(store, 'q', { most: 10, nowMs: NOW + 10 });
+      assert.equal(b?.id, 'b');
+      assert.equal(b?.attempts, 1);
+      assert.deepEqual(idsOf(await claim(store, 'q.dead', { most: 1, leaseUntil: NOW + 1000 })), ['a']);
+      assert.equal(await store.queues.redrive('q', 'all', NOW + 20), 2);
+      assert.deepEqual(idsOf(await claim(store, 'q', { most: 10, nowMs: NOW + 20 })), ['c', 'd']);
+      assert.equal(await store.queues.redrive('q', 'all', NOW + 1000), 1, 'its lease has ended');
+      assert.equal(await store.queues.redrive('unknown', 'all', NOW), 0);
+    });
+  });
+}

@@ -1,0 +1,50 @@
+/**
+ * What every Store has to do, as tests: run by each implementation's own test file. Knows none of them.
+ *
+ *     storeContract('sqlite', async () => ({ open, remove }));
+ */
+import { describe, it } from 'node:test';
+import { accessContract } from './contract/access.ts';
+import { cronsContract } from './contract/crons.ts';
+import { deadLettersContract } from './contract/dead-letters.ts';
+import type { StoreTest } from './contract/harness.ts';
+import { kvContract } from './contract/kv.ts';
+import { queuesContract } from './contract/queues.ts';
+import { registryContract } from './contract/registry.ts';
+import type { Store } from './store.ts';
+
+export interface StoreFixture {
+  /** Opens it; after a close, the same data again. */
+  open(): Promise<Store>;
+  /** Ends what the fixture has started and removes its data. */
+  remove(): Promise<void>;
+}
+
+export function storeContract(name: string, make: () => Promise<StoreFixture>): void {
+  const test: StoreTest = (sentence, body) => {
+    it(sentence, async () => {
+      const fixture = await make();
+      let store: Store | undefined;
+      try {
+        store = await fixture.open();
+        await body(store, async () => {
+          await store?.close();
+          store = await fixture.open();
+          return store;
+        });
+      } finally {
+        await store?.close();
+        await fixture.remove();
+      }
+    });
+  };
+
+  describe(`the ${name} store`, () => {
+    registryContract(test);
+    kvContract(test);
+    queuesContract(test);
+    deadLettersContract(test);
+    cronsContract(test);
+    accessContract(test);
+  });
+}
