@@ -3,7 +3,6 @@
  * included; ending a base is aborting its signal. A host is expendable: it is watched from outside and killed when it
  * does not answer, and it ends itself when its gateway has gone.
  */
-import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Piscina } from 'piscina';
 import type { BaseTask } from '../base/task.ts';
@@ -40,7 +39,6 @@ class Host {
   }
 
   boot(task: BaseTask): void {
-    mkdirSync(task.filesDir, { recursive: true });
     const controller = new AbortController();
     this.#bases.set(task.base, controller);
     this.#pool.run(task, { signal: controller.signal }).then(

@@ -42,8 +42,9 @@ export class Base {
   readonly filesDir: string;
   /** Admits one connection. */
   readonly token = randomBytes(24).toString('base64url');
-  /** What it holds, for people who look at the pool. */
-  holds: { functionName: string; version: string } | null = null;
+  /** What it was taken for and holds, for people who look at the pool. */
+  takenFor: string | null = null;
+  version: string | null = null;
   lessee: Lessee | null = null;
   readonly #onState: BaseOptions['onState'];
   #link: Link | null = null;
@@ -72,10 +73,16 @@ export class Base {
     this.#move('warm', 'rehearsed');
   }
 
-  lease(lessee: Lessee, holds: { functionName: string; version: string }): void {
+  /** Out of the stock, for this function. */
+  take(functionName: string): void {
+    this.takenFor = functionName;
+    this.#move('leased', `for ${functionName}`);
+  }
+
+  /** Who took it speaks with it from now on. */
+  hold(lessee: Lessee, version: string): void {
     this.lessee = lessee;
-    this.holds = holds;
-    this.#move('leased', `for ${holds.functionName}`);
+    this.version = version;
   }
 
   drain(why: string): void {

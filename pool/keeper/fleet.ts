@@ -104,6 +104,7 @@ export class Fleet {
   take(wanted: Wanted): Base | Promise<Base> {
     const base = this.#pending.length === 0 ? this.#pick(wanted) : undefined;
     if (base !== undefined) {
+      base.take(wanted.functionName);
       this.#schedule(REFILL_PAUSE_MS);
       return base;
     }
@@ -160,7 +161,7 @@ export class Fleet {
       if (binding === null) spare ??= base;
       else if (binding.trustGroup === wanted.trustGroup && binding.network === wanted.network) return base;
     }
-    if (spare !== undefined) spare.host.binding = { trustGroup: wanted.trustGroup, network: wanted.network };
+    spare?.host.bind({ trustGroup: wanted.trustGroup, network: wanted.network });
     return spare;
   }
 
@@ -176,6 +177,8 @@ export class Fleet {
         if (base === undefined) continue;
         this.#pending.splice(this.#pending.indexOf(pending), 1);
         servedNow.add(pending.functionName);
+        // Taken here and not by who waits: that one runs later, and by then another could have it.
+        base.take(pending.functionName);
         pending.resolve(base);
         again = true;
       }
@@ -273,7 +276,8 @@ export class Fleet {
     this.#idleSince.delete(host.id);
     this.#event('host', host.id, 'died', why);
     for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
-    rmSync(dir, { recursive: true, force: true });
+    // Not before the process is gone: until then it may still write.
+    void host.exited.then(() => rmSync(dir, { recursive: true, force: true }));
     this.#schedule(0);
   }
 
@@ -310,7 +314,7 @@ export class Fleet {
       this.#serve();
       this.#schedule(0);
     } else if (state === 'leased') {
-      this.#event('base', base.id, 'leased', why, base.holds?.functionName);
+      this.#event('base', base.id, 'leased', why, base.takenFor ?? undefined);
     } else if (state === 'dead') {
       this.#baseDied(base, why);
     }
@@ -318,7 +322,7 @@ export class Fleet {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
-    this.#event('base', base.id, base.holds === null ? 'died' : 'retired', why, base.holds?.functionName);
+    this.#event('base', base.id, base.takenFor === null ? 'died' : 'retired', why, base.takenFor ?? undefined);
     this.#schedule(0);
     // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
     void base.host.endBase(base.id).then(() => {

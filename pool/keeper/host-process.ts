@@ -5,7 +5,7 @@
  *       └──────────────────┴───────────── exit, kill ─────────────────────────┘
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from '../host/messages.ts';
@@ -47,7 +47,7 @@ export class HostProcess {
   readonly id: string;
   readonly definition: BaseDefinition;
   readonly pid: number | null;
-  binding: HostBinding | null = null;
+  #binding: HostBinding | null = null;
   /** Boots that never said hello, in a row. */
   failedBoots = 0;
   /** Resident bytes at the last poll. */
@@ -67,11 +67,17 @@ export class HostProcess {
     this.definition = options.definition;
     this.slots = Array.from({ length: options.settings.maxBases }, (_, n) => path.join(options.dir, `slot-${n}`));
     this.#free = [...this.slots];
+    // Each slot must be there when a thread starts: a grant for what does not exist yet covers no directory.
+    for (const slot of this.slots) mkdirSync(slot, { recursive: true, mode: 0o700 });
+    // Node grants a worker under --permission all that is below the working directory of its process (seen on 26.10):
+    // so that is a directory in which there is nothing.
+    const cwd = path.join(options.dir, 'nothing');
+    mkdirSync(cwd, { mode: 0o500 });
     // The environment is empty: NODE_OPTIONS and secrets of the gateway must not reach function code.
     this.#child = spawn(process.execPath, ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', HOST_MAIN], {
       env: {},
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      cwd: '/',
+      cwd,
     });
     this.pid = this.#child.pid ?? null;
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
@@ -95,6 +101,16 @@ export class HostProcess {
 
   get state(): HostState {
     return this.#state;
+  }
+
+  get binding(): HostBinding | null {
+    return this.#binding;
+  }
+
+  /** By its first lease, once. */
+  bind(binding: HostBinding): void {
+    if (this.#binding !== null) throw new Error(`Host ${this.id} is bound already.`);
+    this.#binding = binding;
   }
 
   get freeSlots(): number {

@@ -100,7 +100,7 @@ export class Instance implements Lessee {
   /** The load leaves at once when image and files are at hand: then the first invocation goes in the same write. */
   begin(base: Base): void | Promise<void> {
     this.#base = base;
-    base.lease(this, { functionName: this.spec.functionName, version: this.spec.version });
+    base.hold(this, this.spec.version);
     const image = this.spec.image();
     if (!(image instanceof Promise) && image.files.length === 0) {
       this.#load(base, image, null);

@@ -157,8 +157,8 @@ class Pool implements Keeper {
         ?.bases.push({
           id: base.id,
           state: base.state,
-          function: base.holds?.functionName ?? null,
-          version: base.holds?.version ?? null,
+          function: base.takenFor,
+          version: base.version,
           inFlight: inFlight.get(base.id) ?? 0,
         });
     }
