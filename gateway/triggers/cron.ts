@@ -85,16 +85,17 @@ export function createCrons(parts: CronParts): Crons {
     disarm();
     if (state !== 'firing') return;
     let earliest: number | null = null;
-    for (const { record, progress } of entries.values()) {
-      if (record.paused || record.nextAt === null || progress.held) continue;
+    for (const entry of entries.values()) {
+      const { record } = entry;
+      if (record.nextAt === null || !mayStep(entry)) continue;
       if (earliest === null || record.nextAt < earliest) earliest = record.nextAt;
     }
     disarm = timers.after(sleepMs(earliest, now()), wake);
   }
 
   function wake(): void {
-    const due = [...entries.values()].filter(({ record, progress }) => {
-      return !record.paused && !progress.held && record.nextAt !== null && record.nextAt <= now();
+    const due = [...entries.values()].filter((entry) => {
+      return mayStep(entry) && entry.record.nextAt !== null && entry.record.nextAt <= now();
     });
     if (due.length === 0) arm();
     for (const entry of due) track(`cron ${entry.record.id}`, advance(entry));
@@ -156,7 +157,6 @@ export function createCrons(parts: CronParts): Crons {
       await finish(entry, dueAt, startedAt, invocationId, outcome === null ? 'ok' : 'error', outcome?.message ?? null);
     } finally {
       entry.progress.running -= 1;
-      entry.progress.held &&= entry.progress.running > 0;
     }
     await advance(entry);
   }
@@ -306,6 +306,11 @@ export function createCrons(parts: CronParts): Crons {
 
 /** Codes with which a run is tried again: the function was not called, or not to its end through a fault that passes. */
 const NOT_REACHED: ReadonlySet<string> = new Set(['OVERLOADED', 'NO_CAPACITY', 'FUNCTION_CRASHED']);
+
+/** Not paused, and not waiting for the end of a run, which takes the next step itself. */
+function mayStep({ record, progress }: Entry): boolean {
+  return !record.paused && !(progress.held && progress.running > 0);
+}
 
 function viewOf({ record, cron, progress }: Entry): CronView {
   return {

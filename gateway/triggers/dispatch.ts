@@ -254,10 +254,12 @@ function sumOf(facts: InvokeFacts): number {
 
 /** Host and path of an absolute URL, without the cost of parsing it. */
 function placeOf(url: string): { host: string; path: string } {
-  const scheme = url.indexOf('://');
+  const queryAt = url.indexOf('?');
+  const place = queryAt === -1 ? url : url.slice(0, queryAt);
+  const scheme = place.indexOf('://');
   const hostAt = scheme === -1 ? 0 : scheme + 3;
-  let pathAt = url.indexOf('/', hostAt);
-  if (pathAt === -1) pathAt = url.length;
-  const queryAt = url.indexOf('?', pathAt);
-  return { host: url.slice(hostAt, pathAt), path: url.slice(pathAt, queryAt === -1 ? undefined : queryAt) || '/' };
+  const pathAt = place.indexOf('/', hostAt);
+  return pathAt === -1
+    ? { host: place.slice(hostAt), path: '/' }
+    : { host: place.slice(hostAt, pathAt), path: place.slice(pathAt) };
 }
