@@ -1,8 +1,13 @@
 /** A module that was taken in: which handlers its exports offer, whatever form its author chose. */
-import type { LoadHead } from '../../functions/contract/invocation.ts';
+import type { HttpInvokeHead, LoadHead } from '../../functions/contract/invocation.ts';
+import type { IncomingBody } from './body.ts';
 import type { Invocation } from './context.ts';
+import type { Answering, AnswerPump } from './handlers/fetch.ts';
 
 export type HandlerKind = 'fetch' | 'scheduled' | 'queue' | 'rpc' | 'node-http';
+
+/** Hands one invocation to a Node HTTP application. Throws what its listeners throw. */
+export type ServeHttp = (head: HttpInvokeHead, body: IncomingBody, answering: Answering) => AnswerPump;
 
 /** How one export is called. A null member means that it has no such handler. */
 export interface Entrypoint {
@@ -23,19 +28,20 @@ export interface GuestOptions {
     ...args: never[]
   ) => object;
   /** Set when the module called `listen`: a Node HTTP application. */
-  nodeHttp: boolean;
+  serve: ServeHttp | null;
 }
 
 export class GuestModule {
   readonly head: LoadHead;
   readonly env: Record<string, unknown>;
+  /** Takes the HTTP invocations where there is one, whatever is exported beside it. */
+  readonly serve: ServeHttp | null;
   readonly handlers: HandlerKind[];
   readonly #marker: GuestOptions['marker'];
   readonly #named: Record<string, unknown>;
   readonly #main: Entrypoint;
   readonly #entrypoints = new Map<string, Entrypoint>();
 
-  /** Throws when the exports offer nothing that could be called. */
   constructor(options: GuestOptions) {
     this.head = options.head;
     this.env = options.env;
@@ -43,13 +49,8 @@ export class GuestModule {
     const { main, named } = splitExports(options.exports);
     this.#named = named;
     this.#main = this.#entrypoint(main);
-    this.handlers = this.#findHandlers(options.nodeHttp);
-    if (this.handlers.length === 0) {
-      throw new Error(
-        'The module exports no handler: export default { fetch(request, env, ctx) { … } }, ' +
-          'a class that extends WorkerEntrypoint, or call listen() on an HTTP server.',
-      );
-    }
+    this.serve = options.serve;
+    this.handlers = this.#findHandlers();
   }
 
   /** `undefined`: the default export. Null when there is no such entrypoint. */
@@ -73,9 +74,9 @@ export class GuestModule {
     return stubs;
   }
 
-  #findHandlers(nodeHttp: boolean): HandlerKind[] {
+  #findHandlers(): HandlerKind[] {
     const found = new Set<HandlerKind>();
-    if (nodeHttp) found.add('node-http');
+    if (this.serve !== null) found.add('node-http');
     const entrypoints = [
       this.#main,
       ...Object.values(this.#named)
@@ -120,9 +121,11 @@ export class GuestModule {
       isHolder && typeof holder[name] === 'function'
         ? (argument: object, ctx: Invocation) => holder[name]?.(argument, env, ctx)
         : null;
+    // A callable that can listen is an application for Node's HTTP server: it takes no Request.
+    const isPlain = typeof value === 'function' && typeof holder.listen !== 'function';
     const plain = value as (request: Request, env: unknown, ctx: Invocation) => unknown;
     return {
-      fetch: method('fetch') ?? (typeof value === 'function' ? (request, ctx) => plain(request, env, ctx) : null),
+      fetch: method('fetch') ?? (isPlain ? (request, ctx) => plain(request, env, ctx) : null),
       scheduled: method('scheduled'),
       queue: method('queue'),
       target: null,

@@ -12,6 +12,7 @@ import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
 import { invocationLogger } from './logger.ts';
 import { Modules } from './modules.ts';
+import { createNodeHttp } from './node-http.ts';
 import { requirePermissions } from './policy/permissions.ts';
 import { Policy } from './policy/policy.ts';
 import { Session } from './session.ts';
@@ -54,10 +55,21 @@ export default async function run(task: BaseTask): Promise<never> {
       session.break(`process.exit(${code}) was called`);
       return exitThread(1);
     },
-    replaced: new Map(),
+    replaced: new Map([
+      ['http', () => nodeHttp.http()],
+      ['https', () => nodeHttp.https()],
+    ]),
   });
+  const nodeHttp = createNodeHttp({
+    real: process.getBuiltinModule.bind(process),
+    module: () => policy.scope().module,
+  });
+  // A shared library that holds node:http already (Express) finds its servers captured as well.
+  if (hasLoaded('http')) nodeHttp.http();
   const modules = new Modules({
     policy,
+    nodeHttp,
+    http: () => nodeHttp.http(),
     shared,
     setup: () => callSetup(setup, task.env),
     bindings: (head) =>
@@ -99,6 +111,11 @@ export default async function run(task: BaseTask): Promise<never> {
   policy.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
   return new Promise<never>(() => undefined);
+}
+
+function hasLoaded(builtin: string): boolean {
+  const { moduleLoadList } = process as unknown as { moduleLoadList: string[] };
+  return moduleLoadList.includes(`NativeModule ${builtin}`);
 }
 
 function callSetup(setup: unknown, env: Record<string, string>): unknown {

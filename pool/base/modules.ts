@@ -1,11 +1,16 @@
 /** Modules of one base: taking them in, finding them again. */
-import type { LoadHead, LoadTimes } from '../../functions/contract/invocation.ts';
+import { type LoadHead, type LoadTimes, monotonicMs } from '../../functions/contract/invocation.ts';
 import { moduleRuntime, WorkerEntrypoint } from '../../functions/runtime/hearth.ts';
 import { currentInvocation } from './context.ts';
-import { GuestModule } from './guest.ts';
+import { GuestModule, type ServeHttp } from './guest.ts';
 import { type Evaluated, evaluateCommonJs, evaluateEsModule } from './loader.ts';
+import { invokeNodeHttp } from './node-http/invoke.ts';
+import type { Http, NodeHttp } from './node-http.ts';
 import { NotAllowedError } from './policy/denied.ts';
 import type { Policy } from './policy/policy.ts';
+
+/** How long a module that uses node:http may take to call listen. */
+const LISTEN_WITHIN_MS = 5_000;
 
 export interface ModulesOptions {
   policy: Policy;
@@ -13,6 +18,9 @@ export interface ModulesOptions {
   shared: ReadonlyMap<string, unknown>;
   /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. */
   setup(): unknown;
+  nodeHttp: NodeHttp;
+  /** Node's own `node:http`. */
+  http(): Http;
   /** Bindings of the module as objects for `env`. */
   bindings(head: LoadHead): Record<string, unknown>;
 }
@@ -39,6 +47,8 @@ export class Modules {
 
   remove(name: string): void {
     this.#byName.delete(name);
+    this.#options.nodeHttp.remove(name);
+    this.#options.policy.leave(name);
   }
 
   /** Throws (or rejects) with what the module's top level threw. Answers at once wherever nothing has to be awaited. */
@@ -54,7 +64,7 @@ export class Modules {
   }
 
   #evaluate(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
-    const { policy } = this.#options;
+    const { policy, nodeHttp } = this.#options;
     const env: Record<string, unknown> = { ...head.jsonVars, ...head.vars, ...this.#options.bindings(head) };
     const base = this.#base?.value;
     if (base !== undefined) env.BASE = base;
@@ -64,7 +74,9 @@ export class Modules {
     const runtime = moduleRuntime(env, () => currentInvocation.getStore());
     const provided = (specifier: string): unknown =>
       specifier === 'hearth' || specifier === 'cloudflare:workers' ? runtime : this.#options.shared.get(specifier);
+    let usesHttp = false;
     const require = (specifier: string): unknown => {
+      if (specifier === 'http' || specifier === 'node:http') usesHttp = true;
       if (specifier === 'process' || specifier === 'node:process') return own;
       const found = policy.builtins.isBuiltin(specifier) ? policy.builtins.get(specifier) : provided(specifier);
       if (found !== undefined) return found;
@@ -75,23 +87,53 @@ export class Modules {
     };
 
     policy.enter({ module: head.module, env: processEnv, cwd: dirname, provided });
-    const finish = (evaluated: Evaluated): Taken => {
-      const module = new GuestModule({
-        head,
-        env,
-        exports: evaluated.exports,
-        marker: WorkerEntrypoint,
-        nodeHttp: false,
-      });
-      this.#byName.set(head.module, module);
-      return {
-        module,
-        times: { receivedAt, compiledAt: evaluated.compiledAt, evaluatedAt: evaluated.evaluatedAt },
-        cacheUsed: evaluated.cacheUsed,
-        codeCache: head.wantCodeCache ? evaluated.makeCodeCache() : null,
+    const finish = (evaluated: Evaluated): Taken | Promise<Taken> => {
+      const guest = () =>
+        new GuestModule({
+          head,
+          env,
+          exports: evaluated.exports,
+          marker: WorkerEntrypoint,
+          serve: this.#serve(head.module),
+        });
+      const take = (module: GuestModule): Taken => {
+        if (module.handlers.length === 0) throw new Error(NO_HANDLER);
+        this.#byName.set(head.module, module);
+        return {
+          module,
+          times: { receivedAt, compiledAt: evaluated.compiledAt, evaluatedAt: monotonicMs() },
+          cacheUsed: evaluated.cacheUsed,
+          codeCache: head.wantCodeCache ? evaluated.makeCodeCache() : null,
+        };
       };
+      const module = guest();
+      const mayListen = module.handlers.length === 0 && (usesHttp || nodeHttp.inUse);
+      return mayListen ? this.#untilListening(head.module).then(() => take(guest())) : take(module);
     };
     if (head.format === 'esm') return evaluateEsModule(head.functionName, code).then(finish);
     return finish(evaluateCommonJs(head.functionName, code, codeCache, { require, process: own, dirname }));
   }
+
+  #serve(module: string): ServeHttp | null {
+    const server = this.#options.nodeHttp.listening(module);
+    if (server === undefined) return null;
+    return (head, body, answering) => invokeNodeHttp(this.#options.http(), server, head, body, answering);
+  }
+
+  /** Applications that await something before they listen; those that never do are judged by their exports. */
+  #untilListening(module: string): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        stop();
+        resolve();
+      };
+      const timer = setTimeout(done, LISTEN_WITHIN_MS);
+      const stop = this.#options.nodeHttp.onListening(module, done);
+    });
+  }
 }
+
+const NO_HANDLER =
+  'The module exports no handler: export default { fetch(request, env, ctx) { … } }, ' +
+  'a class that extends WorkerEntrypoint, or call listen() on an HTTP server.';

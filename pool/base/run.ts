@@ -5,7 +5,7 @@ import { IncomingBody } from './body.ts';
 import { currentInvocation, Invocation, type InvocationHost } from './context.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { Entrypoint, GuestModule } from './guest.ts';
-import { type AnswerPump, checkResponse, makeRequest, sendResponse } from './handlers/fetch.ts';
+import { type Answering, type AnswerPump, checkResponse, makeRequest, sendResponse } from './handlers/fetch.ts';
 import { runQueue } from './handlers/queue.ts';
 import { runScheduled } from './handlers/scheduled.ts';
 
@@ -89,8 +89,8 @@ export class Run implements ExchangeHandler {
     }
     invocation.abandoned(reason);
     // Still running: the handler's own end is awaited, as it may hold on to the base until then.
-    if (this.#state === 'streaming') {
-      this.#pump?.closed();
+    if (this.#pump !== null) {
+      this.#pump.closed();
       this.#done();
     }
   }
@@ -100,6 +100,10 @@ export class Run implements ExchangeHandler {
     const entrypoint = this.#entrypoint(module);
     switch (invoke.trigger) {
       case 'http': {
+        if (module.serve !== null) {
+          this.#pump = module.serve(invoke, this.#body, this.#answering(invocation, monotonicMs()));
+          return;
+        }
         if (entrypoint.fetch === null) throw new Error('The module has no fetch handler.');
         const request = makeRequest(invoke, this.#body, invocation);
         const calledAt = monotonicMs();
@@ -152,16 +156,24 @@ export class Run implements ExchangeHandler {
         return;
       }
       this.#state = 'streaming';
-      this.#pump = sendResponse(response, this.invoke.trigger === 'http' && this.invoke.method === 'HEAD', {
-        exchange: this.exchange,
-        invocation,
-        calledAt,
-        ended: () => this.#done(),
-        failed: (error) => this.#failed(error),
-      });
+      this.#pump = sendResponse(
+        response,
+        this.invoke.trigger === 'http' && this.invoke.method === 'HEAD',
+        this.#answering(invocation, calledAt),
+      );
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  #answering(invocation: Invocation, calledAt: number): Answering {
+    return {
+      exchange: this.exchange,
+      invocation,
+      calledAt,
+      ended: () => this.#done(),
+      failed: (error) => this.#failed(error),
+    };
   }
 
   #failed(error: unknown): void {

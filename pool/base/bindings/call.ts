@@ -26,8 +26,6 @@ export class BindingError extends Error {
 export interface CallAnswer<Head> {
   head: Head;
   body: IncomingBody;
-  /** Gives the call up: the gateway hears of it, the body breaks. */
-  cancel(reason: string): void;
 }
 
 export class BindingCalls {
@@ -39,8 +37,15 @@ export class BindingCalls {
     this.#binding = binding;
   }
 
-  /** Resolves with the answer's head; its body may still be on its way. Rejects with BindingError. */
-  call<Head>(call: BindingCall, body: Uint8Array | ReadableStream<Uint8Array> | null): Promise<CallAnswer<Head>> {
+  /**
+   * Resolves with the answer's head; its body may still be on its way. Rejects with BindingError. At the signal the
+   * call is given up: the gateway hears of it, the promise rejects and the body breaks with the signal's reason.
+   */
+  call<Head>(
+    call: BindingCall,
+    body: Uint8Array | ReadableStream<Uint8Array> | null,
+    signal: AbortSignal | null = null,
+  ): Promise<CallAnswer<Head>> {
     const { link, module, invocationId } = this.#context;
     const head: BindingCallHead = {
       kind: 'binding',
@@ -55,25 +60,25 @@ export class BindingCalls {
     let writer: StreamWriter | null = null;
     const handler: ExchangeHandler = {
       head: (answer) => {
-        resolve({
-          head: answer as Head,
-          body: incoming as IncomingBody,
-          cancel: (reason) => exchange.cancel({ code: 'CANCELLED', message: reason }),
-        });
+        resolve({ head: answer as Head, body: incoming as IncomingBody });
       },
       data: (chunk) => incoming?.push(chunk),
       end: () => incoming?.end(),
       drain: () => writer?.drained(),
       closed: (error) => {
         writer?.closed();
+        signal?.removeEventListener('abort', abort);
         if (error === null) return;
-        const failure = new BindingError(error);
+        const failure = signal?.aborted === true ? signal.reason : new BindingError(error);
         incoming?.fail(failure);
         reject(failure);
       },
     };
+    const abort = () => exchange.cancel({ code: 'CANCELLED', message: 'The caller aborted.' });
     const exchange = link().open(head, handler, streams ? null : body, !streams);
     incoming = new IncomingBody(exchange);
+    if (signal?.aborted === true) abort();
+    else signal?.addEventListener('abort', abort);
     if (streams) writer = new StreamWriter(body, exchange);
     return promise;
   }

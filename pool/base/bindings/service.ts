@@ -9,24 +9,18 @@ export function serviceBinding(calls: BindingCalls): Fetcher {
   return {
     async fetch(input: Request | string | URL, init?: RequestInit): Promise<Response> {
       const request = new Request(input as Request, init);
-      const { signal } = request;
-      signal.throwIfAborted();
-      const answer = await raceAbort(
-        signal,
-        calls.call<HttpResponseHead>(
-          {
-            op: 'service.fetch',
-            method: request.method,
-            url: request.url,
-            headers: headerList(request.headers),
-            hasBody: request.body !== null,
-            upgrade: false,
-          },
-          request.body,
-        ),
+      const { head, body } = await calls.call<HttpResponseHead>(
+        {
+          op: 'service.fetch',
+          method: request.method,
+          url: request.url,
+          headers: headerList(request.headers),
+          hasBody: request.body !== null,
+          upgrade: false,
+        },
+        request.body,
+        request.signal,
       );
-      const { head, body, cancel } = answer;
-      signal.addEventListener('abort', () => cancel('The caller aborted.'), { once: true });
       const bodiless = request.method === 'HEAD' || isNullBodyStatus(head.status);
       if (bodiless) body.discard();
       return new Response(bodiless ? null : body.stream(), {
@@ -36,22 +30,4 @@ export function serviceBinding(calls: BindingCalls): Fetcher {
       });
     },
   };
-}
-
-/** Gives up at the signal; the call that comes back later is cancelled then. */
-function raceAbort<Answer extends { cancel(reason: string): void }>(
-  signal: AbortSignal,
-  call: Promise<Answer>,
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      call.then(
-        (late) => late.cancel('The caller aborted.'),
-        () => undefined, // refused as well: the caller has its reason already
-      );
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    call.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -26,8 +26,8 @@ export interface BuiltinsOptions {
   console: object;
   /** The guarded `process`. */
   process(): object;
-  /** Replacements of whole modules, by bare name, such as `http` with its `listen` given to the base. */
-  replaced: ReadonlyMap<string, unknown>;
+  /** Makers of replacements for whole modules, by bare name, such as `http` with its `listen` given to the base. */
+  replaced: ReadonlyMap<string, () => unknown>;
 }
 
 export interface Builtins {
@@ -41,14 +41,14 @@ export interface Builtins {
 
 export function guardedBuiltins(options: BuiltinsOptions): Builtins {
   const names = new Set(builtinModules.map(bareName));
-  const made = new Map<string, unknown>(options.replaced);
+  const made = new Map<string, unknown>();
   const makers = reduced(options, get);
 
   function get(specifier: string): unknown {
     const name = bareName(specifier);
     const known = made.get(name);
     if (known !== undefined) return known;
-    const maker = makers[name];
+    const maker = options.replaced.get(name) ?? makers[name];
     let value: unknown;
     if (maker !== undefined) value = maker();
     else if (AS_THEY_ARE.has(name)) value = options.real(`node:${name}`);

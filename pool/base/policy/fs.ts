@@ -56,6 +56,13 @@ export function guardedFs(print: (fd: 1 | 2, text: string) => void): Record<stri
       return real[name]?.(file, ...rest);
     };
   }
+  guarded.existsSync = (path: unknown) => {
+    try {
+      return real.existsSync?.(path);
+    } catch {
+      return false; // what may not be seen is not there: code that looks around first should not break on it
+    }
+  };
   guarded.openSync = (...args: unknown[]) => {
     const fd = real.openSync?.(...args) as number;
     own.add(fd);

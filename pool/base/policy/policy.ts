@@ -32,8 +32,8 @@ export interface PolicyOptions {
   env: Record<string, string>;
   /** A module ended the program: this base. */
   exit(code: number): never;
-  /** Built-ins that are replaced as a whole, by bare name. */
-  replaced: ReadonlyMap<string, unknown>;
+  /** Makers of built-ins that are replaced as a whole, by bare name. */
+  replaced: ReadonlyMap<string, () => unknown>;
 }
 
 export class Policy {
