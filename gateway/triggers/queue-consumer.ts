@@ -56,6 +56,8 @@ export class QueueConsumer {
   private deadline = Number.POSITIVE_INFINITY;
   /** Delivered and not yet settled: their leases are lengthened. */
   private readonly held = new Set<Batch>();
+  /** All that is gathered or held, by id. */
+  private readonly own = new Map<string, ClaimedMessage>();
   private heldBytes = 0;
   /** Batches the function works on. */
   private inFlight = 0;
@@ -98,8 +100,9 @@ export class QueueConsumer {
     const lost = messages.filter(({ id }) => !kept.has(id));
     if (lost.length === 0) return;
     // Settled meanwhile, purged, or taken over after a long stall. What still waits here is not ours to deliver.
-    for (const message of this.gathered) if (lost.includes(message)) this.heldBytes -= message.body.byteLength;
+    const dropped = this.gathered.filter((message) => lost.includes(message));
     this.gathered = this.gathered.filter((message) => !lost.includes(message));
+    this.forget(dropped);
   }
 
   /** Claims no more and gives back what was not delivered; resolves when batches in flight are settled. */
@@ -185,10 +188,34 @@ export class QueueConsumer {
 
   private gather(claimed: ClaimedMessage[], nowMs: number): void {
     for (const message of claimed) {
+      if (this.isOurs(message)) continue;
       this.gathered.push(message);
+      this.own.set(message.id, message);
       this.heldBytes += message.body.byteLength;
     }
     this.deadline = Math.min(this.deadline, this.deadlineOf(claimed, nowMs));
+  }
+
+  /**
+   * True when a lease of ours had ended, because the machine slept or the loop stood still, and the claim gave us our
+   * own message again: it is held on under the new fence instead of being delivered twice.
+   */
+  private isOurs(claimed: ClaimedMessage): boolean {
+    const ours = this.own.get(claimed.id);
+    // An id may stand twice in a queue, as dead letters of two others: that is another message.
+    if (ours === undefined || ours.timestamp !== claimed.timestamp || claimed.attempts !== ours.attempts + 1) {
+      return false;
+    }
+    ours.fence = claimed.fence;
+    ours.attempts = claimed.attempts;
+    return true;
+  }
+
+  private forget(messages: ClaimedMessage[]): void {
+    for (const message of messages) {
+      this.heldBytes -= message.body.byteLength;
+      if (this.own.get(message.id) === message) this.own.delete(message.id);
+    }
   }
 
   private deadlineOf(messages: ClaimedMessage[], nowMs: number): number {
@@ -281,7 +308,7 @@ export class QueueConsumer {
       log.error('A batch could not be settled.', { queue: this.queue, messages: settlements.length, error });
     } finally {
       this.held.delete(batch);
-      for (const message of batch.messages) this.heldBytes -= message.body.byteLength;
+      this.forget(batch.messages);
     }
     if (settlements.some(({ verdict }) => verdict === 'dead')) died(settings().deadLetterQueue);
     this.wake();
