@@ -52,6 +52,8 @@ const BOOT_MS = 5_000;
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
 const REFILL_PAUSE_MS = 25;
 const FAILED_BOOTS = 3;
+/** Longest pause after boots that failed one after another. */
+const MOST_PAUSE_MS = 5_000;
 /** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
 const IDLE_HOST_MS = 60_000;
 
@@ -64,6 +66,7 @@ export class Fleet {
   /** Since when a bound host has had no lease. */
   readonly #idleSince = new Map<string, number>();
   #refillTimer: NodeJS.Timeout | null = null;
+  #failedInARow = 0;
   #closed = false;
 
   constructor(options: FleetOptions) {
@@ -190,8 +193,10 @@ export class Fleet {
     if (this.#pending.length > 0 && this.#bases.size >= this.#options.settings.maxBases) this.#options.relieve();
   }
 
-  #schedule(delayMs: number): void {
+  #schedule(wantedMs: number): void {
     if (this.#closed) return;
+    const pauseMs = this.#failedInARow === 0 ? 0 : Math.min(50 * 2 ** this.#failedInARow, MOST_PAUSE_MS);
+    const delayMs = Math.max(wantedMs, pauseMs);
     if (this.#refillTimer !== null) {
       if (delayMs > 0) return;
       clearTimeout(this.#refillTimer);
@@ -248,7 +253,8 @@ export class Fleet {
     const id = this.#options.newId('host');
     const dir = path.join(this.#options.runDir, id);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const readable = definition.shared.map((shared) => shared.path);
+    // A library reads its own files and those of what it depends on; all of it is dropped before foreign code runs.
+    const readable = [...new Set(definition.shared.map((shared) => modulesDirectory(shared.path)))];
     if (definition.setupPath !== null) readable.push(definition.setupPath);
     const host = new HostProcess({
       id,
@@ -302,14 +308,13 @@ export class Fleet {
     });
     setTimeout(() => {
       if (base.state !== 'booting' && base.state !== 'rehearsing') return;
-      host.failedBoots++;
       base.end(`not warm within ${BOOT_MS} ms`);
-      if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
     }, BOOT_MS).unref();
   }
 
   #onBaseState(base: Base, state: BaseState, why: string): void {
     if (state === 'warm') {
+      this.#failedInARow = 0;
       this.#event('base', base.id, 'warm', why);
       this.#serve();
       this.#schedule(0);
@@ -322,6 +327,7 @@ export class Fleet {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
+    if (base.takenFor === null && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     this.#event('base', base.id, base.takenFor === null ? 'died' : 'retired', why, base.takenFor ?? undefined);
     this.#schedule(0);
     // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
@@ -329,6 +335,14 @@ export class Fleet {
       base.host.returnSlot(base.filesDir);
       this.#schedule(0);
     });
+  }
+
+  /** Something is wrong with the definition, the host or the machine: told, and not repeated without a pause. */
+  #bootFailed(host: HostProcess, why: string): void {
+    host.failedBoots++;
+    this.#failedInARow++;
+    this.#options.log.error('a base did not come up', { base: host.definition.name, host: host.id, why });
+    if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
   }
 
   #booting(): number {
@@ -347,6 +361,13 @@ export class Fleet {
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }
+}
+
+/** The `node_modules` in which a library stands with its dependencies; the file itself when it stands in none. */
+function modulesDirectory(file: string): string {
+  const name = `${path.sep}node_modules${path.sep}`;
+  const at = file.indexOf(name);
+  return at < 0 ? file : file.slice(0, at + name.length - 1);
 }
 
 function keyOf(binding: HostBinding): string {
