@@ -23,11 +23,12 @@ export interface SqliteStoreOptions {
   log: Pick<Logger, 'warn' | 'error'>;
   /** Most bytes the file may hold, at least 1 MB; default: what the disk holds. */
   maxBytes?: number;
+  /** Bytes that may wait for the thread before new calls are refused: a disk that stalls must not fill memory. Default 256 MB. */
+  mostPendingBytes?: number;
 }
 
-/** Calls and bytes that may wait for the thread before new ones are refused: a disk that stalls must not fill memory. */
+/** Calls that may wait for the thread, likewise. */
 const MOST_PENDING = 20_000;
-const MOST_PENDING_BYTES = 256 * 1024 * 1024;
 
 interface Pending {
   resolve(value: unknown): void;
@@ -36,11 +37,16 @@ interface Pending {
 }
 
 /** Resolves once the file is open, locked and migrated. Throws StoreStartError with a sentence for the operator. */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { path, log, maxBytes = null } = options;
+export function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  return openOver(new URL('./thread.ts', import.meta.url), options);
+}
+
+/** The same over another thread than ours: what tests of a thread that fails are made of. */
+export async function openOver(thread: URL, options: SqliteStoreOptions): Promise<Store> {
+  const { path, log, maxBytes = null, mostPendingBytes = 256 * 1024 * 1024 } = options;
   const { port1: port, port2 } = new MessageChannel();
   const threadData: ThreadData = { path, maxBytes, port: port2 };
-  const worker = new Worker(new URL('./thread.ts', import.meta.url), {
+  const worker = new Worker(thread, {
     name: 'hearth-store',
     workerData: threadData,
     transferList: [port2],
@@ -74,7 +80,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   function call(operation: Operation): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (state !== 'open') throw new HearthError('NO_CAPACITY', 'The store is closed.');
-      if (pending.size >= MOST_PENDING || pendingBytes >= MOST_PENDING_BYTES) {
+      if (pending.size >= MOST_PENDING || pendingBytes >= mostPendingBytes) {
         throw new HearthError(
           'NO_CAPACITY',
           'The store has fallen behind: its disk is too slow for what is asked of it.',

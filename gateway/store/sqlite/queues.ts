@@ -39,12 +39,13 @@ interface MessageRow {
   body: Uint8Array;
 }
 
-const CLAIM_COLUMNS = 'seq, id, accepted_at, attempts, content_type, delay_s, traceparent, hops, body';
+const CLAIM_COLUMNS =
+  'm.seq, id, accepted_at, attempts, content_type, delay_s, traceparent, hops, body FROM messages m JOIN message_bodies b ON b.seq = m.seq';
 
-/** Both halves of a claim; exported so that the test can ask SQLite for their plans. */
-export const CLAIM_SQL = {
-  ended: `SELECT ${CLAIM_COLUMNS} FROM messages WHERE queue = ? AND leased = 1 AND due_at <= ? ORDER BY due_at, seq LIMIT ?`,
-  waiting: `SELECT ${CLAIM_COLUMNS} FROM messages WHERE queue = ? AND leased = 0 AND due_at <= ? ORDER BY due_at, seq LIMIT ?`,
+/** Both halves of a claim. */
+const CLAIM_SQL = {
+  ended: `SELECT ${CLAIM_COLUMNS} WHERE queue = ? AND leased = 1 AND due_at <= ? ORDER BY due_at, m.seq LIMIT ?`,
+  waiting: `SELECT ${CLAIM_COLUMNS} WHERE queue = ? AND leased = 0 AND due_at <= ? ORDER BY due_at, m.seq LIMIT ?`,
 };
 
 export function queuesDomain(db: Database): Sync<QueueStore> {
@@ -82,20 +83,22 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
   }
 
   function insert(queue: number, message: NewMessage, nowMs: number): void {
-    db.sql(
-      `INSERT INTO messages (queue, id, accepted_at, due_at, content_type, delay_s, traceparent, hops, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(
-      queue,
-      message.id,
-      nowMs,
-      nowMs + Math.round(message.delayS * 1000),
-      message.contentType,
-      message.delayS,
-      message.traceparent,
-      message.hops,
-      message.body,
-    );
+    const { lastInsertRowid: seq } = db
+      .sql(
+        `INSERT INTO messages (queue, id, accepted_at, due_at, content_type, delay_s, traceparent, hops)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        queue,
+        message.id,
+        nowMs,
+        nowMs + Math.round(message.delayS * 1000),
+        message.contentType,
+        message.delayS,
+        message.traceparent,
+        message.hops,
+      );
+    db.sql('INSERT INTO message_bodies (seq, body) VALUES (?, ?)').run(seq, message.body);
   }
 
   /** So many fences, the first of which is returned. */
@@ -268,8 +271,9 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
       const [diedAt, seq] = cursor === null ? [-1, -1] : readCursor(cursor);
       const rows = db
         .sql(
-          `SELECT seq, id, body, content_type, accepted_at, died_attempts, died_at, source, reason FROM messages
-           WHERE source = ?1 AND (died_at, seq) > (?2, ?3) ORDER BY died_at, seq LIMIT ?4`,
+          `SELECT m.seq, id, body, content_type, accepted_at, died_attempts, died_at, source, reason
+           FROM messages m JOIN message_bodies b ON b.seq = m.seq
+           WHERE source = ?1 AND (died_at, m.seq) > (?2, ?3) ORDER BY died_at, m.seq LIMIT ?4`,
         )
         .all(name, diedAt, seq, most + 1) as unknown as (MessageRow & {
         died_attempts: number;

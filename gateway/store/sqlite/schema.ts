@@ -99,13 +99,21 @@ const MIGRATIONS: readonly string[] = [
     reason TEXT,
     source TEXT,
     died_at INTEGER,
-    died_attempts INTEGER,
-    body BLOB NOT NULL
+    died_attempts INTEGER
   ) STRICT;
   CREATE INDEX messages_due ON messages (queue, leased, due_at);
   CREATE INDEX messages_id ON messages (queue, id);
   CREATE INDEX messages_age ON messages (queue, accepted_at);
   CREATE INDEX messages_dead ON messages (source, died_at) WHERE source IS NOT NULL;
+
+  -- Apart, since SQLite writes a whole row again for each change of its lease, and a body has up to 128 KB.
+  CREATE TABLE message_bodies (
+    seq INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+  ) STRICT;
+  CREATE TRIGGER message_gone AFTER DELETE ON messages BEGIN
+    DELETE FROM message_bodies WHERE seq = OLD.seq;
+  END;
 
   -- Ids given by producers, kept for 24 h after acceptance.
   CREATE TABLE seen_ids (
