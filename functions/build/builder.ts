@@ -2,13 +2,19 @@
  * The builder process. Started by client.ts with an empty environment and one socket, on descriptor 3; it ends, with
  * esbuild's own process, when that socket closes.
  */
+import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { HearthError } from '../contract/errors.ts';
 import { parseManifestValue } from '../contract/manifest-file.ts';
 import { bundle } from './bundle.ts';
 import { type BuildAnswer, type BuildRequest, createFrameReader, writeFrame } from './frames.ts';
 
 const SOCKET_DESCRIPTOR = 3;
+const BUILDER_NICENESS = 5;
+const BUILDER_OOM_SCORE = 800;
+/** What esbuild's library rejects with, once and then for ever, when its process ran out of stack or memory. */
+const ESBUILD_GONE = /The service (was stopped|is no longer running)/;
 
 const socket = new Socket({ fd: SOCKET_DESCRIPTOR, readable: true, writable: true });
 // One answer is written whole before the next.
@@ -38,6 +44,8 @@ async function run(request: BuildRequest, payload: Buffer): Promise<void> {
   } catch (error) {
     if (error instanceof HearthError)
       answer({ id, ok: false, code: error.code, message: error.message, errors: error.errors });
+    // esbuild's process has ended, and with it every build of this one: the client starts both anew.
+    else if (ESBUILD_GONE.test(describe(error))) end();
     else answer({ id, ok: false, code: 'INTERNAL', message: describe(error), errors: undefined });
   }
 }
@@ -61,6 +69,18 @@ async function warmUp(): Promise<void> {
   for (let i = 0; i < 3; i += 1) await bundle({ manifest: parseManifestValue({}), provided: [], files });
 }
 
+/** Builds give way to requests, and go first when memory runs out: esbuild takes a gigabyte before it gives up on some sources. */
+function stepBack(): void {
+  setPriority(BUILDER_NICENESS);
+  try {
+    writeFileSync('/proc/self/oom_score_adj', String(BUILDER_OOM_SCORE));
+  } catch (error) {
+    // Not on Linux, or not allowed here: the builder works all the same.
+    if (!['ENOENT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+stepBack();
 await warmUp();
 socket.on(
   'data',

@@ -57,8 +57,10 @@ export async function bundle(input: BuildInput): Promise<BuildResult> {
       return { format, use, result: (await build(options)) as EsbuildResult<typeof options> };
     } catch (error) {
       if (!isBuildFailure(error)) throw error;
-      if (format === 'cjs' && error.errors.every(({ text }) => TOP_LEVEL_AWAIT.test(text))) return undefined;
-      throw failed(error.errors, use.insertions);
+      // The sentence about the output format is ours to act on, not the author's to read.
+      const theirs = error.errors.filter(({ text }) => format === 'esm' || !TOP_LEVEL_AWAIT.test(text));
+      if (theirs.length === 0) return undefined;
+      throw failed(theirs, use.insertions);
     }
   }
 

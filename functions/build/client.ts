@@ -11,8 +11,10 @@ const BUILDER = fileURLToPath(new URL('builder.ts', import.meta.url));
 const BUILD_LIMIT_MS = 30_000;
 /** More gain nothing on one esbuild, and each holds its tree in memory. */
 const MOST_AT_ONCE = 4;
-/** A build beside which the builder died is tried again once: the fault may have been its neighbour's. */
+/** A build beside which the builder died is tried again once, alone: the fault may have been its neighbour's. */
 const MOST_ATTEMPTS = 2;
+const BREAKS_BUILDER =
+  'The builder ended twice over this deploy, last when it built nothing else: the source is nested too deeply or too large for it.';
 
 export interface BuilderLog {
   warn(message: string, fields?: Record<string, unknown>): void;
@@ -54,6 +56,8 @@ interface Running {
   /** One request is written whole before the next. */
   writing: Promise<void>;
   ended: Promise<void>;
+  /** Whether a build has come back from it. */
+  answered: boolean;
 }
 
 export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: BuilderOptions): Builder {
@@ -75,12 +79,13 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     const socket = child.stdio[3] as Duplex;
     let complaint = '';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      complaint = (complaint + text).slice(-2000);
+      // The first line says it; what follows are Go's stacks, which go on for pages.
+      if (complaint.length < 1000) complaint += text;
     });
     const ended = new Promise<void>((resolve) => {
       const settle = (why: string) => {
         resolve();
-        lost(child, complaint === '' ? why : `${why}: ${complaint.trim()}`);
+        lost(child, complaint === '' ? why : `${why}: ${complaint.trim().split('\n')[0]}`);
       };
       child.once('error', (error) => settle(error.message));
       child.once('exit', (code, signal) => settle(`exit ${code ?? signal}`));
@@ -88,13 +93,15 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     // A broken pipe shows as the end of the process, which is handled there.
     socket.on('error', () => kill(child));
     socket.on('data', createFrameReader(answered));
-    return { child, socket, writing: Promise.resolve(), ended };
+    return { child, socket, writing: Promise.resolve(), ended, answered: false };
   }
 
   function pump(): void {
     while (!closed && begun.size < MOST_AT_ONCE) {
-      const job = waiting.shift();
-      if (job === undefined) return;
+      const [job] = waiting;
+      const alone = (job?.attempts ?? 0) > 0 || [...begun.values()].some(({ attempts }) => attempts > 1);
+      if (job === undefined || (alone && begun.size > 0)) return;
+      waiting.shift();
       running ??= start();
       const { child, socket } = running;
       job.attempts += 1;
@@ -118,6 +125,7 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     const answer = head as BuildAnswer;
     const job = finish(answer.id);
     if (job === undefined) return;
+    if (running !== undefined) running.answered = true;
     if (answer.ok) {
       const { files, ...result } = answer.result;
       const { codeBytes, mapBytes } = answer;
@@ -149,6 +157,7 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
 
   function lost(child: ChildProcess, why: string): void {
     if (running?.child !== child) return;
+    const had = running;
     running = undefined;
     if (closed) return;
     log.warn('the builder process ended and is started again', { why, builds: begun.size });
@@ -156,13 +165,12 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     for (const job of [...begun.values()]) {
       finish(job.id);
       if (job.attempts < MOST_ATTEMPTS) again.push(job);
-      else
-        job.reject(
-          failedWith(`The builder process ended ${job.attempts} times while it built this (${why.slice(0, 200)}).`),
-        );
+      else job.reject(failedWith(BREAKS_BUILDER));
     }
     waiting.unshift(...again);
     pump();
+    // At once, so that the next deploy need not wait for it; unless it dies before it does anything at all.
+    if (had.answered) running ??= start();
   }
 
   running = start();

@@ -2,7 +2,6 @@
  * Finds modules in the uploaded tree as Node does (node_modules, package exports and imports, main), with what
  * TypeScript adds (extensions left out, `.js` written for `.ts`, path aliases). Looks nowhere else.
  */
-import { matchesGlob } from 'node:path';
 import { exportTargets, importTargets } from './package-map.ts';
 import { directoriesOf, directoryOf, join, readJson, type Tree } from './tree.ts';
 import { aliased, type PathAlias } from './tsconfig.ts';
@@ -151,6 +150,7 @@ export function createResolver(files: Tree, aliases: readonly PathAlias[]): Reso
     const owner = packageOf(from);
     const targets = importTargets(owner?.json.imports, specifier, conditionsFor(style));
     for (const target of targets) {
+      if (target.startsWith('#')) break;
       if (!target.startsWith('./')) return { found: 'specifier', specifier: target };
       const path = join(owner?.directory ?? '', target);
       const found = path === null ? undefined : asFile(path);
@@ -229,10 +229,26 @@ function conditionsFor(style: ImportStyle): (condition: string) => boolean {
   return (condition) => condition === 'node' || condition === 'module-sync' || condition === style;
 }
 
-/** As bundlers read `sideEffects`: a pattern without a slash matches in every directory. */
+/**
+ * As bundlers read `sideEffects`: a pattern without a slash matches in every directory. `*` is taken to match slashes
+ * too, and any other pattern language to match everything: then too much is kept, which is never wrong. A matcher for
+ * the whole language can be made to run for ever, and patterns are the uploader's.
+ */
 function matchesSideEffect(path: string, glob: string): boolean {
-  const pattern = glob.replace(/^\.\//, '');
-  return matchesGlob(path, pattern.includes('/') ? pattern : `**/${pattern}`) || path === pattern;
+  const pattern = glob.replace(/^\.?\//, '');
+  if (/[?[\]{}()!+@]/.test(pattern)) return true;
+  const subject = pattern.includes('/') ? path : path.slice(path.lastIndexOf('/') + 1);
+  const [head = '', ...rest] = pattern.split('*');
+  const tail = rest.pop();
+  if (tail === undefined) return subject === pattern;
+  if (!subject.startsWith(head) || !subject.endsWith(tail)) return false;
+  let at = head.length;
+  for (const part of rest) {
+    const found = subject.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return at + tail.length <= subject.length;
 }
 
 function text(value: unknown): string | undefined {
