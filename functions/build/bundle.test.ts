@@ -227,6 +227,9 @@ describe('files that are not in the bundle', () => {
       'node_modules/asks/package.json': '{"name":"asks"}',
       'node_modules/asks/index.js': 'exports.f = () => require("node:fs").readFileSync(__dirname + "/t.html")',
       'node_modules/asks/t.html': 'x',
+      'node_modules/asks/README.md': 'x',
+      'node_modules/asks/test/t.html': 'x',
+      'node_modules/asks/latest/t.html': 'x',
       'node_modules/does-not/package.json': '{"name":"does-not"}',
       'node_modules/does-not/index.js': '',
       'node_modules/does-not/t.html': 'x',
@@ -234,7 +237,11 @@ describe('files that are not in the bundle', () => {
       'node_modules/unused/index.js': '__dirname',
       'node_modules/unused/t.html': 'x',
     });
-    assert.deepEqual(result.files, ['node_modules/asks/package.json', 'node_modules/asks/t.html']);
+    assert.deepEqual(result.files, [
+      'node_modules/asks/latest/t.html',
+      'node_modules/asks/package.json',
+      'node_modules/asks/t.html',
+    ]);
   });
 });
 

@@ -18,6 +18,10 @@ const TOOLING = new Set([
 ]);
 const TOOLING_DIRECTORY = /(^|\/)(\.git|\.hg|\.wrangler|\.hearth)\//;
 
+/** What packages carry for those who work on them. Paths inside the package. */
+const PACKAGE_NOISE =
+  /^(\.|__tests__\/|bench(marks?)?\/|coverage\/|docs?\/|examples?\/|specs?\/|tests?\/)|\.(md|markdown|sh)$|(^|\/)(LICEN[CS]E|CHANGELOG|CNAME)[^/]*$|(^|\/)(tsconfig\.json|[^/]*\.config\.[cm]?js|\.[^/]*)$/i;
+
 /**
  * The files that go beside the code, sorted. Of node_modules only those of packages that ask for their own place
  * (`__dirname`, `import.meta.url`): others cannot find their files in a bundle anyway, and trees of packages are large.
@@ -39,6 +43,7 @@ export function leftOverFiles(
     if (path.includes('node_modules/')) {
       const owner = reading.size === 0 ? undefined : resolver.packageOf(path);
       if (owner === undefined || !reading.has(owner.directory)) continue;
+      if (PACKAGE_NOISE.test(path.slice(owner.directory.length + 1))) continue;
     }
     left.push(path);
   }
