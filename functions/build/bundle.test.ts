@@ -216,9 +216,13 @@ describe('files that are not in the bundle', () => {
       'hearth.jsonc': '{}',
       'tsconfig.json': '{}',
       '.git/config': '',
+      '.gitignore': '',
+      'README.md': '',
+      LICENSE: '',
+      'posts/README.md': 'x',
     });
-    assert.deepEqual(result.files, ['public/app.js', 'public/index.html', 'views/a.ejs']);
-    assert.equal(result.sizeBytes, result.code.byteLength + 'browser'.length + '<p>'.length + 'x'.length);
+    assert.deepEqual(result.files, ['posts/README.md', 'public/app.js', 'public/index.html', 'views/a.ejs']);
+    assert.equal(result.sizeBytes, result.code.byteLength + 'browser'.length + '<p>'.length + 'x'.length * 2);
   });
 
   it('of packages come along only where the package asks for its place', async () => {

@@ -18,6 +18,10 @@ const TOOLING = new Set([
 ]);
 const TOOLING_DIRECTORY = /(^|\/)(\.git|\.hg|\.wrangler|\.hearth)\//;
 
+/** At the top of a tree only: a README must not cost each function a directory of files. */
+const TOP_NOISE =
+  /^(README|LICEN[CS]E|NOTICE|CHANGELOG|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT|Dockerfile|Makefile)(\.[a-z]+)?$|^\.(git(ignore|attributes)|editorconfig|npmrc|nvmrc|dockerignore|prettier[^/]*|eslint[^/]*)$/i;
+
 /** What packages carry for those who work on them. Paths inside the package. */
 const PACKAGE_NOISE =
   /^(\.|__tests__\/|bench(marks?)?\/|coverage\/|docs?\/|examples?\/|specs?\/|tests?\/)|\.(md|markdown|sh)$|(^|\/)(LICEN[CS]E|CHANGELOG|CNAME)[^/]*$|(^|\/)(tsconfig\.json|[^/]*\.config\.[cm]?js|\.[^/]*)$/i;
@@ -39,7 +43,14 @@ export function leftOverFiles(
   }
   const left: string[] = [];
   for (const path of files.keys()) {
-    if (bundled.has(path) || NEVER.test(path) || TOOLING.has(path) || TOOLING_DIRECTORY.test(path)) continue;
+    if (
+      bundled.has(path) ||
+      NEVER.test(path) ||
+      TOOLING.has(path) ||
+      TOP_NOISE.test(path) ||
+      TOOLING_DIRECTORY.test(path)
+    )
+      continue;
     if (path.includes('node_modules/')) {
       const owner = reading.size === 0 ? undefined : resolver.packageOf(path);
       if (owner === undefined || !reading.has(owner.directory)) continue;
