@@ -2,7 +2,7 @@
  * Hosts and bases, and the cache pool between them: keeps warm bases in stock, gives them out by host key, replaces
  * what dies. Knows nothing of functions but the name for which a base is taken.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { BaseState, PoolEvent } from './api.ts';
@@ -295,8 +295,6 @@ export class Fleet {
     });
     this.#bases.set(base.id, base);
     this.#event('base', base.id, 'started', 'refill');
-    rmSync(base.filesDir, { recursive: true, force: true });
-    mkdirSync(base.filesDir, { recursive: true, mode: 0o700 });
     host.boot({
       base: base.id,
       socketPath: this.#options.socketPath,
@@ -332,6 +330,8 @@ export class Fleet {
     this.#schedule(0);
     // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
     void base.host.endBase(base.id).then(() => {
+      if (base.host.state === 'dead') return;
+      emptyDirectory(base.filesDir);
       base.host.returnSlot(base.filesDir);
       this.#schedule(0);
     });
@@ -361,6 +361,11 @@ export class Fleet {
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }
+}
+
+/** The directory itself stays: a thread that starts meanwhile must find each slot to be one. */
+function emptyDirectory(dir: string): void {
+  for (const entry of readdirSync(dir)) rmSync(path.join(dir, entry), { recursive: true, force: true });
 }
 
 /** The `node_modules` in which a library stands with its dependencies; the file itself when it stands in none. */
