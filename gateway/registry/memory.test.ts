@@ -1,0 +1,492 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { HearthError } from '../../functions/contract/errors.ts';
+import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
+import { createSeal, keyFromText, type Seal } from '../store/seal.ts';
+import { openSqliteStore } from '../store/sqlite/client.ts';
+import type { Artifact, Store, VersionRecord } from '../store/store.ts';
+import { createRegistry, type RegistryOptions } from './memory.ts';
+import type { Registry } from './registry.ts';
+
+const key = keyFromText('a'.repeat(64));
+const cacheKeyOf = (code: Uint8Array) => `key of ${Buffer.from(code).toString()}`;
+
+interface Bench {
+  store: Store;
+  seal: Seal;
+  registry: Registry;
+  lines: string[];
+  /** Closes the store and starts again on the same data. */
+  restart(options?: Partial<RegistryOptions>): Promise<Bench>;
+}
+
+function test(sentence: string, body: (bench: Bench) => Promise<void>): void {
+  it(sentence, async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'hearth-registry-'));
+    let store: Store | undefined;
+    const lines: string[] = [];
+    const keep = (message: string) => void lines.push(message);
+    const log = { debug: keep, warn: keep, error: keep };
+    async function start(options: Partial<RegistryOptions> = {}): Promise<Bench> {
+      await store?.close();
+      store = await openSqliteStore({ path: join(dir, 'hearth.db'), log });
+      const seal = options.seal ?? createSeal([key]);
+      const registry = await createRegistry({ store, seal, defaults: { network: 'all' }, log, cacheKeyOf, ...options });
+      return { store, seal, registry, lines, restart: start };
+    }
+    try {
+      await body(await start());
+    } finally {
+      await store?.close();
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+}
+
+function versionOf(functionName: string, version: string, manifest: ManifestInput = {}): VersionRecord {
+  return {
+    functionName,
+    version,
+    manifest: manifestSchema.parse({ name: functionName, ...manifest }),
+    format: 'cjs',
+    handlers: ['fetch'],
+    sizeBytes: 10,
+    provided: [],
+    createdAt: 1,
+  };
+}
+
+function artifactOf(text: string, cached = false): Artifact {
+  const code = new Uint8Array(Buffer.from(text));
+  return {
+    code,
+    sourceMap: null,
+    files: [],
+    codeCache: cached ? { key: cacheKeyOf(code), bytes: new Uint8Array([1]) } : null,
+  };
+}
+
+async function codeOf(registry: Registry, name: string): Promise<string> {
+  const image = await registry.function(name)?.active?.spec.image();
+  return Buffer.from(image?.code ?? []).toString();
+}
+
+const withCode =
+  (code: string, pattern = /./) =>
+  (error: unknown) =>
+    error instanceof HearthError && error.code === code && pattern.test(error.message);
+
+describe('deploying', () => {
+  test('serves the new version, and what was deployed, after a restart too', async ({ registry, restart }) => {
+    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.equal(entry, registry.function('hi'));
+    assert.equal(replaced, undefined);
+    assert.equal(entry.active?.record.version, 'v1');
+    assert.equal(registry.route('127.0.0.1', '/hi/x')?.entry, entry);
+    assert.equal(registry.route('127.0.0.1', '/hi/x')?.prefix, '/hi');
+
+    const again = (await restart()).registry;
+    assert.deepEqual(again.function('hi')?.record, entry.record);
+    assert.equal(again.route('hi.localhost', '/')?.entry.active?.spec.key, 'hi@v1+0');
+    assert.equal(again.route('hi.localhost', '/')?.prefix, null);
+    assert.equal(await codeOf(again, 'hi'), 'one');
+  });
+
+  test('hands out the version before, so that it can drain, and remembers the traffic before', async ({ registry }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const first = registry.function('hi')?.active;
+    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    assert.equal(replaced, first);
+    assert.deepEqual(entry.record.traffic, { split: [{ version: 'v2', percent: 100 }] });
+    assert.deepEqual(entry.record.previousTraffic, { split: [{ version: 'v1', percent: 100 }] });
+    assert.deepEqual([...entry.versions.keys()], ['v1', 'v2']);
+  });
+
+  test('leaves traffic alone when it is not to activate', async ({ registry, restart }) => {
+    await registry.addVersion(versionOf('new', 'v1'), artifactOf('one'), false);
+    assert.equal(registry.function('new')?.active, undefined);
+    assert.equal(registry.route('x', '/new'), undefined);
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const { replaced } = await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), false);
+    assert.equal(replaced, undefined);
+    const again = (await restart()).registry;
+    assert.equal(again.function('hi')?.active?.record.version, 'v1');
+    assert.equal(again.function('hi')?.versions.size, 2);
+    assert.equal(again.function('new')?.record.traffic, null);
+  });
+
+  test('takes the same content as the same version: not stored again, and activated all the same', async ({
+    registry,
+  }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const spec = registry.function('hi')?.active?.spec;
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('not one'), true);
+    assert.equal(entry.active?.spec, spec);
+    assert.equal(replaced?.record.version, 'v2');
+    assert.equal(await codeOf(registry, 'hi'), 'one');
+    const repeated = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.equal(repeated.replaced, undefined);
+    assert.deepEqual(repeated.entry.record.previousTraffic, { split: [{ version: 'v2', percent: 100 }] });
+  });
+
+  test('keeps both of two deploys at once, and the last one serves', async ({ registry, restart }) => {
+    const results = await Promise.all(
+      ['v1', 'v2'].map((version) => registry.addVersion(versionOf('hi', version), artifactOf(version), true)),
+    );
+    assert.deepEqual(
+      results.map(({ replaced }) => replaced?.record.version),
+      [undefined, 'v1'],
+    );
+    const again = (await restart()).registry;
+    assert.equal(again.function('hi')?.active?.record.version, 'v2');
+    assert.equal(again.function('hi')?.versions.size, 2);
+    assert.deepEqual(again.function('hi')?.record.previousTraffic, { split: [{ version: 'v1', percent: 100 }] });
+  });
+
+  test('takes fifty names at once', async ({ registry }) => {
+    const names = Array.from({ length: 50 }, (_, i) => `f${i}`);
+    await Promise.all(names.map((name) => registry.addVersion(versionOf(name, 'v1'), artifactOf(name), true)));
+    assert.deepEqual([...registry.functions()].map(({ record }) => record.name).sort(), names.sort());
+    for (const name of names) assert.equal(registry.route('x', `/${name}`)?.entry.record.name, name);
+  });
+
+  test('changes nothing in memory when the store refuses', async ({ registry, store, seal }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const before = registry.function('hi');
+    const failing = await createRegistry({
+      store: {
+        ...store,
+        registry: { ...store.registry, deploy: () => Promise.reject(new HearthError('NO_CAPACITY', 'full')) },
+      },
+      seal,
+      defaults: { network: 'all' },
+      log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
+      cacheKeyOf,
+    });
+    const told: string[] = [];
+    failing.onChange((name) => told.push(name));
+    await assert.rejects(failing.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true), withCode('NO_CAPACITY'));
+    assert.deepEqual(failing.function('hi')?.record, before?.record);
+    assert.equal(failing.function('hi')?.versions.size, 1);
+    assert.deepEqual(told, []);
+    await failing.deleteFunction('hi');
+    assert.equal(failing.function('hi'), undefined, 'a failed change does not hold up the next');
+  });
+});
+
+describe('routes and queues across functions', () => {
+  test('refuses a route of another function, also of two deploys at once, and frees it with its function', async ({
+    registry,
+  }) => {
+    const routes = ['shop.example/*'];
+    const results = await Promise.allSettled(
+      ['a', 'b'].map((name) => registry.addVersion(versionOf(name, 'v1', { routes }), artifactOf(name), true)),
+    );
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
+    const [, refused] = results;
+    assert.ok(
+      refused?.status === 'rejected' && withCode('CONFLICT', /shop\.example\/\*.*the function a\b/)(refused.reason),
+    );
+    assert.equal(registry.function('b'), undefined);
+    assert.equal(registry.route('shop.example', '/x')?.entry.record.name, 'a');
+    await registry.deleteFunction('a');
+    await registry.addVersion(versionOf('b', 'v1', { routes }), artifactOf('b'), true);
+    assert.equal(registry.route('shop.example', '/x')?.entry.record.name, 'b');
+  });
+
+  test('lets a version without traffic hold nothing', async ({ registry }) => {
+    const routes = ['shop.example/*'];
+    await registry.addVersion(versionOf('a', 'v1', { routes }), artifactOf('a'), false);
+    await registry.addVersion(versionOf('b', 'v1', { routes }), artifactOf('b'), true);
+    await assert.rejects(
+      registry.addVersion(versionOf('a', 'v1', { routes }), artifactOf('a'), true),
+      withCode('CONFLICT'),
+    );
+    await registry.addVersion(versionOf('b', 'v2'), artifactOf('b2'), true);
+    await registry.addVersion(versionOf('a', 'v1', { routes }), artifactOf('a'), true);
+    await assert.rejects(registry.rollback('b'), withCode('CONFLICT', /shop\.example/));
+    assert.equal(registry.function('b')?.active?.record.version, 'v2');
+  });
+
+  test('knows the one consumer of a queue', async ({ registry, restart }) => {
+    const consumes = (queue: string): ManifestInput => ({ queues: { consumers: [{ queue }] } });
+    await registry.addVersion(versionOf('a', 'v1', consumes('orders')), artifactOf('a'), true);
+    const second = registry.addVersion(versionOf('b', 'v1', consumes('orders')), artifactOf('b'), true);
+    await assert.rejects(second, withCode('CONFLICT', /queue orders is consumed by the function a/));
+    assert.equal(registry.consumer('orders')?.record.name, 'a');
+    const again = (await restart()).registry;
+    assert.equal(again.consumer('orders')?.active?.record.version, 'v1');
+    await again.addVersion(versionOf('a', 'v2', consumes('other')), artifactOf('a2'), true);
+    assert.equal(again.consumer('orders'), undefined);
+    assert.equal(again.consumer('other')?.active?.record.version, 'v2');
+  });
+
+  test('routes nothing to a function that is not published', async ({ registry, restart }) => {
+    const manifest: ManifestInput = {
+      hearth: { publish: false },
+      routes: ['shop.example/*'],
+      queues: { consumers: [{ queue: 'orders' }] },
+    };
+    await registry.addVersion(versionOf('a', 'v1', manifest), artifactOf('a'), true);
+    for (const { registry: current } of [{ registry }, await restart()]) {
+      assert.equal(current.function('a')?.active?.record.version, 'v1');
+      assert.equal(current.route('x', '/a'), undefined);
+      assert.equal(current.route('a.localhost', '/'), undefined);
+      assert.equal(current.route('shop.example', '/'), undefined);
+      assert.equal(current.consumer('orders'), undefined);
+    }
+  });
+});
+
+describe('rollback and removal', () => {
+  test('goes back to the traffic before, and forth again', async ({ registry, restart }) => {
+    await assert.rejects(registry.rollback('hi'), withCode('NOT_FOUND'));
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    await assert.rejects(registry.rollback('hi'), withCode('CONFLICT', /no earlier traffic/));
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    const back = await registry.rollback('hi');
+    assert.equal(back.entry.active?.record.version, 'v1');
+    assert.equal(back.replaced?.record.version, 'v2');
+    const again = (await restart()).registry;
+    assert.equal(await codeOf(again, 'hi'), 'one');
+    assert.equal((await again.rollback('hi')).entry.active?.record.version, 'v2');
+  });
+
+  test('deletes a version that takes no traffic, and refuses the one that does', async ({ registry, restart }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    const first = registry.function('hi')?.versions.get('v1');
+    await assert.rejects(registry.deleteVersion('hi', 'v2'), withCode('CONFLICT', /takes traffic/));
+    assert.equal(await registry.deleteVersion('hi', 'v1'), true);
+    assert.equal(await registry.deleteVersion('hi', 'v1'), false);
+    assert.equal(await registry.deleteVersion('other', 'v1'), false);
+    await assert.rejects(registry.rollback('hi'), withCode('CONFLICT', /v1.*was deleted/));
+    await assert.rejects(async () => first?.spec.image(), withCode('NOT_FOUND', /was deleted/));
+    assert.deepEqual([...((await restart()).registry.function('hi')?.versions.keys() ?? [])], ['v2']);
+  });
+
+  test('deletes a function, and a later one of that name has other keys', async ({ registry, store, seal }) => {
+    await store.secrets.put('hi', 'K', seal.seal('hi', 'K', 'secret'), 1);
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const removed = await registry.deleteFunction('hi');
+    assert.equal(removed?.active?.record.version, 'v1');
+    assert.equal(await registry.deleteFunction('hi'), undefined);
+    assert.equal(registry.function('hi'), undefined);
+    assert.equal(registry.route('x', '/hi'), undefined);
+    const { entry } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.notEqual(entry.active?.spec.key, removed?.active?.spec.key);
+    assert.deepEqual(entry.active?.spec.vars, {});
+  });
+});
+
+describe('secrets', () => {
+  test('come as variables, before those of the manifest, under a new key for each change', async ({
+    registry,
+    store,
+    seal,
+    restart,
+  }) => {
+    const manifest: ManifestInput = { vars: { A: 'plain', B: { deep: [1] }, K: 'shadowed', L: 7 } };
+    await store.secrets.put('hi', 'K', seal.seal('hi', 'K', 'one'), 1);
+    await registry.secretsChanged('hi');
+    await registry.addVersion(versionOf('hi', 'v1', manifest), artifactOf('one'), true);
+    const before = registry.function('hi')?.active?.spec;
+    assert.equal(before?.key, 'hi@v1+1');
+    assert.deepEqual(before?.vars, { A: 'plain', K: 'one' });
+    assert.deepEqual(before?.jsonVars, { B: { deep: [1] }, L: 7 });
+
+    await store.secrets.put('hi', 'L', seal.seal('hi', 'L', 'two'), 2);
+    const changed = await registry.secretsChanged('hi');
+    assert.equal(changed?.active?.spec.key, 'hi@v1+2');
+    assert.deepEqual(changed?.active?.spec.vars, { A: 'plain', K: 'one', L: 'two' });
+    assert.deepEqual(changed?.active?.spec.jsonVars, { B: { deep: [1] } });
+    assert.equal(registry.route('x', '/hi')?.entry, changed);
+
+    const again = (await restart()).registry.function('hi');
+    assert.deepEqual(again?.active?.spec.vars, { A: 'plain', K: 'one', L: 'two' });
+    assert.equal(again?.active?.spec.key, 'hi@v1+2');
+    assert.equal(again?.record.secretRevision, 2);
+  });
+
+  test('are there for the first deploy of a name, whoever was told', async ({ registry, store, seal }) => {
+    await store.secrets.put('hi', 'K', seal.seal('hi', 'K', 'one'), 1);
+    const candidate = await registry.candidate(versionOf('hi', 'v1'), artifactOf('one'));
+    assert.deepEqual(candidate.spec.vars, { K: 'one' });
+    assert.equal(candidate.spec.key, 'hi@v1+1');
+  });
+
+  test('that cannot be opened keep their function from running, and no other', async ({
+    registry,
+    store,
+    seal,
+    restart,
+  }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    await registry.addVersion(versionOf('other', 'v1'), artifactOf('other'), true);
+    await store.secrets.put('hi', 'K', seal.seal('hi', 'K', 'one'), 1);
+    const { registry: again, lines } = await restart({ seal: createSeal([keyFromText('b'.repeat(64))]) });
+    await assert.rejects(async () => again.function('hi')?.active?.spec.image(), withCode('INTERNAL', /another key/));
+    assert.equal(await codeOf(again, 'other'), 'other');
+    assert.ok(lines.some((line) => /secret K of hi cannot be read/.test(line)));
+  });
+
+  test('sealed with an older key are sealed with the newest at the next start', async ({ store, seal, restart }) => {
+    await store.secrets.put('hi', 'K', seal.seal('hi', 'K', 'one'), 1);
+    const newest = keyFromText('b'.repeat(64));
+    const rotated = await restart({ seal: createSeal([newest, key]) });
+    const [stored] = await rotated.store.secrets.all('hi');
+    assert.ok(stored !== undefined);
+    assert.equal(createSeal([newest]).open('hi', 'K', stored.sealed), 'one');
+    assert.equal((await rotated.store.secrets.load('hi'))[0]?.revision, 1);
+  });
+});
+
+describe('specs', () => {
+  test('say what the manifest says', async ({ registry }) => {
+    const manifest: ManifestInput = {
+      kv_namespaces: [{ binding: 'KV', id: 'ns' }],
+      queues: {
+        producers: [
+          { binding: 'Q', queue: 'orders' },
+          { binding: 'LATER', queue: 'orders', delivery_delay: 5 },
+        ],
+      },
+      services: [
+        { binding: 'S', service: 'other', entrypoint: 'Admin', props: { a: 1 } },
+        { binding: 'T', service: 'third' },
+      ],
+      limits: { cpu_ms: 50 },
+      hearth: {
+        trustGroup: 'shop',
+        network: 'none',
+        concurrency: 1,
+        keepAlive: 0,
+        memoryMb: 64,
+        timeoutMs: 100,
+        group: 'g',
+      },
+    };
+    const { entry } = await registry.addVersion(versionOf('hi', 'v1', manifest), artifactOf('one'), true);
+    const { image: _image, ...spec } = entry.active!.spec;
+    assert.deepEqual(spec, {
+      key: 'hi@v1+0',
+      functionName: 'hi',
+      version: 'v1',
+      base: 'default',
+      trustGroup: 'shop',
+      network: 'none',
+      group: 'g',
+      pool: 'default',
+      limits: {
+        timeoutMs: 100,
+        memoryMb: 64,
+        cpuMs: 50,
+        concurrency: 1,
+        minInstances: 0,
+        maxInstances: 16,
+        reserved: 0,
+        keepAlive: 0,
+      },
+      vars: {},
+      jsonVars: {},
+      bindings: [
+        { kind: 'kv', name: 'KV', namespace: 'ns' },
+        { kind: 'queue', name: 'Q', queue: 'orders' },
+        { kind: 'queue', name: 'LATER', queue: 'orders', deliveryDelayS: 5 },
+        { kind: 'service', name: 'S', service: 'other', entrypoint: 'Admin', props: { a: 1 } },
+        { kind: 'service', name: 'T', service: 'third' },
+      ],
+    });
+  });
+
+  test('take the default network where the manifest names none', async ({ registry, restart }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.equal(registry.function('hi')?.active?.spec.network, 'all');
+    const again = (await restart({ defaults: { network: 'none' } })).registry;
+    assert.equal(again.function('hi')?.active?.spec.network, 'none');
+  });
+
+  test('of a probed version stay the same object when it is stored', async ({ registry }) => {
+    const artifact = artifactOf('one');
+    const candidate = await registry.candidate(versionOf('hi', 'v1'), artifact);
+    assert.equal(registry.function('hi'), undefined);
+    const image = candidate.spec.image();
+    assert.ok(!(image instanceof Promise) && image.code === artifact.code);
+    const { entry } = await registry.addVersion(
+      { ...versionOf('hi', 'v1'), handlers: ['fetch', 'queue'] },
+      { ...artifact, codeCache: { key: cacheKeyOf(artifact.code), bytes: new Uint8Array([5]) } },
+      true,
+    );
+    assert.equal(entry.active?.spec, candidate.spec);
+    assert.deepEqual(entry.active?.record.handlers, ['fetch', 'queue']);
+    assert.deepEqual((await candidate.spec.image()).codeCache, new Uint8Array([5]));
+    assert.equal(await registry.candidate(versionOf('hi', 'v1'), artifactOf('one')), entry.active);
+  });
+});
+
+describe('images', () => {
+  test('come from memory at once after a deploy, and carry a code cache only where its key fits', async ({
+    registry,
+    restart,
+  }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one', true), true);
+    const image = registry.function('hi')?.active?.spec.image();
+    assert.ok(image !== undefined && !(image instanceof Promise));
+    assert.deepEqual(image.codeCache, new Uint8Array([1]));
+
+    const upgraded = await restart({ cacheKeyOf: () => 'of a newer Node' });
+    assert.equal((await upgraded.registry.function('hi')?.active?.spec.image())?.codeCache, null);
+    const artifact = artifactOf('one');
+    await upgraded.registry.addVersion(
+      versionOf('hi', 'v1'),
+      { ...artifact, codeCache: { key: 'of a newer Node', bytes: new Uint8Array([2]) } },
+      true,
+    );
+    assert.deepEqual((await upgraded.registry.function('hi')?.active?.spec.image())?.codeCache, new Uint8Array([2]));
+    const again = await restart({ cacheKeyOf: () => 'of a newer Node' });
+    assert.deepEqual((await again.registry.function('hi')?.active?.spec.image())?.codeCache, new Uint8Array([2]));
+  });
+
+  test('give way to newer ones when memory is full, and are read again', async ({ restart }) => {
+    const { registry } = await restart({ imageBytes: 250 });
+    for (const name of ['a', 'b', 'c']) {
+      await registry.addVersion(versionOf(name, 'v1'), artifactOf(name.repeat(100)), true);
+    }
+    const imageOf = (name: string) => registry.function(name)?.active?.spec.image();
+    assert.equal(imageOf('b') instanceof Promise, false);
+    assert.equal(imageOf('c') instanceof Promise, false);
+    const reading = imageOf('a');
+    assert.ok(reading instanceof Promise);
+    assert.equal(imageOf('a'), reading, 'one read serves all that wait for it');
+    assert.equal(Buffer.from((await reading).code).toString(), 'a'.repeat(100));
+    assert.equal(imageOf('a') instanceof Promise, false);
+    assert.equal(imageOf('b') instanceof Promise, true, 'the least recently used one made room');
+  });
+});
+
+describe('listeners', () => {
+  test('hear of each change after it can be seen, and one that throws harms nobody', async ({ registry, lines }) => {
+    const heard: string[] = [];
+    registry.onChange(() => {
+      throw new Error('a defect');
+    });
+    const end = registry.onChange((name) => heard.push(`${name}:${registry.function(name)?.active?.record.version}`));
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    await registry.rollback('hi');
+    await registry.secretsChanged('hi');
+    await registry.deleteVersion('hi', 'v2');
+    await registry.deleteFunction('hi');
+    end();
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.deepEqual(heard, ['hi:v1', 'hi:v2', 'hi:v1', 'hi:v1', 'hi:v1', 'hi:undefined']);
+    assert.ok(lines.includes('a listener of the registry failed'));
+  });
+});
