@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +11,20 @@ import { run, treeOf } from './testing/trees.ts';
 
 const manifest = parseManifestValue({}, 'test');
 const inputOf = (files: Record<string, string | Uint8Array>) => ({ manifest, provided: [], files: treeOf(files) });
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+}
+
+/** A process that has ended and was not yet collected by its parent does not run. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch (error) {
+    assert.ok(['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? ''));
+    return false;
+  }
+}
 
 describe('the builder process', () => {
   let directory = '';
@@ -84,9 +100,9 @@ describe('the builder process', () => {
   });
 
   it('is whole again after esbuild alone has ended', async () => {
-    const children = readFileSync(`/proc/${builder.pid}/task/${builder.pid}/children`, 'utf8').trim().split(' ');
+    const children = childrenOf(builder.pid!);
     assert.equal(children.length, 1);
-    process.kill(Number(children[0]), 'SIGKILL');
+    process.kill(children[0]!, 'SIGKILL');
     const results = await Promise.all(
       [1, 2, 3].map((n) => builder.build(inputOf({ 'index.ts': `export const n = ${n}` }))),
     );
@@ -103,6 +119,7 @@ describe('the builder process', () => {
   it('is started again when it dies, and what it was building is built all the same', async () => {
     const pid = builder.pid;
     assert.ok(pid !== undefined);
+    const [esbuild = 0] = childrenOf(pid);
     const building = Array.from({ length: 10 }, (_, i) =>
       builder.build(inputOf({ 'index.ts': `export const n = ${i}` })),
     );
@@ -113,6 +130,7 @@ describe('the builder process', () => {
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
     );
     assert.notEqual(builder.pid, pid);
+    assert.equal(isRunning(esbuild), false);
     assert.match(warnings.join('\n'), /ended and is started again/);
   });
 });
@@ -133,6 +151,35 @@ describe('a build over which the builder ends', () => {
       assert.equal(run(await builder.build(inputOf({ 'index.js': 'exports.n = 2' }))).n, 2);
     } finally {
       await builder.close();
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('a builder whose gateway is killed', () => {
+  it('ends, and esbuild with it', { timeout: 20_000 }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'hearth-builder-'));
+    const script = `
+      import { createBuilder } from ${JSON.stringify(new URL('client.ts', import.meta.url).href)};
+      import { parseManifestValue } from ${JSON.stringify(new URL('../contract/manifest-file.ts', import.meta.url).href)};
+      const builder = createBuilder({ runDir: ${JSON.stringify(directory)}, log: console });
+      const files = new Map([['index.js', Buffer.from('')]]);
+      await builder.build({ manifest: parseManifestValue({}), provided: [], files });
+      console.log(builder.pid);
+    `;
+    const gateway = spawn(process.execPath, ['--input-type=module-typescript', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const [line] = await once(gateway.stdout, 'data');
+      const pid = Number(String(line));
+      const all = [pid, ...childrenOf(pid)];
+      assert.ok(all.length === 2 && all.every(isRunning));
+      gateway.kill('SIGKILL');
+      // What is waited for is the end itself; the test's own limit bounds it.
+      while (all.some(isRunning)) await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      gateway.kill('SIGKILL');
       rmSync(directory, { recursive: true });
     }
   });

@@ -85,6 +85,8 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     const ended = new Promise<void>((resolve) => {
       const settle = (why: string) => {
         resolve();
+        // esbuild does not end by itself when it waits for an answer of the builder that will never come.
+        kill(child);
         lost(child, complaint === '' ? why : `${why}: ${complaint.trim().split('\n')[0]}`);
       };
       child.once('error', (error) => settle(error.message));
