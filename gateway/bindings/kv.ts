@@ -1,12 +1,7 @@
 /** KV namespaces, with the limits of Workers KV. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { KvListResult } from '../../functions/contract/invocation.ts';
-import {
-  MAX_KV_KEY_BYTES,
-  MAX_KV_METADATA_BYTES,
-  MAX_KV_VALUE_BYTES,
-  MIN_KV_TTL_S,
-} from '../../functions/contract/limits.ts';
+import { MAX_KV_KEY_BYTES, MAX_KV_METADATA_BYTES, MAX_KV_VALUE_BYTES } from '../../functions/contract/limits.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { KvStore } from '../store/store.ts';
 import { type BodyRoom, NO_BODY, withBody } from './body.ts';
@@ -93,9 +88,10 @@ function checkKey(key: string): void {
   throw new HearthError('BAD_REQUEST', `The key has ${bytes} bytes; at most ${MAX_KV_KEY_BYTES} are taken.`);
 }
 
+/** The base holds callers to Workers' sixty seconds; the call may have been under way for some of them. */
 function checkExpiration(expirationS: number | null, nowMs: number): void {
-  if (expirationS === null || expirationS >= Math.floor(nowMs / 1000) + MIN_KV_TTL_S) return;
-  throw new HearthError('BAD_REQUEST', `A value expires ${MIN_KV_TTL_S} seconds from now at the earliest.`);
+  if (expirationS === null || expirationS * 1000 > nowMs) return;
+  throw new HearthError('BAD_REQUEST', 'The expiration is in the past; it is given in seconds since 1970.');
 }
 
 /** null: none. */

@@ -126,7 +126,13 @@ class AnswerRelay implements DispatchSink {
   }
 
   head(head: ResultHead): void {
-    this.exchange.sendHead(head);
+    try {
+      this.exchange.sendHead(head);
+    } catch (error) {
+      // The callee is hostile too: a head may fit a frame as it came and not as it is written again.
+      if (!(error instanceof RangeError)) throw error;
+      this.exchange.cancel({ code: 'FUNCTION_EXCEPTION', message: 'The head of the answer is too large.' });
+    }
   }
 
   data(chunk: Uint8Array): void {

@@ -279,7 +279,7 @@ export async function rejection(promise: Promise<unknown>): Promise<HearthError>
 
 /** Lets everything that is under way come to rest: each round passes behind what the store was asked before. */
 export async function settle(store: Store): Promise<void> {
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < 16; round++) {
     await store.crons.list();
     await new Promise(setImmediate);
   }

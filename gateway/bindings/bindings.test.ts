@@ -1,0 +1,543 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { HearthError } from '../../functions/contract/errors.ts';
+import type { BindingCallHead, HttpResponseHead, ResultHead } from '../../functions/contract/invocation.ts';
+import type { ManifestInput } from '../../functions/contract/manifest.ts';
+import type { ModuleSpec } from '../../pool/keeper/api.ts';
+import { connectLink } from '../../pool/link/connection.ts';
+import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../../pool/link/link.ts';
+import type { FunctionEntry } from '../registry/registry.ts';
+import type { CallContext } from '../triggers/dispatcher.ts';
+import { createQueues, type Queues } from '../triggers/queue.ts';
+import { deploy, type Invoked, openRig, type Rig, SILENT, START_MS, settle } from '../triggers/testing/harness.ts';
+import { createBindings } from './bindings.ts';
+
+const ignore = () => undefined;
+
+/** What came back over the link for one call of a binding. */
+class Answer implements ExchangeHandler {
+  readonly headSeen = Promise.withResolvers<unknown>();
+  readonly done = Promise.withResolvers<void>();
+  headValue: unknown = null;
+  error: LinkError | null = null;
+  readonly chunks: Buffer[] = [];
+  /** Gives credit back as it comes; false holds the other side up. */
+  takes = true;
+  exchange: Exchange | null = null;
+  readonly drained = Promise.withResolvers<void>();
+
+  constructor() {
+    this.headSeen.promise.catch(ignore);
+  }
+  head(head: unknown): void {
+    this.headValue = head;
+    this.headSeen.resolve(head);
+  }
+  data(chunk: Uint8Array): void {
+    this.chunks.push(Buffer.from(chunk));
+    if (this.takes) this.exchange?.consumed(chunk.byteLength);
+  }
+  end(): void {
+    this.done.resolve();
+  }
+  drain(): void {
+    this.drained.resolve();
+  }
+  closed(error: LinkError | null): void {
+    this.error = error;
+    if (error !== null) this.headSeen.reject(new Error(error.message));
+    this.done.resolve();
+  }
+  get body(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+}
+
+interface BindingRig extends Rig {
+  queues: Queues;
+  base: Link;
+  spec: ModuleSpec;
+  entry: FunctionEntry;
+  /** As a base calls: whatever it likes. */
+  open(binding: string, call: unknown, body?: Uint8Array | null, fin?: boolean, invocationId?: string | null): Answer;
+  ask(binding: string, call: unknown, body?: Uint8Array | null, invocationId?: string | null): Promise<Answer>;
+}
+
+const MANIFEST: ManifestInput = {
+  kv_namespaces: [{ binding: 'KV', id: 'n1' }],
+  queues: { producers: [{ binding: 'Q', queue: 'orders', delivery_delay: 7 }] },
+  services: [
+    { binding: 'OTHER', service: 'other', entrypoint: 'Admin', props: { tier: 1 } },
+    { binding: 'NOBODY', service: 'nobody' },
+  ],
+};
+
+async function openBindings(t: TestContext): Promise<BindingRig> {
+  const rig = await openRig(t);
+  const { store, registry, dispatcher, clock, newId } = rig;
+  const queues = createQueues({
+    store: store.queues,
+    registry,
+    dispatcher,
+    telemetry: { queueDepth: ignore },
+    now: clock.now,
+    timers: clock,
+    random: Math.random,
+    newId,
+    log: SILENT,
+  });
+  await deploy(registry, 'caller', MANIFEST);
+  await deploy(registry, 'other');
+  const entry = registry.function('caller');
+  assert.ok(entry?.active);
+  const { spec } = entry.active;
+  const handle = createBindings({ store, queues, registry, dispatcher, now: clock.now, log: SILENT });
+
+  const dir = await mkdtemp(join(tmpdir(), 'hearth-bindings-'));
+  const server = createServer();
+  server.listen(join(dir, 's'));
+  const [client] = await Promise.all([
+    once(server, 'listening').then(() => connect(join(dir, 's'))),
+    once(server, 'connection').then(([socket]: Socket[]) => {
+      const handler: LinkHandler = {
+        opened: (head, exchange) => handle(spec, head as BindingCallHead, exchange),
+        event: ignore,
+        closed: ignore,
+      };
+      return connectLink(socket as Socket, handler, { side: 'listen', flush: 'tick' });
+    }),
+  ]);
+  const base = connectLink(
+    client,
+    { opened: ignore, event: ignore, closed: ignore },
+    { side: 'connect', flush: 'tick' },
+  );
+  t.after(async () => {
+    base.destroy('over');
+    server.close();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  const open: BindingRig['open'] = (binding, call, body = null, fin = true, invocationId = null) => {
+    const answer = new Answer();
+    const head = { kind: 'binding', module: 'm', invocationId, binding, call };
+    answer.exchange = base.open(head, answer, body, fin);
+    return answer;
+  };
+  const ask: BindingRig['ask'] = async (binding, call, body = null, invocationId = null) => {
+    const answer = open(binding, call, body, true, invocationId);
+    await answer.done.promise;
+    return answer;
+  };
+  return { ...rig, queues, base, spec, entry, open, ask };
+}
+
+const put = (key: string, changes: object = {}) => ({
+  op: 'kv.put',
+  key,
+  expiration: null,
+  metadata: null,
+  ...changes,
+});
+const list = (changes: object = {}) => ({ op: 'kv.list', prefix: '', limit: 1000, cursor: null, ...changes });
+const fetchOf = (changes: object = {}) => ({
+  op: 'service.fetch',
+  method: 'GET',
+  url: 'http://other/path?q=1',
+  headers: [],
+  hasBody: false,
+  upgrade: false,
+  ...changes,
+});
+
+function response(status = 200): HttpResponseHead {
+  return { kind: 'response', status, statusText: '', headers: [], calledAt: 0, waiting: false, webSocket: false };
+}
+
+/* ── KV ── */
+
+test('what is put into KV is got back with its metadata and expiration', async (t) => {
+  const { ask } = await openBindings(t);
+  const value = Buffer.alloc(400_000, 'abc');
+  const expiration = START_MS / 1000 + 100;
+  const stored = await ask('KV', put('k', { metadata: { tag: 'x' }, expiration }), value);
+  assert.deepEqual([stored.headValue, stored.error], [{}, null]);
+  const got = await ask('KV', { op: 'kv.get', key: 'k' });
+  assert.deepEqual(got.headValue, { found: true, metadata: { tag: 'x' }, expiration });
+  assert.deepEqual(got.body, value);
+  await ask('KV', { op: 'kv.delete', key: 'k' });
+  const gone = await ask('KV', { op: 'kv.get', key: 'k' });
+  assert.deepEqual(gone.headValue, { found: false, metadata: null, expiration: null });
+  assert.equal(gone.body.length, 0);
+});
+
+test('an empty value is not the same as none', async (t) => {
+  const { ask } = await openBindings(t);
+  await ask('KV', put('empty'));
+  const got = await ask('KV', { op: 'kv.get', key: 'empty' });
+  assert.deepEqual(got.headValue, { found: true, metadata: null, expiration: null });
+});
+
+test('KV lists in pages, by prefix', async (t) => {
+  const { ask } = await openBindings(t);
+  for (const key of ['a1', 'a2', 'a3', 'b1']) await ask('KV', put(key, key === 'a1' ? { metadata: 1 } : {}));
+  const first = (await ask('KV', list({ prefix: 'a', limit: 2 }))).headValue as { cursor: string };
+  assert.deepEqual(first, {
+    keys: [{ name: 'a1', metadata: 1 }, { name: 'a2' }],
+    list_complete: false,
+    cursor: first.cursor,
+  });
+  const second = await ask('KV', list({ prefix: 'a', limit: 2, cursor: first.cursor }));
+  assert.deepEqual(second.headValue, { keys: [{ name: 'a3' }], list_complete: true });
+});
+
+test('a list that does not fit one answer is cut shorter and goes on at its cursor', async (t) => {
+  const { ask, store } = await openBindings(t);
+  const metadata = 'm'.repeat(1000);
+  const names = Array.from({ length: 600 }, (_, i) => String(i).padStart(5, '0'));
+  await Promise.all(
+    names.map((name) => store.kv.put('n1', name, { value: Buffer.from(''), metadata, expiration: null })),
+  );
+  const seen: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page = (await ask('KV', list({ cursor }))).headValue as { keys: { name: string }[]; cursor?: string };
+    assert.ok(page.keys.length > 0 && page.keys.length < 600);
+    seen.push(...page.keys.map(({ name }) => name));
+    cursor = page.cursor ?? null;
+  } while (cursor !== null);
+  assert.deepEqual(seen, names);
+});
+
+test('KV calls of a wrong shape or size are refused', async (t) => {
+  const { ask, open } = await openBindings(t);
+  const bad: [string, unknown][] = [
+    ['BAD_REQUEST', { op: 'kv.get' }],
+    ['BAD_REQUEST', { op: 'kv.get', key: '' }],
+    ['BAD_REQUEST', { op: 'kv.get', key: '..' }],
+    ['BAD_REQUEST', { op: 'kv.get', key: 7 }],
+    ['BAD_REQUEST', { op: 'kv.get', key: 'ä'.repeat(257) }],
+    ['BAD_REQUEST', { op: 'kv.explode', key: 'k' }],
+    ['BAD_REQUEST', put('k', { expiration: START_MS / 1000 })],
+    ['BAD_REQUEST', put('k', { expiration: 1.5 })],
+    ['BAD_REQUEST', put('k', { expiration: 'soon' })],
+    ['PAYLOAD_TOO_LARGE', put('k', { metadata: 'm'.repeat(1023) })],
+    ['BAD_REQUEST', list({ limit: 0 })],
+    ['BAD_REQUEST', list({ limit: 1001 })],
+    ['BAD_REQUEST', list({ prefix: 'x'.repeat(513) })],
+    ['BAD_REQUEST', list({ cursor: 7 })],
+    ['BAD_REQUEST', { op: 'queue.send', messages: [] }],
+    ['BAD_REQUEST', { op: 'toString' }],
+    ['BAD_REQUEST', { op: null }],
+  ];
+  for (const [code, call] of bad) {
+    const answer = await ask('KV', call);
+    assert.equal(answer.error?.code, code, JSON.stringify(call));
+  }
+  const large = open('KV', put('k'), Buffer.alloc(25 * 1024 * 1024), false);
+  large.exchange?.write(Buffer.from('x'));
+  await large.done.promise;
+  assert.equal(large.error?.code, 'PAYLOAD_TOO_LARGE');
+  assert.equal(((await ask('KV', list())).headValue as { keys: [] }).keys.length, 0);
+});
+
+test('bodies in memory are bounded, and their room comes back, also when a base goes away', async (t) => {
+  const { open, ask, base } = await openBindings(t);
+  const piece = Buffer.alloc(16 * 1024 * 1024);
+  const held = Array.from({ length: 5 }, () => open('KV', put('k'), piece, false));
+  const refused = await Promise.race(held.map(async (answer) => answer.done.promise.then(() => answer)));
+  assert.equal(refused.error?.code, 'NO_CAPACITY');
+  for (const answer of held) answer.exchange?.cancel({ code: 'GONE', message: 'changed my mind' });
+  const after = await ask('KV', put('k'), piece);
+  assert.equal(after.error, null);
+  base.destroy('died');
+});
+
+/* ── which binding, whose invocation ── */
+
+test('a binding that is not in the manifest is refused, whatever its name', async (t) => {
+  const { ask } = await openBindings(t);
+  for (const name of ['SECRET', 'constructor', '__proto__', '']) {
+    const answer = await ask(name, { op: 'kv.get', key: 'k' });
+    assert.equal(answer.error?.code, 'FORBIDDEN');
+    assert.match(answer.error?.message ?? '', /"caller" has no binding/);
+  }
+});
+
+test("another function's invocation id is refused", async (t) => {
+  const { ask, registry, dispatcher, keeper } = await openBindings(t);
+  const other = registry.function('other');
+  assert.ok(other?.active);
+  const cron = { trigger: 'cron', cron: '* * * * *', scheduledTime: 0 } as const;
+  const call = dispatcher.call(other, other.active, cron, { traceparent: null, hops: 0 }, null);
+  const invoked = await keeper.invoked.next();
+  const answer = await ask('KV', { op: 'kv.get', key: 'k' }, null, invoked.call.invocationId);
+  assert.equal(answer.error?.code, 'FORBIDDEN');
+  invoked.answer({ kind: 'cron-result', noRetry: false, waiting: false, calledAt: 0 });
+  await call;
+});
+
+/** An invocation of `caller` that goes on until the test ends it. */
+async function running(rig: BindingRig, context: CallContext): Promise<Invoked> {
+  const { dispatcher, entry, keeper } = rig;
+  assert.ok(entry.active);
+  const cron = { trigger: 'cron', cron: '* * * * *', scheduledTime: 0 } as const;
+  dispatcher.call(entry, entry.active, cron, context, null).catch(ignore);
+  return await keeper.invoked.next();
+}
+
+/* ── queues ── */
+
+test('messages are stored as sent, one hop on, in the trace of the invocation that sent them', async (t) => {
+  const rig = await openBindings(t);
+  const { ask, store, clock } = rig;
+  const caller = await running(rig, { traceparent: null, hops: 3 });
+  const messages = [
+    { contentType: 'json', bytes: 2, delayS: 0 },
+    { contentType: 'bytes', bytes: 0, delayS: 0 },
+    { contentType: 'text', bytes: 3, delayS: null },
+  ];
+  const sent = await ask('Q', { op: 'queue.send', messages }, Buffer.from('{}abc'), caller.call.invocationId);
+  const { ids } = sent.headValue as { ids: string[] };
+  assert.equal(ids.length, 3);
+  const claim = { most: 10, nowMs: clock.nowMs, leaseUntil: clock.nowMs + 1, owner: 'test' };
+  const now = await store.queues.claim('orders', claim);
+  assert.deepEqual(
+    now.map(({ id, body, contentType, hops, traceparent }) => [
+      id,
+      Buffer.from(body).toString(),
+      contentType,
+      hops,
+      traceparent,
+    ]),
+    [
+      [ids[0], '{}', 'json', 4, caller.call.traceparent],
+      [ids[1], '', 'bytes', 4, caller.call.traceparent],
+    ],
+  );
+  // The producer's own delay, from the manifest.
+  const later = await store.queues.claim('orders', { ...claim, nowMs: clock.nowMs + 7_000 });
+  assert.ok(later.some(({ id }) => id === ids[2]));
+});
+
+test('background work counts as the first hop', async (t) => {
+  const { ask, store, clock } = await openBindings(t);
+  await ask('Q', { op: 'queue.send', messages: [{ contentType: 'text', bytes: 1, delayS: 0 }] }, Buffer.from('x'));
+  const claim = { most: 1, nowMs: clock.nowMs, leaseUntil: clock.nowMs + 1, owner: 'test' };
+  const [message] = await store.queues.claim('orders', claim);
+  assert.deepEqual([message?.hops, message?.traceparent], [1, null]);
+});
+
+test('a send at the seventeenth hop is LOOP_DETECTED', async (t) => {
+  const rig = await openBindings(t);
+  const caller = await running(rig, { traceparent: null, hops: 16 });
+  const messages = [{ contentType: 'text', bytes: 1, delayS: 0 }];
+  const { error } = await rig.ask('Q', { op: 'queue.send', messages }, Buffer.from('x'), caller.call.invocationId);
+  assert.equal(error?.code, 'LOOP_DETECTED');
+});
+
+test('sends of a wrong shape or size are refused, and nothing of them is stored', async (t) => {
+  const { ask, queues } = await openBindings(t);
+  await queues.put('orders', {});
+  const one = { contentType: 'text', bytes: 1, delayS: null };
+  const bad: [string, unknown, string][] = [
+    ['BAD_REQUEST', [], ''],
+    ['BAD_REQUEST', 'x', ''],
+    ['BAD_REQUEST', [null], ''],
+    ['BAD_REQUEST', Array.from({ length: 101 }, () => one), 'x'.repeat(101)],
+    ['BAD_REQUEST', [{ ...one, contentType: 'xml' }], 'x'],
+    [
+      'BAD_REQUEST',
+      [
+        { ...one, bytes: -1 },
+        { ...one, bytes: 2 },
+      ],
+      'x',
+    ],
+    ['BAD_REQUEST', [{ ...one, bytes: 0.5 }], 'x'],
+    ['BAD_REQUEST', [{ ...one, delayS: 86_401 }], 'x'],
+    ['BAD_REQUEST', [{ ...one, delayS: 'soon' }], 'x'],
+    ['BAD_REQUEST', [{ ...one, bytes: 2 }], 'x'],
+    ['PAYLOAD_TOO_LARGE', [one], 'xx'],
+    ['PAYLOAD_TOO_LARGE', [{ ...one, bytes: 128 * 1024 + 1 }], ''],
+    ['PAYLOAD_TOO_LARGE', [1, 2, 3].map(() => ({ ...one, bytes: 100_000 })), ''],
+  ];
+  for (const [code, messages, body] of bad) {
+    const { error } = await ask('Q', { op: 'queue.send', messages }, Buffer.from(body));
+    assert.equal(error?.code, code, JSON.stringify(messages).slice(0, 80));
+  }
+  assert.equal((await queues.stats('orders')).depth, 0);
+});
+
+/* ── services ── */
+
+test('a service call reaches the other function one hop on, in the same trace, and its answer comes back', async (t) => {
+  const rig = await openBindings(t);
+  const caller = await running(rig, { traceparent: null, hops: 5 });
+  const call = fetchOf({
+    method: 'post',
+    headers: [
+      ['X-Own', '1'],
+      ['Connection', 'close'],
+      ['hearth-version', 'forged'],
+      ['x-own', '2'],
+    ],
+    hasBody: true,
+  });
+  const answer = rig.open('OTHER', call, Buffer.from('in'), true, caller.call.invocationId);
+  const invoked = await rig.keeper.invoked.next();
+  assert.equal(invoked.spec.functionName, 'other');
+  const { call: head } = invoked;
+  assert.equal(head.trigger, 'http');
+  if (head.trigger !== 'http') return;
+  assert.deepEqual(
+    [head.method, head.url, head.headers, head.hasBody, head.entrypoint, head.props],
+    [
+      'POST',
+      'http://other/path?q=1',
+      [
+        ['X-Own', '1'],
+        ['x-own', '2'],
+      ],
+      true,
+      'Admin',
+      { tier: 1 },
+    ],
+  );
+  assert.equal(head.hops, 6);
+  assert.equal(head.traceparent.slice(3, 35), caller.call.traceparent.slice(3, 35));
+  await settle(rig.store);
+  assert.equal(invoked.body().toString(), 'in');
+  assert.equal(invoked.bodyEnded(), true);
+  invoked.answer(response(201), Buffer.from('out'));
+  await answer.done.promise;
+  assert.deepEqual(answer.headValue, response(201));
+  assert.equal(answer.body.toString(), 'out');
+  assert.equal(answer.error, null);
+});
+
+test("a caller that does not read holds the answer's credit back, and gives it when it does", async (t) => {
+  const { open, keeper, store } = await openBindings(t);
+  const answer = open('OTHER', fetchOf());
+  answer.takes = false;
+  const invoked = await keeper.invoked.next();
+  invoked.sink.head(response(), invoked.facts);
+  const chunk = Buffer.alloc(64 * 1024);
+  for (let i = 0; i < 8; i++) invoked.sink.data(chunk);
+  await settle(store);
+  assert.ok(invoked.consumed() <= 4 * chunk.length);
+  assert.equal(answer.body.length, 4 * chunk.length);
+  answer.takes = true;
+  answer.exchange?.consumed(answer.body.length);
+  await settle(store);
+  assert.equal(answer.body.length, 8 * chunk.length);
+  assert.equal(invoked.consumed(), 8 * chunk.length);
+  invoked.sink.end();
+  await answer.done.promise;
+});
+
+test('a callee that does not read holds the request back', async (t) => {
+  const { open, keeper, store } = await openBindings(t);
+  keeper.takes = false;
+  const body = Buffer.alloc(1024 * 1024);
+  const answer = open('OTHER', fetchOf({ method: 'POST', hasBody: true }), null, false);
+  assert.equal(answer.exchange?.write(body), false);
+  const invoked = await keeper.invoked.next();
+  await settle(store);
+  assert.equal(invoked.body().length, 256 * 1024);
+  keeper.takes = true;
+  invoked.sink.drain();
+  await answer.drained.promise;
+  answer.exchange?.end();
+  await settle(store);
+  assert.equal(invoked.body().length, body.length);
+  assert.equal(invoked.bodyEnded(), true);
+  invoked.answer(response());
+  await answer.done.promise;
+});
+
+test('an answer before the request was read does not leave the caller waiting', async (t) => {
+  const { open, keeper, store } = await openBindings(t);
+  keeper.takes = false;
+  const answer = open('OTHER', fetchOf({ method: 'POST', hasBody: true }), null, false);
+  assert.equal(answer.exchange?.write(Buffer.alloc(1024 * 1024)), false);
+  const invoked = await keeper.invoked.next();
+  await settle(store);
+  keeper.takes = true;
+  invoked.answer(response(413));
+  await answer.done.promise;
+  await answer.drained.promise;
+  assert.equal((answer.headValue as HttpResponseHead).status, 413);
+});
+
+test('a caller that goes away aborts the call; a callee that fails is told with its code', async (t) => {
+  const { open, keeper, store } = await openBindings(t);
+  const left = open('OTHER', fetchOf());
+  const abandoned = await keeper.invoked.next();
+  left.exchange?.cancel({ code: 'ABORTED', message: 'enough' });
+  await settle(store);
+  assert.equal(abandoned.aborted(), 'enough');
+
+  const failing = open('OTHER', fetchOf());
+  (await keeper.invoked.next()).fail(new HearthError('FUNCTION_TIMEOUT', 'too slow'));
+  await failing.done.promise;
+  assert.equal(failing.error?.code, 'FUNCTION_TIMEOUT');
+
+  const breaking = open('OTHER', fetchOf());
+  const broken = await keeper.invoked.next();
+  broken.sink.head(response(), broken.facts);
+  await breaking.headSeen.promise;
+  broken.fail(new HearthError('FUNCTION_CRASHED', 'gone'));
+  await breaking.done.promise;
+  assert.equal(breaking.error?.code, 'FUNCTION_CRASHED');
+});
+
+test('an answer whose head does not fit is an error of the callee, not of the gateway', async (t) => {
+  const { open, keeper } = await openBindings(t);
+  const answer = open('OTHER', fetchOf());
+  const invoked = await keeper.invoked.next();
+  const head: ResultHead = { ...response(), headers: [['x', 'ÿ'.repeat(600_000)]] };
+  invoked.sink.head(head, invoked.facts);
+  await answer.done.promise;
+  assert.equal(answer.error?.code, 'FUNCTION_EXCEPTION');
+  assert.notEqual(invoked.aborted(), null);
+});
+
+test('service calls that cannot be made are refused', async (t) => {
+  const rig = await openBindings(t);
+  const deep = await running(rig, { traceparent: null, hops: 16 });
+  const id = deep.call.invocationId;
+  const bad: [string, string, unknown, string | null][] = [
+    ['NOT_FOUND', 'NOBODY', fetchOf(), null],
+    ['LOOP_DETECTED', 'OTHER', fetchOf(), id],
+    ['BAD_REQUEST', 'OTHER', { op: 'service.rpc', method: 'add' }, null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ method: 'CONNECT' }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ method: 'GET X' }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ url: '/path' }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ url: 'file:///etc/passwd' }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ url: `http://x/${'y'.repeat(20_000)}` }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ headers: [['a b', 'c']] }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ headers: [['a', 'b\r\nc: d']] }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ headers: [['a']] }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ headers: [['a', 'x'.repeat(50_000)]] }), null],
+    ['BAD_REQUEST', 'OTHER', fetchOf({ hasBody: 'yes' }), null],
+    ['BAD_REQUEST', 'OTHER', { op: 'kv.get', key: 'k' }, null],
+  ];
+  for (const [code, binding, call, invocationId] of bad) {
+    const { error } = await rig.ask(binding, call, null, invocationId);
+    assert.equal(error?.code, code, JSON.stringify(call).slice(0, 80));
+  }
+  assert.equal(rig.keeper.invoked.left, 0);
+});
+
+test('a body that was not announced ends the call', async (t) => {
+  const { ask, keeper } = await openBindings(t);
+  const { error } = await ask('OTHER', fetchOf(), Buffer.from('surprise'));
+  assert.equal(error?.code, 'BAD_REQUEST');
+  assert.notEqual((await keeper.invoked.next()).aborted(), null);
+});
