@@ -10,6 +10,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes, scryptSync }
 import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { StartError } from '../start-error.ts';
 
 const FORMAT = 1;
 const KEY_ID_BYTES = 4;
@@ -98,7 +99,7 @@ export function keyFromText(text: string): Uint8Array {
 /**
  * The keys, newest first: those given (HEARTH_SECRET_KEY), then the one in `<dataDir>/secret-key` where there is one,
  * so that what was sealed before the setting was made stays readable. With none at all one is made and kept there, mode
- * 0600. Throws an Error with a sentence when the file cannot be made or read.
+ * 0600. Throws StartError when the file cannot be made or read.
  */
 export async function loadSecretKeys(given: readonly string[], dataDir: string): Promise<Uint8Array[]> {
   const path = join(dataDir, 'secret-key');
@@ -111,7 +112,7 @@ export async function loadSecretKeys(given: readonly string[], dataDir: string):
     return [...given, ...(kept === null ? [] : [kept])].map(keyFromText);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
+    throw new StartError(
       `The key of the secrets cannot be used (${path}: ${reason}); mend the file, or set HEARTH_SECRET_KEY.`,
       {
         cause: error,

@@ -42,6 +42,12 @@ interface MessageRow {
 const CLAIM_COLUMNS =
   'm.seq, id, accepted_at, attempts, content_type, delay_s, traceparent, hops, body FROM messages m JOIN message_bodies b ON b.seq = m.seq';
 
+/**
+ * One message of a queue by its id. Said outright: without statistics SQLite takes (queue, leased) for as good as
+ * (queue, id), and would go through all that is in flight for each acknowledgement.
+ */
+const BY_ID = 'INDEXED BY messages_id';
+
 /** Both halves of a claim. */
 const CLAIM_SQL = {
   ended: `SELECT ${CLAIM_COLUMNS} WHERE queue = ? AND leased = 1 AND due_at <= ? ORDER BY due_at, m.seq LIMIT ?`,
@@ -120,14 +126,14 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
     switch (settlement.verdict) {
       case 'ack':
         return (
-          db.sql('DELETE FROM messages WHERE queue = ? AND id = ? AND fence = ? AND leased = 1').run(...held).changes >
-          0
+          db.sql(`DELETE FROM messages ${BY_ID} WHERE queue = ? AND id = ? AND fence = ? AND leased = 1`).run(...held)
+            .changes > 0
         );
       case 'retry':
         return (
           db
             .sql(
-              `UPDATE messages SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5, reason = ?6
+              `UPDATE messages ${BY_ID} SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5, reason = ?6
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
             .run(...held, settlement.dueAt, settlement.countAttempt ? 0 : 1, settlement.reason).changes > 0
@@ -136,7 +142,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
         return (
           db
             .sql(
-              `UPDATE messages SET queue = ?4, source = ?5, reason = ?6, died_at = ?7, died_attempts = attempts,
+              `UPDATE messages ${BY_ID} SET queue = ?4, source = ?5, reason = ?6, died_at = ?7, died_attempts = attempts,
                  leased = 0, owner = NULL, due_at = ?7, attempts = 0
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
@@ -220,7 +226,9 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
     extend(name, held, leaseUntil) {
       const queue = idOf(name);
       if (queue === undefined) return [];
-      const lengthen = db.sql('UPDATE messages SET due_at = ? WHERE queue = ? AND id = ? AND fence = ? AND leased = 1');
+      const lengthen = db.sql(
+        `UPDATE messages ${BY_ID} SET due_at = ? WHERE queue = ? AND id = ? AND fence = ? AND leased = 1`,
+      );
       return held.filter(({ id, fence }) => lengthen.run(leaseUntil, queue, id, fence).changes > 0).map(({ id }) => id);
     },
     settle(name, settlements, nowMs) {
@@ -299,12 +307,15 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
     },
     redrive(name, ids, nowMs) {
       const queue = findOrMake(name);
-      const revive = `UPDATE messages SET queue = ?1, source = NULL, reason = NULL, died_at = NULL, died_attempts = NULL,
-          leased = 0, owner = NULL, due_at = ?3, attempts = 0
-        WHERE source = ?2 AND (leased = 0 OR due_at <= ?3)`;
-      if (ids === 'all') return Number(db.sql(revive).run(queue, name, nowMs).changes);
+      const revive = (by: string, which: string) =>
+        db.sql(
+          `UPDATE messages ${by} SET queue = ?1, source = NULL, reason = NULL, died_at = NULL, died_attempts = NULL,
+             leased = 0, owner = NULL, due_at = ?3, attempts = 0
+           WHERE source = ?2 AND (leased = 0 OR due_at <= ?3) ${which}`,
+        );
+      if (ids === 'all') return Number(revive('', '').run(queue, name, nowMs).changes);
+      const one = revive(BY_ID, 'AND queue = ?4 AND id = ?5');
       // Dead letters of one source stand in one queue, but for those that died before the settings named another.
-      const one = db.sql(`${revive} AND queue = ?4 AND id = ?5`);
       const places = db.sql('SELECT DISTINCT queue FROM messages WHERE source = ?').all(name) as unknown as {
         queue: number;
       }[];
