@@ -89,11 +89,13 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
         waiters.delete(look);
         resolve(read());
       }
-      waiters.add(look);
-      signal?.addEventListener('abort', () => {
+      function abort(): void {
         waiters.delete(look);
-        reject(signal.reason);
-      });
+        reject(signal?.reason);
+      }
+      if (signal?.aborted === true) return abort();
+      signal?.addEventListener('abort', abort, { once: true });
+      waiters.add(look);
       look();
     });
   }
@@ -165,29 +167,31 @@ const resource = z.object({ attributes }).default({ attributes: {} });
 const longs = z.array(text).default([]);
 
 const tracesRequest = z.object({
-  resourceSpans: z.array(
-    z.object({
-      resource,
-      scopeSpans: z.array(
-        z.object({
-          spans: z.array(
-            z.object({
-              traceId: hex,
-              spanId: hex,
-              parentSpanId: hex,
-              name: text,
-              kind: z.number().default(0),
-              startTimeUnixNano: text,
-              endTimeUnixNano: text,
-              attributes,
-              links: z.array(z.object({ traceId: hex, spanId: hex })).default([]),
-              status: z.object({ code: z.number().default(0), message: text.default('') }).prefault({}),
-            }),
-          ),
-        }),
-      ),
-    }),
-  ),
+  resourceSpans: z
+    .array(
+      z.object({
+        resource,
+        scopeSpans: z.array(
+          z.object({
+            spans: z.array(
+              z.object({
+                traceId: hex,
+                spanId: hex,
+                parentSpanId: hex,
+                name: text,
+                kind: z.number().default(0),
+                startTimeUnixNano: text,
+                endTimeUnixNano: text,
+                attributes,
+                links: z.array(z.object({ traceId: hex, spanId: hex })).default([]),
+                status: z.object({ code: z.number().default(0), message: text.default('') }).prefault({}),
+              }),
+            ),
+          }),
+        ),
+      }),
+    )
+    .default([]),
 });
 
 const numbers = z.object({
@@ -207,24 +211,26 @@ const histograms = z.object({
     .default([]),
 });
 const metricsRequest = z.object({
-  resourceMetrics: z.array(
-    z.object({
-      resource,
-      scopeMetrics: z.array(
-        z.object({
-          metrics: z.array(
-            z.object({
-              name: text,
-              unit: text.default(''),
-              gauge: numbers.optional(),
-              sum: numbers.optional(),
-              histogram: histograms.optional(),
-            }),
-          ),
-        }),
-      ),
-    }),
-  ),
+  resourceMetrics: z
+    .array(
+      z.object({
+        resource,
+        scopeMetrics: z.array(
+          z.object({
+            metrics: z.array(
+              z.object({
+                name: text,
+                unit: text.default(''),
+                gauge: numbers.optional(),
+                sum: numbers.optional(),
+                histogram: histograms.optional(),
+              }),
+            ),
+          }),
+        ),
+      }),
+    )
+    .default([]),
 });
 
 const KINDS = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'] as const;
