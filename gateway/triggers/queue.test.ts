@@ -178,6 +178,13 @@ test('dead letters that are put back are delivered with no attempts used', async
     (await queues.dead('orders', { most: 1, cursor: null })).messages[0]?.reason,
     'FUNCTION_TIMEOUT: too slow',
   );
+  assert.deepEqual(
+    queues.list().map(({ name, consumer }) => [name, consumer]),
+    [
+      ['orders', 'shop'],
+      ['orders.dead', null],
+    ],
+  );
   assert.equal(await queues.redrive('orders', 'all'), 1);
   const invoked = await keeper.invoked.next();
   assert.deepEqual(contents(invoked), ['a 1']);

@@ -182,6 +182,8 @@ export function createQueues(parts: QueueParts): Queues {
       died: (deadLetterQueue) => {
         log.warn('Messages went to the dead letters.', { queue, dead_letter_queue: deadLetterQueue });
         wake(deadLetterQueue);
+        // The store made it if it was not there: from now on it is listed.
+        if (!known.has(deadLetterQueue)) track('dead letters', ensure(deadLetterQueue).then(ignore));
       },
       now,
       timers,
@@ -311,6 +313,10 @@ export function createQueues(parts: QueueParts): Queues {
       cancelBeat();
     },
   };
+}
+
+function ignore(): void {
+  // Only the effect is wanted.
 }
 
 function sameSettings(a: QueueSettings, b: QueueSettings): boolean {
