@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
@@ -94,6 +95,7 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
   server.on('clientError', onClientError);
 
   function serve(req: IngressRequest, res: IngressResponse, expectsContinue: boolean): void {
+    const arrivedAt = monotonicMs();
     inFlight++;
     res.on('close', ended);
     if (draining !== null) res.shouldKeepAlive = false;
@@ -107,7 +109,7 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
       return;
     }
     const call = new HttpCall(callParts, req, res);
-    const context = { traceparent: routed.traceparent, hops: 0 };
+    const context = { traceparent: routed.traceparent, hops: 0, arrivedAt };
     const handle = dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call);
     if (expectsContinue && routed.hasBody) res.writeContinue();
     call.begin(handle, routed.hasBody);

@@ -58,7 +58,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     }
     const call = { ...head, kind: 'invoke', invocationId: id, hops: context.hops, traceparent } as InvokeCall;
     try {
-      relay.handle = keeper.invoke(spec, call, relay);
+      relay.handle = keeper.invoke(spec, call, relay, context.arrivedAt);
     } catch (error) {
       log.error('The keeper threw instead of reporting.', { error, invocation_id: id, function: spec.functionName });
       refuse(relay, toHearthError(error));

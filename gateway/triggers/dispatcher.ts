@@ -11,6 +11,8 @@ export interface CallContext {
   /** W3C traceparent as it came in; null starts a trace. */
   traceparent: string | null;
   hops: number;
+  /** Monotonic ms at which the trigger reached Hearth, where that was before the call: `wait` counts from there. */
+  arrivedAt?: number;
 }
 
 export type TriggerHead = DistributiveOmit<

@@ -78,7 +78,7 @@ export interface InvokeFacts {
   instance: string;
   host: string;
   phases: Phases;
-  /** Epoch ms at which the invocation reached the keeper: phases count from here. */
+  /** Epoch ms at which the trigger reached Hearth: phases count from here. */
   arrivedAtMs: number;
   /** 2 when the first base died before the function was called. */
   attempt: number;
@@ -157,7 +157,8 @@ export interface KeeperHooks {
 export interface Keeper {
   /** Brings the cache pool to its size. Resolves when the first base of each definition is warm. */
   start(): Promise<void>;
-  invoke(spec: ModuleSpec, head: InvokeCall, sink: InvokeSink): InvokeHandle;
+  /** `arrivedAt`: monotonic ms at which the trigger reached Hearth; phases count from there. */
+  invoke(spec: ModuleSpec, head: InvokeCall, sink: InvokeSink, arrivedAt?: number): InvokeHandle;
   /** Loads a version on a real base and calls its ready path. Throws PROBE_FAILED. The base becomes its first instance. */
   probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult>;
   /** No new invocations for this key; resolves when the last one has ended and its bases are gone. */

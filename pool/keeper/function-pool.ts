@@ -56,8 +56,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     return sum;
   }
 
-  invoke(call: InvokeCall, sink: InvokeSink): Invocation {
-    const invocation = new Invocation(this.spec, call, sink, this, this.#options.now());
+  invoke(call: InvokeCall, sink: InvokeSink, arrivedAt: number): Invocation {
+    const arrivedAtMs = this.#options.now() - (monotonicMs() - arrivedAt);
+    const invocation = new Invocation(this.spec, call, sink, this, { arrivedAt, arrivedAtMs });
     this.#place(invocation);
     return invocation;
   }

@@ -36,13 +36,20 @@ export interface InvocationOwner {
   released(invocation: Invocation, instance: Instance | null): void;
 }
 
+/** The same moment on the monotonic clock and as epoch ms. */
+export interface Arrival {
+  arrivedAt: number;
+  arrivedAtMs: number;
+}
+
 export class Invocation implements InvokeHandle {
   readonly spec: ModuleSpec;
   readonly call: InvokeCall;
-  readonly arrivedAt = monotonicMs();
+  /** Monotonic ms. */
+  readonly arrivedAt: number;
   readonly #sink: InvokeSink;
   readonly #owner: InvocationOwner;
-  #arrivedAtMs: number;
+  readonly #arrivedAtMs: number;
   #state: InvocationState = 'waiting';
   #instance: Instance | null = null;
   #exchange: Exchange | null = null;
@@ -58,12 +65,13 @@ export class Invocation implements InvokeHandle {
   #waitingForSettled = false;
   #exchangeClosed = false;
 
-  constructor(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, owner: InvocationOwner, nowMs: number) {
+  constructor(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, owner: InvocationOwner, arrival: Arrival) {
     this.spec = spec;
     this.call = call;
     this.#sink = sink;
     this.#owner = owner;
-    this.#arrivedAtMs = nowMs;
+    this.arrivedAt = arrival.arrivedAt;
+    this.#arrivedAtMs = arrival.arrivedAtMs;
   }
 
   get state(): InvocationState {

@@ -96,8 +96,8 @@ class Pool implements Keeper {
     return this.#firstWarm.promise;
   }
 
-  invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink): InvokeHandle {
-    return this.#pool(spec).invoke(call, sink);
+  invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
+    return this.#pool(spec).invoke(call, sink, arrivedAt);
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
@@ -245,17 +245,21 @@ class Pool implements Keeper {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const refuse = (what: string) =>
       reject(new HearthError('PROBE_FAILED', `The ready path ${readyPath} ${what}, where 2xx was expected.`));
-    const invocation = pool.invoke(readyCall(readyPath), {
-      head: (head) => {
-        if (head.kind === 'response' && head.status >= 200 && head.status < 300) resolve();
-        else refuse(head.kind === 'response' ? `answered ${head.status}` : 'gave no response');
+    const invocation: InvokeHandle = pool.invoke(
+      readyCall(readyPath),
+      {
+        head: (head) => {
+          if (head.kind === 'response' && head.status >= 200 && head.status < 300) resolve();
+          else refuse(head.kind === 'response' ? `answered ${head.status}` : 'gave no response');
+        },
+        data: (chunk) => invocation.consumed(chunk.length),
+        end: () => undefined,
+        failed: (error) => refuse(`failed with ${error.code}: ${error.message}`),
+        drain: () => undefined,
+        released: () => undefined,
       },
-      data: (chunk) => invocation.consumed(chunk.length),
-      end: () => undefined,
-      failed: (error) => refuse(`failed with ${error.code}: ${error.message}`),
-      drain: () => undefined,
-      released: () => undefined,
-    });
+      monotonicMs(),
+    );
     invocation.end();
     return promise;
   }
