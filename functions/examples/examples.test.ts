@@ -70,7 +70,10 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
     });
 
     test('answers without the price when the price service never answers', async () => {
-      await gateway.deploy('slow-prices', 'export default { fetch: () => new Promise(() => {}) }');
+      await gateway.deploy('slow-prices', 'export default { fetch: () => new Promise(() => {}) }', {
+        // Short, so that the gateway's drain has nothing to wait for.
+        manifest: { hearth: { timeoutMs: 1000 } },
+      });
       const answer = await deployAsJson(gateway, 'bff', {
         vars: { UPSTREAM_TIMEOUT_MS: '100' },
         services: [
@@ -191,7 +194,7 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
       const answer = await deployAsJson(gateway, 'cron-report', { triggers: { crons: ['* * * * * *'] } });
       assert.equal(answer.status, 201);
       const begun = (await report()).runs;
-      await until(async () => ((await report()).runs >= begun + 2 ? true : undefined));
+      await until(async () => ((await report()).runs >= begun + 2 ? true : undefined), 'two ticks');
       const listed = await gateway.api('GET', '/v1/crons');
       assert.match(JSON.stringify(listed.body), /"\* \* \* \* \* \*"/);
     });
@@ -211,7 +214,7 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
       const confirmed = await until(async () => {
         const now = await state(id);
         return now.state === 'confirmed' ? now : undefined;
-      });
+      }, 'the order to be confirmed');
       assert.equal(confirmed.totalCents, 2900);
     });
 
@@ -222,7 +225,7 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
         assert.equal(answer.status, 200);
         const text = JSON.stringify(answer.body);
         return text.includes(id) ? text : undefined;
-      });
+      }, 'the order among the dead letters');
       assert.match(dead, /"attempts":3/);
       assert.equal((await state(id)).state, 'retrying');
     });
@@ -275,7 +278,7 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
           .flatMap(({ bases }) => bases)
           .filter((base) => base.function === 'sse' && base.inFlight > 0);
         return busy.length === 0 ? true : undefined;
-      });
+      }, 'the stream to end');
     });
   });
 

@@ -1,0 +1,217 @@
+/**
+ * What a tracing backend knows of invocations that real triggers made in a real gateway process: asked by
+ * `faas.invocation_id`, as an operator with a log line or a response header would.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { until } from '../../functions/examples/testing/until.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
+import { METRIC } from './names.ts';
+import { backendName, startTraceBackend, type TraceBackend, type TraceSpan } from './testing/backend.ts';
+import { type OtlpReceiver, startOtlpReceiver } from './testing/otlp-receiver.ts';
+
+/** Notes the ids of the invocations that cron and queue made. */
+const NOTES = `
+export default {
+  fetch: async (request, env) => Response.json(await env.IDS.get(new URL(request.url).pathname.slice(1), 'json')),
+  scheduled: (controller, env, ctx) => env.IDS.put('cron', JSON.stringify({ id: ctx.invocationId })),
+  queue: (batch, env, ctx) =>
+    env.IDS.put('queue', JSON.stringify({ id: ctx.invocationId, messages: batch.messages.map(({ id }) => id) })),
+};`;
+
+/** Quick to export, so that nothing waits for a batch to fill. */
+const EXPORT_SOON = { OTEL_BSP_SCHEDULE_DELAY: '100', OTEL_METRIC_EXPORT_INTERVAL: '500' };
+
+function childOf(spans: TraceSpan[], parent: TraceSpan, name: string): TraceSpan {
+  const found = spans.find((span) => span.parentSpanId === parent.spanId && span.name === name);
+  assert.ok(found, `${parent.name} has no child ${name}: ${JSON.stringify(spans, null, 1)}`);
+  return found;
+}
+
+/** The span the trigger opened: of this invocation, and no other span of it is its parent. */
+function rootOf(spans: TraceSpan[]): TraceSpan {
+  const ids = new Set(spans.map(({ spanId }) => spanId));
+  const roots = spans.filter(({ parentSpanId }) => parentSpanId === null || !ids.has(parentSpanId));
+  assert.equal(roots.length, 1, JSON.stringify(spans, null, 1));
+  return roots[0]!;
+}
+
+describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
+  let traces: TraceBackend;
+  let metrics: OtlpReceiver;
+  let gateway: TestGateway;
+
+  before(async () => {
+    traces = await startTraceBackend();
+    metrics = await startOtlpReceiver();
+    gateway = await startGateway({
+      env: {
+        ...EXPORT_SOON,
+        OTEL_EXPORTER_OTLP_ENDPOINT: traces.otlpUrl,
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${metrics.url}/v1/metrics`,
+      },
+    });
+    await gateway.deploy('hello', 'export default { fetch: () => new Response("hello") }');
+  });
+  after(async () => {
+    await gateway?.[Symbol.asyncDispose]();
+    await metrics?.close();
+    await traces?.[Symbol.asyncDispose]();
+  });
+
+  async function call(path: string, headers: Record<string, string> = {}): Promise<string> {
+    const response = await fetch(`${gateway.url}${path}`, { headers });
+    assert.equal(response.status, 200);
+    await response.arrayBuffer();
+    return response.headers.get('hearth-invocation-id') ?? assert.fail('the answer names no invocation');
+  }
+
+  /** All spans of the invocation's trace, once its `function.invoke` is among them. */
+  function traceOf(invocationId: string): Promise<TraceSpan[]> {
+    return traces.findByInvocationId(invocationId, (spans) => spans.some(({ name }) => name === 'function.invoke'));
+  }
+
+  test('a cold call is the chain server → pool.acquire → function.load → function.invoke, and says so', async () => {
+    await gateway.api('POST', '/v1/functions/hello/evict');
+    const spans = await traceOf(await call('/hello?x=1'));
+    const server = rootOf(spans);
+    assert.equal(server.kind, 'server');
+    assert.equal(server.attributes['faas.trigger'], 'http');
+    assert.equal(server.attributes['faas.name'], 'hello');
+    assert.equal(server.attributes['faas.coldstart'], true);
+    assert.equal(server.attributes['http.response.status_code'], 200);
+
+    const chain = ['pool.acquire', 'function.load', 'function.invoke'].map((name) => childOf(spans, server, name));
+    for (const [index, span] of chain.entries()) {
+      assert.ok(
+        index === 0 || span.startUs >= chain[index - 1]!.startUs,
+        `${span.name} begins before the one before it`,
+      );
+      assert.ok(span.endUs <= server.endUs + 1, `${span.name} ends after the server span`);
+    }
+    const load = chain[1]!;
+    for (const phase of ['transfer', 'compile', 'evaluate']) childOf(spans, load, `function.load.${phase}`);
+  });
+
+  test('the call after a cold one is warm and has no function.load', async () => {
+    await gateway.api('POST', '/v1/functions/hello/evict');
+    const first = rootOf(await traceOf(await call('/hello')));
+    const spans = await traceOf(await call('/hello'));
+    assert.equal(first.attributes['faas.coldstart'], true);
+    assert.equal(rootOf(spans).attributes['faas.coldstart'], false);
+    assert.deepEqual(
+      spans.map(({ name }) => name).filter((name) => name.startsWith('function.load')),
+      [],
+    );
+    assert.equal(rootOf(spans).attributes['faas.instance'], first.attributes['faas.instance']);
+  });
+
+  test("the caller's trace goes on in Hearth", async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const spans = await traceOf(await call('/hello', { traceparent }));
+    assert.ok(spans.every(({ traceId }) => traceId === '0af7651916cd43dd8448eb211c80319c'));
+    assert.equal(rootOf(spans).parentSpanId, 'b7ad6b7169203331');
+  });
+
+  describe('triggers other than HTTP', () => {
+    before(async () => {
+      await gateway.deploy('notes', NOTES, {
+        manifest: {
+          kv_namespaces: [{ binding: 'IDS', id: 'ids' }],
+          triggers: { crons: ['* * * * * *'] },
+          queues: { consumers: [{ queue: 'notes', max_batch_timeout: 0 }] },
+        },
+      });
+    });
+
+    const noted = (key: string) =>
+      until(async () => {
+        const note = (await (await fetch(`${gateway.url}/notes/${key}`)).json()) as {
+          id: string;
+          messages?: string[];
+        } | null;
+        return note ?? undefined;
+      }, `a note of ${key}`);
+
+    test('a cron tick has a trace of its own, with the timer as trigger', async () => {
+      const { id } = await noted('cron');
+      const spans = await traceOf(id);
+      const root = rootOf(spans);
+      assert.equal(root.attributes['faas.trigger'], 'timer');
+      assert.equal(root.attributes['faas.cron'], '* * * * * *');
+      assert.equal(root.attributes['faas.invocation_id'], id);
+      childOf(spans, root, 'pool.acquire');
+      childOf(spans, root, 'function.invoke');
+    });
+
+    test('a message has a span of its own in the trace of its batch', async () => {
+      const answer = await gateway.api<{ ids: string[] }>('POST', '/v1/queues/notes/messages', {
+        messages: [{ body: { order: 1 } }],
+      });
+      assert.equal(answer.status, 202);
+      const { id, messages } = await noted('queue');
+      const spans = await traceOf(id);
+      const root = rootOf(spans);
+      assert.equal(root.kind, 'consumer');
+      assert.equal(root.attributes['faas.trigger'], 'pubsub');
+      childOf(spans, root, 'pool.acquire');
+      childOf(spans, root, 'function.invoke');
+      assert.equal(childOf(spans, root, 'process notes').attributes['messaging.message.id'], messages?.[0]);
+    });
+  });
+
+  test('metrics have their conventional names, over OTLP and at /metrics', async () => {
+    await gateway.api('POST', '/v1/functions/hello/evict');
+    await call('/hello');
+    await gateway.deploy('broken', 'export default { fetch() { throw new Error("no"); } }');
+    assert.equal((await fetch(`${gateway.url}/broken`)).status, 500);
+    await gateway.deploy('late', 'export default { fetch: () => new Promise(() => {}) }', {
+      manifest: { hearth: { timeoutMs: 50 } },
+    });
+    assert.equal((await fetch(`${gateway.url}/late`)).status, 504);
+
+    const names = [
+      METRIC.coldstarts,
+      METRIC.initDuration,
+      METRIC.invokeDuration,
+      METRIC.invocations,
+      METRIC.errors,
+      METRIC.timeouts,
+      METRIC.cpuUsage,
+      METRIC.memUsage,
+      METRIC.poolBases,
+      METRIC.acquireDuration,
+      METRIC.phaseDuration,
+    ].map(({ name }) => name);
+    await metrics.waitForMetrics((received) => names.every((name) => received.has(name)));
+    const { body: text } = await gateway.api<string>('GET', '/metrics');
+    for (const name of names) assert.match(text, new RegExp(`^${name.replaceAll('.', '_')}`, 'm'));
+  });
+});
+
+describe(`sampling at 1 % in ${backendName}`, { timeout: 120_000 }, () => {
+  test('leaves none of fifty cold starts out', async () => {
+    await using traces = await startTraceBackend();
+    await using gateway = await startGateway({
+      env: {
+        ...EXPORT_SOON,
+        OTEL_EXPORTER_OTLP_ENDPOINT: traces.otlpUrl,
+        OTEL_TRACES_SAMPLER: 'traceidratio',
+        OTEL_TRACES_SAMPLER_ARG: '0.01',
+      },
+    });
+    await gateway.deploy('hello', 'export default { fetch: () => new Response("hello") }');
+    const cold: string[] = [];
+    while (cold.length < 50) {
+      await gateway.api('POST', '/v1/functions/hello/evict');
+      const response = await fetch(`${gateway.url}/hello`);
+      await response.arrayBuffer();
+      assert.equal(response.headers.get('hearth-start'), 'cold');
+      cold.push(response.headers.get('hearth-invocation-id')!);
+    }
+    for (const id of cold) {
+      const spans = await traces.findByInvocationId(id, (found) => found.length > 0);
+      assert.equal(rootOf(spans).attributes['faas.coldstart'], true);
+    }
+  });
+});
