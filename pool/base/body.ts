@@ -49,7 +49,7 @@ export class IncomingBody {
   }
 
   /** The next piece; null at the end. Throws when the other side broke off. */
-  async read(): Promise<Uint8Array | null> {
+  async read(): Promise<Uint8Array<ArrayBuffer> | null> {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
@@ -66,7 +66,7 @@ export class IncomingBody {
   }
 
   /** All of it in one piece; null when it has not wholly arrived. Spares the wait where it has. */
-  takeWhole(): Uint8Array | null {
+  takeWhole(): Uint8Array<ArrayBuffer> | null {
     if (!this.#ended || this.#error !== null) return null;
     const whole = this.#chunks.length === 1 ? new Uint8Array(this.#chunks[0] as Uint8Array) : concat(this.#chunks);
     this.#exchange.consumed(whole.length);
@@ -74,10 +74,10 @@ export class IncomingBody {
     return whole;
   }
 
-  async bytes(): Promise<Uint8Array> {
-    const chunks: Uint8Array[] = [];
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
     for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) chunks.push(chunk);
-    return chunks.length === 1 ? (chunks[0] as Uint8Array) : concat(chunks);
+    return chunks.length === 1 ? (chunks[0] as Uint8Array<ArrayBuffer>) : concat(chunks);
   }
 
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -89,7 +89,7 @@ export class IncomingBody {
           controller.close();
           controller.byobRequest?.respond(0);
         } else {
-          controller.enqueue(chunk as Uint8Array<ArrayBuffer>);
+          controller.enqueue(chunk);
         }
       },
       cancel: () => this.discard(),

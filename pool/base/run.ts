@@ -5,9 +5,10 @@ import { IncomingBody } from './body.ts';
 import { currentInvocation, Invocation, type InvocationHost } from './context.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { Entrypoint, GuestModule } from './guest.ts';
-import { type Answering, type AnswerPump, checkResponse, makeRequest, sendResponse } from './handlers/fetch.ts';
+import { type Answering, type AnswerPump, checkResponse, sendResponse } from './handlers/fetch.ts';
 import { runQueue } from './handlers/queue.ts';
 import { runScheduled } from './handlers/scheduled.ts';
+import { lightRequest } from './web/light-request.ts';
 
 /**
  *   opened ──start──► running ──head──► streaming ──► done
@@ -105,7 +106,7 @@ export class Run implements ExchangeHandler {
           return;
         }
         if (entrypoint.fetch === null) throw new Error('The module has no fetch handler.');
-        const request = makeRequest(invoke, this.#body, invocation);
+        const request = lightRequest(invoke, this.#body, invocation);
         const calledAt = monotonicMs();
         const result = entrypoint.fetch(request, invocation);
         if (isThenable(result)) {

@@ -1,24 +1,8 @@
 /** HTTP invocations: the request as the function sees it, and its Response on the way back. */
-import type { HeaderList, HttpInvokeHead, HttpResponseHead } from '../../../functions/contract/invocation.ts';
+import type { HeaderList, HttpResponseHead } from '../../../functions/contract/invocation.ts';
 import type { Exchange } from '../../link/link.ts';
-import type { IncomingBody } from '../body.ts';
 import type { Invocation } from '../context.ts';
-
-/** A fetch handler's request. The body is read from the link only as far as the function reads it. */
-export function makeRequest(head: HttpInvokeHead, body: IncomingBody, invocation: Invocation): Request {
-  const init: RequestInit & { duplex?: 'half' } = {
-    method: head.method,
-    headers: head.headers,
-    signal: invocation.signal,
-  };
-  if (head.hasBody && head.method !== 'GET' && head.method !== 'HEAD') {
-    init.body = body.stream();
-    init.duplex = 'half';
-  } else {
-    body.discard();
-  }
-  return new Request(head.url, init);
-}
+import { type KnownResponse, knownResponse } from '../web/light-response.ts';
 
 /** How the rest of an answer travels: told when the link takes more, and when the exchange has ended. */
 export interface AnswerPump {
@@ -64,6 +48,11 @@ export interface Answering {
 /** Sends the response. Returns the pump of a body that streams; null when the answer was complete at once. */
 export function sendResponse(response: Response, isHead: boolean, answering: Answering): AnswerPump | null {
   const { exchange, invocation } = answering;
+  const known = knownResponse(response);
+  if (known !== null) {
+    sendKnown(known, isHead, answering);
+    return null;
+  }
   const answer: HttpResponseHead = {
     kind: 'response',
     status: response.status,
@@ -87,6 +76,27 @@ export function sendResponse(response: Response, isHead: boolean, answering: Ans
   answer.waiting = true;
   exchange.sendHead(answer);
   return pumpStream(stream, answering);
+}
+
+/** Head and body in one frame, where they fit. */
+function sendKnown(known: KnownResponse, isHead: boolean, answering: Answering): void {
+  const { status, statusText, headers } = known;
+  const answer: HttpResponseHead = {
+    kind: 'response',
+    status,
+    statusText,
+    headers,
+    calledAt: answering.calledAt,
+    waiting: answering.invocation.waiting,
+    webSocket: false,
+  };
+  let body: Uint8Array | null = null;
+  if (!isHead && !isNullBodyStatus(status)) {
+    body = typeof known.body === 'string' ? Buffer.from(known.body) : known.body;
+    setLength(headers, body === null ? 0 : body.length);
+  }
+  answering.exchange.sendHead(answer, body, true);
+  answering.ended();
 }
 
 /** `content-length` of a body known whole, unless the function said it itself. */

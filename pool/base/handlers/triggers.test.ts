@@ -73,7 +73,7 @@ test('a batch is handed over decoded by content type; without a call all of it i
     ['json', '{"a":[1]}'],
     ['text', 'plain ä'],
     ['bytes', new Uint8Array([1, 2, 255])],
-    ['v8', serialize(new Map([['k', 1n === 1n]]))],
+    ['v8', serialize(new Map([['k', true]]))],
   ]).whole();
   assert.equal(head.kind, 'queue-result');
   assert.equal(head.error, null);

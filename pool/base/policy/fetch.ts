@@ -1,4 +1,5 @@
 /** The one `fetch` of a base: carries the trace on, and says plainly when the network is off. */
+import { unlight } from '../web/light-request.ts';
 
 export interface FetchOptions {
   /** W3C traceparent of the invocation whose code calls; null outside of any. */
@@ -8,7 +9,8 @@ export interface FetchOptions {
 }
 
 export function guardedFetch(original: typeof fetch, options: FetchOptions): typeof fetch {
-  return function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  return function fetch(given: string | URL | Request, init?: RequestInit): Promise<Response> {
+    const input = unlight(given) as string | URL | Request;
     if (options.offline() && !isData(input)) {
       return Promise.reject(
         new TypeError('fetch failed: this function has no network (hearth.network is "none"). Use a service binding.'),

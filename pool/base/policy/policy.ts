@@ -5,6 +5,8 @@ import process from 'node:process';
 import type { LogBuffer } from '../console.ts';
 import { lineStream, makeConsole } from '../console.ts';
 import type { Invocation } from '../context.ts';
+import { requestClass } from '../web/light-request.ts';
+import { responseClass } from '../web/light-response.ts';
 import { type Builtins, guardedBuiltins } from './builtins.ts';
 import { refuseSocketDescriptors } from './descriptors.ts';
 import { guardedFetch } from './fetch.ts';
@@ -101,6 +103,12 @@ export class Policy {
     fix('process', this.#globalProcess);
     Object.defineProperty(globalThis, 'console', { value: this.#console, writable: true, configurable: true });
     Object.defineProperty(globalThis, 'fetch', { value: fetch, writable: true, configurable: true, enumerable: true });
+    for (const [name, value] of [
+      ['Request', requestClass()],
+      ['Response', responseClass()],
+    ] as const) {
+      Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+    }
     // Channels reach into other threads of the host, storage into files.
     for (const name of ['BroadcastChannel', 'localStorage', 'sessionStorage']) Reflect.deleteProperty(globalThis, name);
   }
