@@ -70,10 +70,14 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
     });
 
     test('answers without the price when the price service never answers', async () => {
-      await gateway.deploy('slow-prices', 'export default { fetch: () => new Promise(() => {}) }', {
-        // Short, so that the gateway's drain has nothing to wait for.
-        manifest: { hearth: { timeoutMs: 1000 } },
-      });
+      // It does hear that its caller has gone: else its base would stay busy and the gateway's drain would wait for it.
+      await gateway.deploy(
+        'slow-prices',
+        `export default {
+          fetch: (request, env, ctx) =>
+            new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason))),
+        };`,
+      );
       const answer = await deployAsJson(gateway, 'bff', {
         vars: { UPSTREAM_TIMEOUT_MS: '100' },
         services: [
