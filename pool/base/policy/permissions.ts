@@ -38,7 +38,9 @@ export function dropPermissions(execArgv: readonly string[], filesDir: string | 
 
 function readGrants(execArgv: readonly string[]): string[] {
   const flag = '--allow-fs-read=';
-  return execArgv.filter((argument) => argument.startsWith(flag)).map((argument) => argument.slice(flag.length));
+  const given = execArgv.filter((argument) => argument.startsWith(flag)).map((argument) => argument.slice(flag.length));
+  // Without being asked, Node grants a worker under --permission what is below the working directory (seen on 26.10).
+  return [...given, process.cwd()];
 }
 
 function permission(): Permission {

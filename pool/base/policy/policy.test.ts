@@ -187,6 +187,7 @@ test('a module reads its own files, and no others', async () => {
   );
   for (const path of [
     '/etc/passwd',
+    join(process.cwd(), 'package.json'),
     join(base.filesDir, '..', 'base.cjs'),
     join(base.filesDir, '..', 'slot-2', 'secret.txt'),
   ]) {

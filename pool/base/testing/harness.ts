@@ -211,10 +211,11 @@ export class TestBase implements AsyncDisposable {
         worker?.once('message', (message) => reject(new Error(String(message))));
       });
       const [socket] = (await Promise.race([connection, failed])) as [net.Socket];
-      failed.catch(() => undefined);
       const base = new TestBase(dir, filesDir, server, worker, exited, socket, options.binding);
       socket.resume();
-      await base.event((event) => event.event === 'hello');
+      // A base that cannot boot has connected all the same.
+      await Promise.race([base.event((event) => event.event === 'hello'), failed]);
+      failed.catch(() => undefined);
       return base;
     } catch (error) {
       await worker?.terminate();
