@@ -1,5 +1,10 @@
 /** One invocation on its exchange: from the opening frame to the answer, whatever the trigger is. */
-import { type InvokeHead, monotonicMs, type ResultHead } from '../../functions/contract/invocation.ts';
+import {
+  type HttpInvokeHead,
+  type InvokeHead,
+  monotonicMs,
+  type ResultHead,
+} from '../../functions/contract/invocation.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../link/link.ts';
 import { IncomingBody } from './body.ts';
 import { currentInvocation, Invocation, type InvocationHost } from './context.ts';
@@ -9,6 +14,7 @@ import { type Answering, type AnswerPump, checkResponse, sendResponse } from './
 import { runQueue } from './handlers/queue.ts';
 import { runScheduled } from './handlers/scheduled.ts';
 import { lightRequest } from './web/light-request.ts';
+import { sendWebSocket, webSocketOf } from './websocket.ts';
 
 /**
  *   opened ──start──► running ──head──► streaming ──► done
@@ -157,11 +163,13 @@ export class Run implements ExchangeHandler {
         return;
       }
       this.#state = 'streaming';
-      this.#pump = sendResponse(
-        response,
-        this.invoke.trigger === 'http' && this.invoke.method === 'HEAD',
-        this.#answering(invocation, calledAt),
-      );
+      const answering = this.#answering(invocation, calledAt);
+      const invoke = this.invoke as HttpInvokeHead;
+      const webSocket = webSocketOf(response);
+      this.#pump =
+        webSocket === null
+          ? sendResponse(response, invoke.method === 'HEAD', answering)
+          : sendWebSocket(webSocket, response, invoke.upgrade, this.#body, answering);
     } catch (error) {
       this.#failed(error);
     }

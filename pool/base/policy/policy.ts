@@ -7,6 +7,7 @@ import { lineStream, makeConsole } from '../console.ts';
 import type { Invocation } from '../context.ts';
 import { requestClass } from '../web/light-request.ts';
 import { responseClass } from '../web/light-response.ts';
+import { WebSocketPair } from '../websocket.ts';
 import { type Builtins, guardedBuiltins } from './builtins.ts';
 import { refuseSocketDescriptors } from './descriptors.ts';
 import { guardedFetch } from './fetch.ts';
@@ -106,6 +107,7 @@ export class Policy {
     for (const [name, value] of [
       ['Request', requestClass()],
       ['Response', responseClass()],
+      ['WebSocketPair', WebSocketPair],
     ] as const) {
       Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
     }

@@ -40,7 +40,8 @@ class LightRequest extends LightBase {
     this.#incoming = incoming;
     this.#invocation = invocation;
     this.#hasBody = head.hasBody && head.method !== 'GET' && head.method !== 'HEAD';
-    if (!this.#hasBody) incoming.discard();
+    // An upgrade has no body, and its messages come the same way.
+    if (!this.#hasBody && !head.upgrade) incoming.discard();
   }
 
   /** The real request, for Node's own code: that looks inside and accepts no other. */

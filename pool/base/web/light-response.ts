@@ -4,6 +4,7 @@
  * ordinary is a real Response from the start, and a light one becomes real (kept inside) when more is asked of it.
  */
 import type { HeaderList } from '../../../functions/contract/invocation.ts';
+import { upgradeResponse } from '../websocket.ts';
 
 const RealResponse = globalThis.Response;
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -149,6 +150,8 @@ export function responseClass(): typeof Response {
     if (plain) {
       const light = lightResponse(body, init);
       if (light !== null) return light;
+      const upgrade = upgradeResponse(RealResponse, body, init);
+      if (upgrade !== null) return upgrade;
     }
     const args = init === undefined ? [body] : [body, init];
     return Reflect.construct(RealResponse, args, plain ? RealResponse : new.target);
