@@ -21,8 +21,19 @@ import type { BaseTask } from './task.ts';
 /** Rejects only when the base could not boot. */
 export default async function run(task: BaseTask): Promise<never> {
   requirePermissions();
-  const exitThread = process.exit.bind(process);
   const socket = net.connect(task.socketPath);
+  try {
+    await boot(task, socket);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return new Promise<never>(() => undefined);
+}
+
+/** Resolves when the base has said hello. */
+async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
+  const exitThread = process.exit.bind(process);
   const connected = new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('error', reject);
@@ -110,7 +121,6 @@ export default async function run(task: BaseTask): Promise<never> {
   session.attach(link);
   policy.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
-  return new Promise<never>(() => undefined);
 }
 
 function hasLoaded(builtin: string): boolean {

@@ -16,24 +16,28 @@ export function requirePermissions(): void {
 }
 
 /**
- * Takes away what booting needed. `filesDir`: the one directory that stays readable; null: nothing stays. Throws when
- * something could still be read or opened, as the base then must not run foreign code.
+ * Takes away what booting needed: of all that may be read only `filesDir` stays. Done before the base is called warm, so
+ * that no cold start pays for it. Throws when something is left, as the base then must not run foreign code.
  */
-export function dropPermissions(execArgv: readonly string[], filesDir: string | null, network: 'all' | 'none'): void {
+export function dropBootGrants(execArgv: readonly string[], filesDir: string): void {
   const model = permission();
-  const granted = readGrants(execArgv);
-  if (filesDir === null) {
-    model.drop('fs.read');
-  } else {
-    for (const path of granted) if (path !== filesDir) model.drop('fs.read', path);
-  }
+  const granted = readGrants(execArgv).filter((path) => path !== filesDir);
+  for (const path of granted) model.drop('fs.read', path);
   for (const scope of ['fs.write', 'child', 'worker', 'addons', 'wasi', 'inspector', 'ffi']) {
     if (model.has(scope)) model.drop(scope);
   }
-  if (network === 'none') model.drop('net');
-  const left = granted.filter((path) => path !== filesDir && model.has('fs.read', path));
+  const left = granted.filter((path) => model.has('fs.read', path));
   if (left.length > 0) throw new Error(`The base can still read ${left.join(', ')}.`);
-  if (network === 'none' && model.has('net')) throw new Error('The base can still open connections.');
+}
+
+/** Takes away what the module that leases the base does not get. Throws when it would still have it. */
+export function dropForLease(hasFiles: boolean, network: 'all' | 'none'): void {
+  const model = permission();
+  if (!hasFiles) model.drop('fs.read');
+  if (network === 'none') {
+    model.drop('net');
+    if (model.has('net')) throw new Error('The base can still open connections.');
+  }
 }
 
 function readGrants(execArgv: readonly string[]): string[] {

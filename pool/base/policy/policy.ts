@@ -12,7 +12,7 @@ import { type Builtins, guardedBuiltins } from './builtins.ts';
 import { refuseSocketDescriptors } from './descriptors.ts';
 import { guardedFetch } from './fetch.ts';
 import { guardImports } from './imports.ts';
-import { dropPermissions } from './permissions.ts';
+import { dropBootGrants, dropForLease } from './permissions.ts';
 import { guardedProcess } from './process.ts';
 
 /** What code outside of any invocation counts as: the module that was loaded last. */
@@ -88,9 +88,10 @@ export class Policy {
     });
   }
 
-  /** Puts the guarded globals in place and shuts the ways around them. */
+  /** Puts the guarded globals in place and shuts the ways around them. Nothing is loaded from files after this. */
   install(): void {
     const options = this.#options;
+    dropBootGrants(process.execArgv, options.filesDir);
     refuseSocketDescriptors(options.socket);
     guardImports({
       builtins: this.builtins,
@@ -132,12 +133,12 @@ export class Policy {
     this.#scopes.delete(module);
   }
 
-  /** The first real module is about to run: what booting needed goes. Later calls change nothing. */
+  /** The first real module is about to run: what it does not get goes. Later calls change nothing. */
   lease(filesDir: string | null, network: 'all' | 'none'): void {
     if (this.#leased) return;
     this.#leased = true;
     this.#offline = network === 'none';
-    dropPermissions(process.execArgv, filesDir, network);
+    dropForLease(filesDir !== null, network);
   }
 
   /** Whose code runs, as well as that is known. */

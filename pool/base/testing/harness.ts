@@ -209,12 +209,13 @@ export class TestBase implements AsyncDisposable {
       const failed = new Promise<never>((_, reject) => {
         worker?.once('error', reject);
         worker?.once('message', (message) => reject(new Error(String(message))));
+        worker?.once('exit', (code) => reject(new Error(`The base exited with ${code}.`)));
       });
       const [socket] = (await Promise.race([connection, failed])) as [net.Socket];
       const base = new TestBase(dir, filesDir, server, worker, exited, socket, options.binding);
       socket.resume();
       // A base that cannot boot has connected all the same.
-      await Promise.race([base.event((event) => event.event === 'hello'), failed]);
+      await Promise.race([base.event((event) => event.event === 'hello').catch(() => failed), failed]);
       failed.catch(() => undefined);
       return base;
     } catch (error) {
