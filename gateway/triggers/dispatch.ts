@@ -67,9 +67,10 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   }
 
   function finish(relay: Relay): void {
-    invocations.ended(relay.kept);
+    const endedAtMs = now();
+    invocations.ended(relay.kept, endedAtMs);
     try {
-      telemetry.finished(relay.finished(now()));
+      telemetry.finished(relay.finished(endedAtMs));
     } catch (error) {
       log.error('Telemetry of an invocation was lost.', { error, invocation_id: relay.kept.id });
     }

@@ -40,6 +40,13 @@ export class KeptInvocation implements InvocationRecord {
   }
 }
 
+/**
+ * Of ordinary calls (answered, warm) so many a second are kept; cold starts, errors and other triggers always. Keeping
+ * each of 20,000 a second showed a quarter of a second of them, and moved them all into the old generation: 10 to 20 %
+ * of the gateway's CPU.
+ */
+const ORDINARY_PER_SECOND = 200;
+
 const BACKGROUND: CallContext = { traceparent: null, hops: 0 };
 
 /**
@@ -53,6 +60,9 @@ export class Invocations {
   private next = 0;
   private readonly byId = new Map<string, KeptInvocation>();
   private readonly running = new Set<KeptInvocation>();
+  /** The second of the last ordinary call, and how many of it were kept. */
+  private second = 0;
+  private keptOfSecond = 0;
 
   constructor(mostEnded: number) {
     this.ring = new Array<KeptInvocation | undefined>(mostEnded).fill(undefined);
@@ -63,13 +73,27 @@ export class Invocations {
     this.running.add(invocation);
   }
 
-  ended(invocation: KeptInvocation): void {
+  ended(invocation: KeptInvocation, nowMs: number): void {
     this.running.delete(invocation);
+    if (isOrdinary(invocation) && !this.mayKeep(nowMs)) {
+      this.byId.delete(invocation.id);
+      return;
+    }
     const oldest = this.ring[this.next];
     // A repeated attempt has the id of the one before, which must not take the newer one along.
     if (oldest !== undefined && this.byId.get(oldest.id) === oldest) this.byId.delete(oldest.id);
     this.ring[this.next] = invocation;
     this.next = (this.next + 1) % this.ring.length;
+  }
+
+  private mayKeep(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.second) {
+      this.second = second;
+      this.keptOfSecond = 0;
+    }
+    this.keptOfSecond++;
+    return this.keptOfSecond <= ORDINARY_PER_SECOND;
   }
 
   get(id: string): KeptInvocation | undefined {
@@ -93,4 +117,8 @@ export class Invocations {
     if (invocation === undefined) return BACKGROUND;
     return invocation.functionName === spec.functionName ? invocation : null;
   }
+}
+
+function isOrdinary(invocation: KeptInvocation): boolean {
+  return invocation.trigger === 'http' && invocation.state === 'ok' && invocation.facts?.start === 'warm';
 }
