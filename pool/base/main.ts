@@ -43,6 +43,8 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
   const shared = new Map<string, unknown>();
   for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
   const setup = task.setupPath === null ? null : createRequire(task.setupPath)(task.setupPath);
+  // Asked before the Fetch classes come, which load it as well.
+  const sharesHttp = hasLoaded('http');
   new Request('http://warm/', { headers: [['a', 'b']] }).headers.get('a');
   new Response('warm').headers.has('a');
   await connected;
@@ -76,7 +78,7 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
     module: () => policy.scope().module,
   });
   // A shared library that holds node:http already (Express) finds its servers captured as well.
-  if (hasLoaded('http')) nodeHttp.http();
+  if (sharesHttp) nodeHttp.http();
   const modules = new Modules({
     policy,
     nodeHttp,
