@@ -200,10 +200,10 @@ test('five thousand ended invocations are remembered, and running ones however m
   const ids: string[] = [];
   for (let i = 0; i < 5001; i++) {
     ids.push(dispatcher.dispatch(entry, version, GET, ROOT, new RecordingSink()).invocationId);
-    (await keeper.invoked.next()).answer(response());
+    (await keeper.invoked.next()).fail(new HearthError('FUNCTION_EXCEPTION', 'it threw'));
   }
   assert.equal(dispatcher.invocation(ids[0] as string), undefined);
-  assert.equal(dispatcher.invocation(ids[1] as string)?.state, 'ok');
+  assert.equal(dispatcher.invocation(ids[1] as string)?.state, 'error');
   assert.equal(dispatcher.invocation(running.invocationId)?.state, 'running');
   const newest = dispatcher.recent('hi', 3).map(({ id }) => id);
   assert.deepEqual(newest, [running.invocationId, ids[5000], ids[4999]]);
