@@ -29,6 +29,7 @@ import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
 import { deployExamples } from './examples.ts';
 import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
+import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRegistry } from './registry/memory.ts';
 import { listenError, StartError } from './start-error.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
@@ -75,6 +76,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
+  const poolLog = createPoolLog(log);
   const keeper = await createKeeper({
     definitions,
     runDir,
@@ -88,7 +90,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     hooks: {
       binding: (spec, call, exchange) => bindings(spec, call, exchange),
       log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
-      event: (event) => log.debug('pool', { ...event, time: undefined, at: event.time }),
+      event: (event) => poolLog(event),
       acquired: (durationMs) => telemetry.acquired(durationMs),
     },
     now,
@@ -187,7 +189,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     }),
   ]);
   url = urlOf(config.host, port);
-  await keeper.start();
+  await withinStart(keeper.start(), () => poolLog.lastTrouble());
   await queues.start();
   await crons.start();
   const examples =

@@ -72,7 +72,12 @@ export interface TestGateway extends AsyncDisposable {
   kill9(): Promise<void>;
   /** Standard output and error so far. */
   output(): string;
+  /** Resolves once the output holds this; rejects when the process ends without it. */
+  said(what: string | RegExp): Promise<void>;
 }
+
+/** Far above what a start takes on a loaded machine, examples included. */
+const READY_LIMIT_MS = 60_000;
 
 const MAIN = new URL('../main.ts', import.meta.url).pathname;
 
@@ -153,6 +158,7 @@ export async function startGateway(options: StartOptions = {}): Promise<TestGate
       await end(child, 'SIGKILL');
     },
     output: process_.output,
+    said: process_.said,
     [Symbol.asyncDispose]: dispose,
   };
 }
@@ -169,6 +175,8 @@ export function spawnGateway(options: StartOptions & { dataDir: string }): {
   /** Resolves with the exit code. */
   exited: Promise<number | null>;
   output(): string;
+  /** As TestGateway.said. */
+  said(what: string | RegExp): Promise<void>;
 } {
   const child = spawn(process.execPath, ['--disable-sigusr1', MAIN, ...(options.args ?? [])], {
     cwd: options.cwd ?? options.dataDir,
@@ -187,23 +195,52 @@ export function spawnGateway(options: StartOptions & { dataDir: string }): {
     },
   });
   const chunks: string[] = [];
-  child.stderr.setEncoding('utf8').on('data', (text: string) => chunks.push(text));
+  const listeners = new Set<() => void>();
+  const output = () => chunks.join('');
+  const take = (text: string) => {
+    chunks.push(text);
+    for (const listener of listeners) listener();
+  };
+  child.stderr.setEncoding('utf8').on('data', take);
   const lines = createInterface({ input: child.stdout });
-  const exited = once(child, 'close').then(() => child.exitCode);
+  // One that hangs would hang the tests that wait for it.
+  const late = setTimeout(() => {
+    take(`not ready after ${READY_LIMIT_MS / 1000} s: killed\n`);
+    child.kill('SIGKILL');
+  }, READY_LIMIT_MS);
+  const exited = once(child, 'close').then(() => {
+    clearTimeout(late);
+    return child.exitCode;
+  });
   const ready = new Promise<ReadyLine>((resolve, reject) => {
     lines.on('line', (line) => {
-      chunks.push(`${line}\n`);
+      take(`${line}\n`);
       const found = readyLine(line);
-      if (found !== null) resolve(found);
+      if (found === null) return;
+      clearTimeout(late);
+      resolve(found);
     });
     exited.then(
-      (code) => reject(new Error(`the gateway ended with ${code} before it was ready:\n${chunks.join('')}`)),
+      (code) => reject(new Error(`the gateway ended with ${code} before it was ready:\n${output()}`)),
       reject,
     );
   });
   // Whoever waits for `exited` alone is not to be told of the same end a second time.
   ready.catch(() => undefined);
-  return { child, ready, exited, output: () => chunks.join('') };
+  const said = (what: string | RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => {
+        const text = output();
+        if (typeof what === 'string' ? !text.includes(what) : !what.test(text)) return false;
+        listeners.delete(look);
+        resolve();
+        return true;
+      };
+      if (look()) return;
+      listeners.add(look);
+      exited.then(() => look() || reject(new Error(`the gateway ended and never said ${what}:\n${output()}`)), reject);
+    });
+  return { child, ready, exited, output, said };
 }
 
 function readyLine(line: string): ReadyLine | null {
