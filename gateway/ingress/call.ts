@@ -57,10 +57,14 @@ export class HttpCall implements DispatchSink {
     res.on('close', onResponseClose);
   }
 
-  /** The invocation. The dispatcher reports nothing to its sink before `dispatch` has returned this. */
+  /** The invocation, and the request's body for it. The dispatcher reports nothing to its sink before `dispatch` has returned this. */
   begin(handle: Dispatched, hasBody: boolean): void {
     this.#handle = handle;
-    if (!hasBody || this.state === 'done') return;
+    if (this.state === 'done') return;
+    if (!hasBody) {
+      handle.end();
+      return;
+    }
     this.#uploading = true;
     this.#req.call = this;
     this.#req.on('data', onRequestData);
@@ -101,6 +105,7 @@ export class HttpCall implements DispatchSink {
       if (this.#writeHead(body === null ? 0 : body.byteLength)) this.#finish(this.#bodiless ? null : body);
       if (body !== null) this.#handle?.consumed(body.byteLength);
     } else if (this.state === 'streaming') {
+      this.drained();
       if (this.#declared !== -1 && this.#sent !== this.#declared && !this.#bodiless) {
         this.#breakOff(`declared ${this.#declared} bytes and sent ${this.#sent}`);
       } else this.#finish(null);
