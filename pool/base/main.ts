@@ -1,6 +1,5 @@
 /** A base: one thread, one link, one lease. The promise of `run` never resolves; the host ends the thread. */
 
-import { createRequire } from 'node:module';
 import net from 'node:net';
 import process from 'node:process';
 import { monotonicMs, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
@@ -10,6 +9,7 @@ import { LogBuffer } from './console.ts';
 import { currentInvocation } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
+import { loadLibraries } from './libraries.ts';
 import { invocationLogger } from './logger.ts';
 import { Modules } from './modules.ts';
 import { createNodeHttp } from './node-http.ts';
@@ -40,11 +40,7 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
   });
 
   // While the socket connects: what every function would otherwise pay for on its first call.
-  const shared = new Map<string, unknown>();
-  for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
-  const setup = task.setupPath === null ? null : createRequire(task.setupPath)(task.setupPath);
-  // Asked before the Fetch classes come, which load it as well.
-  const sharesHttp = hasLoaded('http');
+  const libraries = loadLibraries(task);
   new Request('http://warm/', { headers: [['a', 'b']] }).headers.get('a');
   new Response('warm').headers.has('a');
   await connected;
@@ -78,13 +74,13 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
     module: () => policy.scope().module,
   });
   // A shared library that holds node:http already (Express) finds its servers captured as well.
-  if (sharesHttp) nodeHttp.http();
+  if (libraries.usesHttp) nodeHttp.http();
   const modules = new Modules({
     policy,
     nodeHttp,
     http: () => nodeHttp.http(),
-    shared,
-    setup: () => callSetup(setup, task.env),
+    shared: libraries.shared,
+    setup: libraries.setup,
     bindings: (head) =>
       bindingObjects(
         head.bindings,
@@ -123,14 +119,4 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
   session.attach(link);
   policy.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
-}
-
-function hasLoaded(builtin: string): boolean {
-  const { moduleLoadList } = process as unknown as { moduleLoadList: string[] };
-  return moduleLoadList.includes(`NativeModule ${builtin}`);
-}
-
-function callSetup(setup: unknown, env: Record<string, string>): unknown {
-  const exported = (setup as { default?: unknown } | null)?.default ?? setup;
-  return typeof exported === 'function' ? exported({ env: { ...env } }) : exported;
 }

@@ -1,0 +1,36 @@
+/** What the base definition brings along: shared libraries and setup, loaded from files before the policy shuts them off. */
+import { createRequire, registerHooks } from 'node:module';
+import type { BaseTask } from './task.ts';
+
+export interface Libraries {
+  /** What modules get for these specifiers. */
+  shared: ReadonlyMap<string, unknown>;
+  /** Runs the setup; what it returns, or resolves with, is `env.BASE`. */
+  setup(): unknown;
+  /** One of them has node:http already, so that it may make servers. */
+  usesHttp: boolean;
+}
+
+/** Throws what a library or the setup module throws when it is loaded. */
+export function loadLibraries(task: Pick<BaseTask, 'shared' | 'setupPath' | 'env'>): Libraries {
+  let usesHttp = false;
+  const watch = registerHooks({
+    resolve(specifier, context, next) {
+      if (specifier === 'http' || specifier === 'node:http') usesHttp = true;
+      return next(specifier, context);
+    },
+  });
+  try {
+    const shared = new Map<string, unknown>();
+    for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
+    const setup: unknown = task.setupPath === null ? null : createRequire(task.setupPath)(task.setupPath);
+    return { shared, setup: () => callSetup(setup, task.env), usesHttp };
+  } finally {
+    watch.deregister();
+  }
+}
+
+function callSetup(setup: unknown, env: Record<string, string>): unknown {
+  const exported = (setup as { default?: unknown } | null)?.default ?? setup;
+  return typeof exported === 'function' ? exported({ env: { ...env } }) : exported;
+}
