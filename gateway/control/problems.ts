@@ -44,7 +44,7 @@ export function invalidRequest(target: string, error: ZodError): HearthError {
   const errors = error.issues.flatMap((issue): SourceError[] => {
     const extras = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
     return extras.map((extra) => ({
-      message: extra === undefined ? issue.message : 'no such key',
+      message: extra === undefined ? sentence(issue.message) : 'no such key',
       path: [part, ...issue.path, ...(extra === undefined ? [] : [extra])].map(String).join('.'),
     }));
   });
@@ -52,4 +52,13 @@ export function invalidRequest(target: string, error: ZodError): HearthError {
   const detail =
     first === undefined ? `The ${part} is not valid.` : `${first.path}: ${first.message.replace(/\.$/, '')}.`;
   return new HearthError('BAD_REQUEST', detail, { errors });
+}
+
+const ABSENT = /expected (.*), received undefined$/;
+
+/** What zod says of a key that is not there ("Invalid input: expected string, received undefined"), in plain words. */
+function sentence(message: string): string {
+  const kind = ABSENT.exec(message)?.[1];
+  if (kind === undefined) return message;
+  return kind === 'nonoptional' ? 'missing' : `missing, expected ${kind}`;
 }
