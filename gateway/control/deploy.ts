@@ -16,6 +16,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createLocks } from '../triggers/locks.ts';
 import type { Audit } from './audit.ts';
 import { invalidManifest, manifestOf, requireHandlers, treeOf } from './deploy-source.ts';
+import { originOf } from './origin.ts';
 import type { Upload } from './upload.ts';
 
 export interface DeployRequest {
@@ -147,7 +148,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
     } catch (error) {
       // Refused after all: what the probe started has nothing to serve.
       drain(candidate, 'its deploy was refused');
-      throw error;
+      throw located(error, name, built.sourceMap);
     }
   }
 
@@ -189,6 +190,19 @@ export function createDeployer(parts: DeployerParts): Deployer {
     }
     return definition;
   }
+}
+
+/** A module that threw while it was loaded: with the place in its author's source. */
+function located(error: unknown, name: string, sourceMap: Uint8Array | null): unknown {
+  if (!(error instanceof HearthError) || error.code !== 'PROBE_FAILED' || error.functionStack === undefined)
+    return error;
+  const origin = originOf(error.functionStack, name, sourceMap);
+  if (origin === null) return error;
+  return new HearthError('PROBE_FAILED', `${error.message} (${origin.file}:${origin.line}:${origin.column}).`, {
+    errors: [origin],
+    functionStack: error.functionStack,
+    cause: error,
+  });
 }
 
 interface Proved {

@@ -110,7 +110,7 @@ class Pool implements Keeper {
       if (readyPath !== null) await this.#askReady(pool, readyPath);
       return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
     } catch (error) {
-      void pool.retire('its probe failed');
+      void this.retire(spec.key, 'its probe failed');
       throw error;
     }
   }
