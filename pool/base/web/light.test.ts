@@ -26,6 +26,8 @@ describe('the request of a handler is like the one of Node', () => {
     ['x-a', '1'],
     ['x-a', '2'],
     ['content-type', 'application/json'],
+    // As the harness gives it: a base puts it among the headers itself.
+    ['traceparent', '00-11111111111111111111111111111111-2222222222222222-01'],
   ];
   const json = '\ufeff{"a":[1,2]}';
   const probes = {
