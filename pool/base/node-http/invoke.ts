@@ -23,6 +23,10 @@ export function invokeNodeHttp(
   body: IncomingBody,
   answering: Answering,
 ): AnswerPump {
+  if (head.upgrade && server.listenerCount('upgrade') > 0) {
+    // Its listener would speak the protocol of WebSockets on a raw socket, and what comes here are messages.
+    throw new Error("A Node server's own WebSockets are not served: answer with a WebSocketPair from a fetch handler.");
+  }
   const socket = new LinkSocket(head.remoteAddress);
   const req = new http.IncomingMessage(socket as unknown as ConstructorParameters<Http['IncomingMessage']>[0]);
   const raw = rawHeaders(head);

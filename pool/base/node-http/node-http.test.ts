@@ -442,6 +442,19 @@ describe('a captured server', () => {
     assert.equal(seen, 'data,ECONNRESET');
   });
 
+  it('with WebSockets of its own is told that they are not served; without, an upgrade is a request', async () => {
+    const module = 'upgrader';
+    const code =
+      "const s = require('node:http').createServer((q, r) => r.end('plain ' + q.headers.upgrade)).listen(1);";
+    await base.load(code, { module });
+    const upgrade = { module, upgrade: true, headers: [['upgrade', 'websocket']] as HeaderList };
+    assert.equal((await base.http('/', upgrade).whole()).text, 'plain websocket');
+    await base.load(`${code} s.on('upgrade', () => undefined);`, { module: 'ws' });
+    const error = await base.http('/', { ...upgrade, module: 'ws' }).ended.promise;
+    assert.equal(error?.code, 'FUNCTION_EXCEPTION');
+    assert.match(error?.message ?? '', /own WebSockets are not served/);
+  });
+
   it('ignores interim answers and trailers', async () => {
     const http = await serve(`
       res.writeContinue(); res.writeProcessing(); res.writeEarlyHints({ link: '</a.css>; rel=preload' });
