@@ -212,8 +212,13 @@ export function toProblem(error: HearthError, invocationId?: string): Problem {
     title: entry.title,
     status: entry.status,
     code: error.code,
-    detail: error.message.endsWith(entry.advice) ? error.message : `${error.message} ${entry.advice}`,
+    detail: error.message.endsWith(entry.advice) ? error.message : `${sentence(error.message)} ${entry.advice}`,
     ...(invocationId === undefined ? {} : { instance: `/v1/invocations/${invocationId}` }),
     ...(error.errors === undefined ? {} : { errors: error.errors }),
   };
+}
+
+/** What a function threw seldom ends like a sentence. */
+function sentence(message: string): string {
+  return /[.!?]$/.test(message) ? message : `${message}.`;
 }

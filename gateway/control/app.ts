@@ -74,7 +74,7 @@ export function createControlApp(options: AppOptions): ControlApp {
         error: error.cause ?? error,
       });
     }
-    return problemResponse(error);
+    return problemResponse(error, { invocationId: c.get('invocationId') });
   });
   return app;
 }

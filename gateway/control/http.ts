@@ -10,7 +10,11 @@ import { PROBLEM_TYPE } from './problems.ts';
 
 export interface ControlEnv {
   Bindings: HttpBindings;
-  Variables: { caller: Caller };
+  Variables: {
+    caller: Caller;
+    /** Set by a call that invokes a function, for the problem it may end in. */
+    invocationId: string | undefined;
+  };
 }
 
 export type ControlApp = OpenAPIHono<ControlEnv>;

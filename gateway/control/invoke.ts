@@ -118,7 +118,10 @@ export function invokeResource(app: ControlApp, { registry, dispatcher, now, new
     const version = activeVersion(entry);
     const { head, body } = triggerOf(request, entry, now(), newId);
     const context = { traceparent: c.req.header('traceparent') ?? null, hops: 0 };
-    const result = await dispatcher.call(entry, version, head, context, body, { signal: c.req.raw.signal });
+    const invocationId = newId();
+    c.set('invocationId', invocationId);
+    const { signal } = c.req.raw;
+    const result = await dispatcher.call(entry, version, head, context, body, { signal, invocationId });
     return c.json(outcomeOf(result, version.record.version), 200);
   });
 }

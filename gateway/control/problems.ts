@@ -9,10 +9,12 @@ interface ProblemOptions {
   /** Instead of the code's own, where HTTP has a more exact one (405). */
   status?: number;
   headers?: Record<string, string>;
+  /** The invocation that failed: where to ask for more, and what the function's log lines carry. */
+  invocationId?: string | undefined;
 }
 
 export function problemResponse(error: HearthError, options: ProblemOptions = {}): Response {
-  const problem = toProblem(error);
+  const problem = toProblem(error, options.invocationId);
   const status = options.status ?? problem.status;
   return new Response(JSON.stringify({ ...problem, status }), {
     status,
