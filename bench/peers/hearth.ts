@@ -5,9 +5,12 @@ export interface HearthPeer extends Peer {
   readonly gateway: TestGateway;
 }
 
+/** The default of HEARTH_WARM_BASES. */
+export const WARM_BASES = 8;
+
 /** A gateway of its own with the settings a user has who set none. */
 export async function startHearth(source: string): Promise<HearthPeer> {
-  const gateway = await startGateway({ env: { HEARTH_WARM_BASES: '8' } });
+  const gateway = await startGateway({ env: { HEARTH_WARM_BASES: String(WARM_BASES) } });
   try {
     await gateway.deploy('bench', source);
   } catch (error) {
