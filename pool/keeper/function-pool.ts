@@ -10,6 +10,8 @@ import { Instance, type InstanceOwner } from './instance.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
 import { keepAliveMs, mayGrow, waitingLimit } from './scaling.ts';
 
+/** A stream in which nothing moves either way for so long holds its slot no more. */
+const STREAM_IDLE_MS = 300_000;
 /** The base cuts `waitUntil` off by its own clock; past this the gateway does not believe it any more. */
 const SETTLE_GRACE_MS = 2_000;
 
@@ -34,6 +36,8 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   readonly #running = new Set<Invocation>();
   /** They have their answer and hold their slot still, in order of answering. */
   readonly #settling = new Set<Invocation>();
+  /** Their head has gone out and the rest is under way. */
+  readonly #answering = new Set<Invocation>();
   readonly #retired = Promise.withResolvers<void>();
   #retiring: string | null = null;
 
@@ -115,6 +119,11 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
           ? (['OVERLOADED', `All slots of ${this.spec.functionName} were taken`] as const)
           : (['NO_CAPACITY', 'No base came free'] as const);
       this.#failWaiting(invocation, new HearthError(code, `${what} for ${MAX_WAIT_MS / 1000} s.`, { retryAfterS: 1 }));
+    }
+    for (const invocation of [...this.#answering]) {
+      const { streamActiveAt } = invocation;
+      if (streamActiveAt === null || now - streamActiveAt < STREAM_IDLE_MS) continue;
+      invocation.fail(new HearthError('FUNCTION_TIMEOUT', `Nothing was streamed for ${STREAM_IDLE_MS / 1000} s.`));
     }
     const most = Math.max(WAIT_UNTIL_MS, this.spec.limits.timeoutMs) + SETTLE_GRACE_MS;
     for (const invocation of this.#settling) {
@@ -297,6 +306,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   answered(invocation: Invocation): void {
     this.#running.delete(invocation);
+    this.#answering.add(invocation);
   }
 
   timedOut(instance: Instance): void {
@@ -307,6 +317,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   released(invocation: Invocation, instance: Instance | null): void {
     this.#running.delete(invocation);
     this.#settling.delete(invocation);
+    this.#answering.delete(invocation);
     if (instance === null) {
       this.#maybeEmptied();
       return;

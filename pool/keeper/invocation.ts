@@ -60,7 +60,10 @@ export class Invocation implements InvokeHandle {
   #settlingAt = 0;
   #kept: Uint8Array[] | null = [];
   #keptBytes = 0;
-  #bodyEnded = false;
+  /** Known from the head for what has no body: then the end of it goes out in the opening frame. */
+  #bodyEnded: boolean;
+  /** Monotonic ms of the last bytes either way. */
+  #activeAt = 0;
   #facts: InvokeFacts | null = null;
   #waitingForSettled = false;
   #exchangeClosed = false;
@@ -70,6 +73,7 @@ export class Invocation implements InvokeHandle {
     this.call = call;
     this.#sink = sink;
     this.#owner = owner;
+    this.#bodyEnded = call.trigger === 'cron' || (call.trigger === 'http' && !call.hasBody && !call.upgrade);
     this.arrivedAt = arrival.arrivedAt;
     this.#arrivedAtMs = arrival.arrivedAtMs;
   }
@@ -90,6 +94,11 @@ export class Invocation implements InvokeHandle {
   /** Monotonic ms since when it only holds its slot. */
   get settlingAt(): number {
     return this.#settlingAt;
+  }
+
+  /** Monotonic ms of the last bytes; null for a WebSocket, which may be silent as long as its pings are answered. */
+  get streamActiveAt(): number | null {
+    return this.call.trigger === 'http' && this.call.upgrade ? null : this.#activeAt;
   }
 
   /** It has a slot in this instance. `cold`: the load of the instance is its doing. */
@@ -133,6 +142,7 @@ export class Invocation implements InvokeHandle {
 
   write(chunk: Uint8Array): boolean {
     if (this.#state === 'released' || this.#state === 'settling') return true;
+    this.#activeAt = monotonicMs();
     if (this.#kept !== null) {
       this.#keptBytes += chunk.length;
       if (this.#keptBytes <= KEEP_BYTES || this.#exchange === null) this.#kept.push(chunk);
@@ -143,6 +153,7 @@ export class Invocation implements InvokeHandle {
   }
 
   end(): void {
+    if (this.#bodyEnded) return;
     this.#bodyEnded = true;
     this.#exchange?.end();
   }
@@ -167,13 +178,16 @@ export class Invocation implements InvokeHandle {
     this.#state = 'answering';
     this.#owner.answered(this);
     this.#waitingForSettled = head.waiting;
-    const facts = this.#factsAt(monotonicMs());
+    const now = monotonicMs();
+    const facts = this.#factsAt(now);
     if (facts === null) throw new Error('An answer without an instance.');
     this.#facts = facts;
+    this.#activeAt = now;
     this.#sink.head(head, facts);
   }
 
   onData(chunk: Uint8Array): void {
+    this.#activeAt = monotonicMs();
     this.#sink.data(chunk);
   }
 
