@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { type BuildFailure, build } from 'esbuild';
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
 import { ConfigError } from './config.ts';
 import type { BaseSource, ConfigFile } from './config-file.ts';
@@ -12,6 +13,39 @@ import type { BaseSource, ConfigFile } from './config-file.ts';
  */
 export function resolveBases(file: ConfigFile, env: Readonly<Record<string, string | undefined>>): BaseDefinition[] {
   return Object.entries(file.bases).map(([name, source]) => resolveBase(name, source, file.directory, env));
+}
+
+/**
+ * Makes each setup module one CommonJS file in `directory`: a base may read that file and its shared libraries, and
+ * nothing else. The setup module is the operator's own, so it is bundled with all it imports from where it stands.
+ * Throws ConfigError with file, line and column.
+ */
+export async function bundleSetups(definitions: BaseDefinition[], directory: string): Promise<BaseDefinition[]> {
+  return Promise.all(
+    definitions.map(async (definition) => {
+      if (definition.setupPath === null) return definition;
+      const outfile = join(directory, `${definition.name}.cjs`);
+      try {
+        await build({
+          entryPoints: [definition.setupPath],
+          outfile,
+          bundle: true,
+          platform: 'node',
+          format: 'cjs',
+          target: 'node26',
+          logLevel: 'silent',
+          legalComments: 'none',
+        });
+      } catch (error) {
+        const [first] = (error as Partial<BuildFailure>).errors ?? [];
+        if (first === undefined) throw error;
+        const place =
+          first.location === null ? '' : `${first.location.file}:${first.location.line}:${first.location.column + 1}: `;
+        throw new ConfigError(`bases.${definition.name}.setup: ${place}${first.text}`, { cause: error });
+      }
+      return { ...definition, setupPath: outfile };
+    }),
+  );
 }
 
 function resolveBase(

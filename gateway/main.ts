@@ -5,7 +5,7 @@ import { codeCacheKey } from '../functions/build/cache-key.ts';
 import { createBuilder } from '../functions/build/client.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
-import { resolveBases } from './bases.ts';
+import { bundleSetups, resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
@@ -59,7 +59,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const now = Date.now;
   const newId = createIdMaker(now);
   const file = readConfigFile(config.configFile, process.cwd());
-  const definitions = resolveBases(file, process.env);
+  const resolved = resolveBases(file, process.env);
 
   const dataDir = await openDataDir(config.dataDir);
   const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
@@ -73,6 +73,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     cacheKeyOf: codeCacheKey,
   });
   const runDir = await makeRunDir(dataDir.path);
+  const definitions = await bundleSetups(resolved, join(runDir, 'setup'));
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
@@ -116,6 +117,11 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const queues = createQueues({ ...triggerParts, store: store.queues, telemetry, random: Math.random });
   const crons = createCrons({ ...triggerParts, store: store.crons });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
+  registry.onChange((name) => {
+    if (registry.function(name) !== undefined) return;
+    functionLogs.forget(name);
+    telemetry.forgetFunction(name);
+  });
   const ingress = createIngress({ registry, dispatcher, config, log });
 
   let url = '';

@@ -126,6 +126,38 @@ describe('a gateway', { timeout: 60_000 }, () => {
     assert.equal(again.token, gateway.token);
   });
 
+  test('deploys the examples on an empty data directory, and only there', async () => {
+    await using gateway = await startGateway({ examples: true });
+    assert.equal(await (await fetch(`${gateway.url}/hello?name=Ada`)).text(), 'Hello, Ada!\n');
+    // An unmodified Express application, with the packages it needs.
+    assert.equal((await fetch(`${gateway.url}/express-site/`)).status, 200);
+    assert.ok(!gateway.output().includes('was not deployed'), gateway.output());
+    assert.equal((await gateway.api('DELETE', '/v1/functions/hello')).status, 204);
+    await gateway.stop();
+    await using again = await startGateway({ examples: true, dataDir: gateway.dataDir });
+    assert.equal((await fetch(`${again.url}/hello`)).status, 404, 'what was deleted stays so');
+  });
+
+  test('gives functions what the setup of their base returned, made from TypeScript and the variables it names', async () => {
+    const cwd = await mkdtemp(join(tmpdir(), 'hearth-base-'));
+    try {
+      await writeFile(join(cwd, 'greeting.ts'), 'export const greeting: string = "Hello";');
+      await writeFile(
+        join(cwd, 'base.ts'),
+        'import { greeting } from "./greeting.ts";\nexport default ({ env }: { env: Record<string, string> }) => ({ line: greeting + ", " + env.WHO + "!" });',
+      );
+      await writeFile(
+        join(cwd, 'hearth.config.jsonc'),
+        '{ "bases": { "default": { "shared": ["hono"], "setup": "./base.ts", "env": ["WHO"] } } }',
+      );
+      await using gateway = await startGateway({ cwd, env: { WHO: 'Ada' } });
+      await gateway.deploy('greets', 'export default { fetch: (r, env) => new Response(env.BASE.line) }');
+      assert.equal(await (await fetch(`${gateway.url}/greets`)).text(), 'Hello, Ada!');
+    } finally {
+      await rm(cwd, { recursive: true, force: true });
+    }
+  });
+
   test('answers health, readiness and metrics without a token', async () => {
     await using gateway = await startGateway();
     for (const [path, type] of [
