@@ -18,9 +18,20 @@ import { ConfigError } from './config.ts';
 
 const name = z.string().regex(NAME_PATTERN, `a name ${NAME_RULE}`);
 
+const shared = z.union(
+  [
+    z
+      .string()
+      .min(1)
+      .transform((specifier) => ({ as: specifier, from: specifier })),
+    z.strictObject({ as: z.string().min(1), from: z.string().min(1) }),
+  ],
+  { error: 'an import specifier, or { "as": the specifier modules import, "from": the one it is installed under }' },
+);
+
 const baseSchema = z.strictObject({
-  /** Exact import specifiers the base provides to its modules. */
-  shared: z.array(z.string().min(1)).default([]),
+  /** Exact import specifiers the base provides to its modules; `from` differs where npm installed it under an alias. */
+  shared: z.array(shared).default([]),
   /** Module whose default export runs in the base at lease; what it returns is `env.BASE`. */
   setup: z.string().min(1).optional(),
   /** Variables of the gateway's environment that `setup` sees. */
@@ -44,7 +55,7 @@ export interface ConfigFile {
 }
 
 /** The definition that stands when the file names no `default`. */
-const DEFAULT_BASE: BaseSource = { shared: ['hono'], env: [] };
+const DEFAULT_BASE: BaseSource = { shared: [{ as: 'hono', from: 'hono' }], env: [] };
 
 /** Reads the named file, or the working directory's when there is one. Throws ConfigError with file, line and column. */
 export function readConfigFile(named: string | null, workingDirectory: string): ConfigFile {

@@ -5,7 +5,7 @@ import { codeCacheKey } from '../functions/build/cache-key.ts';
 import { createBuilder } from '../functions/build/client.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
-import { bundleSetups, resolveBases } from './bases.ts';
+import { prepareBases, resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
@@ -73,7 +73,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     cacheKeyOf: codeCacheKey,
   });
   const runDir = await makeRunDir(dataDir.path);
-  const definitions = await bundleSetups(resolved, join(runDir, 'setup'));
+  const definitions = await prepareBases(resolved, join(runDir, 'setup'));
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
@@ -104,7 +104,18 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     log,
     resource: { 'service.version': VERSION },
   });
-  const dispatcher = createDispatcher({ keeper, telemetry, now, newId, log });
+  const dispatcher = createDispatcher({
+    keeper,
+    telemetry,
+    now,
+    newId,
+    log,
+    functionFailed({ spec, invocationId, instance, error }) {
+      const message = `${error.code}: ${error.functionStack ?? error.message}`;
+      const line = { time: now(), level: 'error' as const, module: spec.functionName, invocationId, message };
+      writeFunctionLog(spec, instance ?? 'none', [line], 0);
+    },
+  });
   const writeFunctionLog = createFunctionLogWriter({
     log,
     logs: functionLogs,

@@ -118,7 +118,7 @@ export class HttpCall implements DispatchSink {
     if (this.state === 'streaming') {
       this.state = 'done';
       this.#res.destroy();
-    } else this.#answerProblem(error);
+    } else this.#answerProblem(forCallers(error));
   }
 
   drain(): void {
@@ -263,6 +263,11 @@ export class HttpCall implements DispatchSink {
 export function tooLarge(maxBodyBytes: number): HearthError {
   const limit = `${maxBodyBytes} bytes (HEARTH_MAX_BODY_MB)`;
   return new HearthError('PAYLOAD_TOO_LARGE', `The body of the request is over the limit of ${limit}.`);
+}
+
+/** What a function threw may hold anything: its message is in the owner's log and invocation record, not in the answer. */
+function forCallers(error: HearthError): HearthError {
+  return error.code === 'FUNCTION_EXCEPTION' ? new HearthError('FUNCTION_EXCEPTION', 'The function threw.') : error;
 }
 
 function flushHeld(call: HttpCall): void {

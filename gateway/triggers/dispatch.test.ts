@@ -149,7 +149,7 @@ test('the seventeenth hop is LOOP_DETECTED, told after dispatch has returned, an
 test('a keeper that fails at once, or throws, is heard after dispatch has returned', async (t) => {
   const { entry, version, newId, clock } = await rigWithHi(t);
   const telemetry = fakeTelemetry();
-  const parts = { telemetry, now: clock.now, newId, log: SILENT };
+  const parts = { telemetry, now: clock.now, newId, log: SILENT, functionFailed: () => undefined };
   const failing = createDispatcher({
     ...parts,
     keeper: {

@@ -2,10 +2,10 @@
  * The dispatcher. On the path of every call: three objects per invocation (what is kept, the relay of the answer, the
  * handle), no promise and no closure in `dispatch`.
  */
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { ERRORS, HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import { MAX_HOPS } from '../../functions/contract/limits.ts';
-import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, Keeper } from '../../pool/keeper/api.ts';
+import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, Keeper, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FinishedInvocation, Telemetry, TraceContext } from '../telemetry/telemetry.ts';
@@ -23,6 +23,16 @@ export interface DispatcherParts {
   now(): number;
   newId(): string;
   log: Logger;
+  /** An invocation failed by its function's doing: what its owner has to read, which callers never do. */
+  functionFailed(failure: FunctionFailure): void;
+}
+
+export interface FunctionFailure {
+  spec: ModuleSpec;
+  invocationId: string;
+  /** Null when it never got to a base. */
+  instance: string | null;
+  error: HearthError;
 }
 
 /** What `dispatch` takes beyond the interface: see CallOptions. */
@@ -34,7 +44,7 @@ export interface DispatchExtras {
 }
 
 export function createDispatcher(parts: DispatcherParts): Dispatcher {
-  const { keeper, telemetry, now, newId, log } = parts;
+  const { keeper, telemetry, now, newId, log, functionFailed } = parts;
   const invocations = new Invocations(MOST_ENDED);
 
   function start(
@@ -68,6 +78,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   function finish(relay: Relay): void {
     const endedAtMs = now();
+    const { failure } = relay;
+    if (failure !== null && ERRORS[failure.error.code].fault === 'function') functionFailed(failure);
     invocations.ended(relay.kept, endedAtMs);
     try {
       telemetry.finished(relay.finished(endedAtMs));
@@ -104,6 +116,7 @@ class Relay implements InvokeSink {
   private readonly finish: (relay: Relay) => void;
   private headAtMs: number | null = null;
   private error: HearthError | null = null;
+  private broken: HearthError | null = null;
   private wasReleased = false;
 
   constructor(
@@ -151,6 +164,7 @@ class Relay implements InvokeSink {
 
   failed(error: HearthError, facts: InvokeFacts | null): void {
     this.error = error;
+    this.broken = error;
     if (facts !== null) {
       this.kept.facts = facts;
       this.kept.attempts = facts.attempt;
@@ -170,6 +184,13 @@ class Relay implements InvokeSink {
     if (this.extras === null) return;
     if (this.handle === null) queueMicrotask(this.extras.released);
     else this.extras.released();
+  }
+
+  /** What it failed with; a batch whose handler threw has answered, and said so in its own log. */
+  get failure(): FunctionFailure | null {
+    const { kept, broken: error, version } = this;
+    if (error === null) return null;
+    return { spec: version.spec, invocationId: kept.id, instance: kept.facts?.instance ?? null, error };
   }
 
   finished(endedAtMs: number): FinishedInvocation {

@@ -22,8 +22,15 @@ async function openAll(t: TestContext) {
   const telemetry = fakeTelemetry();
   const now = Date.now;
   const newId = createIdMaker(now);
-  const dispatcher = createDispatcher({ keeper: harness.keeper, telemetry, now, newId, log: SILENT });
-  const parts = { registry, dispatcher, now, timers: realTimers, newId, log: SILENT };
+  const dispatcher = createDispatcher({
+    keeper: harness.keeper,
+    telemetry,
+    now,
+    newId,
+    log: SILENT,
+    functionFailed: () => undefined,
+  });
+  const parts = { registry, dispatcher, now, timers: realTimers, newId, log: SILENT, functionFailed: () => undefined };
   const queueTelemetry = { queueDepth: () => undefined };
   const queues = createQueues({ ...parts, store: store.queues, telemetry: queueTelemetry, random: Math.random });
   const crons = createCrons({ ...parts, store: store.crons });

@@ -95,6 +95,11 @@ export class Fleet {
   /** Called when a base has said hello. */
   attached(base: Base): void {
     base.host.failedBoots = 0;
+    // Who waits for this very base is served sooner without: the first call is its rehearsal.
+    if (this.#pending.some((pending) => fits(base.host, pending))) {
+      base.rehearsed();
+      return;
+    }
     rehearse(base).then(
       () => {
         if (base.state === 'rehearsing') base.rehearsed();
@@ -373,6 +378,12 @@ function modulesDirectory(file: string): string {
   const name = `${path.sep}node_modules${path.sep}`;
   const at = file.indexOf(name);
   return at < 0 ? file : file.slice(0, at + name.length - 1);
+}
+
+/** Whether a base of this host could serve that lease. */
+function fits(host: HostProcess, wanted: Wanted): boolean {
+  if (host.definition.name !== wanted.definition) return false;
+  return host.binding === null || keyOf(host.binding) === keyOf(wanted);
 }
 
 function keyOf(binding: HostBinding): string {

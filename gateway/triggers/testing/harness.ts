@@ -263,7 +263,14 @@ export async function openRig(t: TestContext): Promise<Rig> {
   const newId = createIdMaker(clock.now);
   const store = await openStore(t);
   const registry = await openRegistry(store, clock.now);
-  const dispatcher = createDispatcher({ keeper, telemetry, now: clock.now, newId, log: SILENT });
+  const dispatcher = createDispatcher({
+    keeper,
+    telemetry,
+    now: clock.now,
+    newId,
+    log: SILENT,
+    functionFailed: () => undefined,
+  });
   return { clock, keeper, telemetry, dispatcher, store, registry, newId };
 }
 
