@@ -40,6 +40,7 @@ const BUNDLED = {
   target: 'node26',
   logLevel: 'silent',
   legalComments: 'none',
+  minifySyntax: true,
 } as const satisfies BuildOptions;
 
 /**

@@ -1,5 +1,6 @@
 /** What the base definition brings along: shared libraries and setup, loaded from files before the policy shuts them off. */
 import { createRequire, registerHooks } from 'node:module';
+import { describeThrown, headline } from './describe.ts';
 import type { BaseTask } from './task.ts';
 
 export interface Libraries {
@@ -23,14 +24,34 @@ export function loadLibraries(task: Pick<BaseTask, 'shared' | 'setupPath' | 'env
   try {
     const shared = new Map<string, unknown>();
     for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
-    const setup: unknown = task.setupPath === null ? null : createRequire(task.setupPath)(task.setupPath);
+    const setup: unknown = task.setupPath === null ? undefined : createRequire(task.setupPath)(task.setupPath);
     return { shared, setup: () => callSetup(setup, task.env), usesHttp };
   } finally {
     watch.deregister();
   }
 }
 
+/** What the setup threw, told apart from what the module's own top level throws. */
+class SetupError extends Error {
+  override name = 'SetupError';
+
+  constructor(cause: unknown) {
+    const described = describeThrown(cause);
+    super(`The setup of its base threw ${headline(described)}`, { cause });
+    this.stack = described.stack;
+  }
+}
+
 function callSetup(setup: unknown, env: Record<string, string>): unknown {
-  const exported = (setup as { default?: unknown } | null)?.default ?? setup;
-  return typeof exported === 'function' ? exported({ env: { ...env } }) : exported;
+  const exported = (setup as { default?: unknown } | undefined)?.default ?? setup;
+  if (typeof exported !== 'function') return exported;
+  try {
+    const made: unknown = exported({ env: { ...env } });
+    if (!(made instanceof Promise)) return made;
+    return made.catch((error: unknown) => {
+      throw new SetupError(error);
+    });
+  } catch (error) {
+    throw new SetupError(error);
+  }
 }
