@@ -14,7 +14,8 @@ export function refusal(version: VersionEntry, headers: HeaderList): HearthError
       'This function asks for tokens checked by jwks, which this Hearth cannot do yet.',
     );
   }
-  const secret = version.spec.vars[auth.bearer];
+  // An own one: a secret may be named `constructor`, and nobody has to have set it.
+  const secret = Object.hasOwn(version.spec.vars, auth.bearer) ? version.spec.vars[auth.bearer] : undefined;
   if (secret === undefined || secret === '') {
     return new HearthError('FORBIDDEN', `This function is locked: its secret ${auth.bearer} is not set.`);
   }

@@ -4,20 +4,27 @@
  * when asked for.
  */
 import asyncHooks from 'node:async_hooks';
-import { builtinModules } from 'node:module';
+import { builtinModules, isBuiltin as isBuiltinName } from 'node:module';
 import os from 'node:os';
 import v8 from 'node:v8';
 import worker from 'node:worker_threads';
 import { NotAllowedError, pick, refusal, refusals } from './denied.ts';
 import { guardedFs } from './fs.ts';
+import { sliceText, startsWith, table } from './intrinsics.ts';
 
-const AS_THEY_ARE = new Set([
+const AS_THEY_ARE = [
   ...['assert', 'assert/strict', 'buffer', 'constants', 'crypto', 'dgram', 'diagnostics_channel', 'dns'],
-  ...['dns/promises', 'events', 'http', 'http2', 'https', 'net', 'path', 'path/posix', 'path/win32'],
+  ...['dns/promises', 'events', 'net', 'path', 'path/posix', 'path/win32'],
   ...['perf_hooks', 'punycode', 'querystring', 'readline', 'readline/promises', 'stream', 'stream/consumers'],
   ...['stream/promises', 'stream/web', 'string_decoder', 'timers', 'timers/promises', 'tls', 'url', 'util'],
   ...['util/types', 'zlib', 'sys'],
-]);
+];
+
+/** A server could send what any descriptor number of the process holds (`respondWithFD`). */
+const HTTP2_CLIENT = [
+  ...['connect', 'constants', 'getDefaultSettings', 'getPackedSettings', 'getUnpackedSettings', 'sensitiveHeaders'],
+  ...['Http2ServerRequest', 'Http2ServerResponse'],
+];
 
 export interface BuiltinsOptions {
   /** Node's own `process.getBuiltinModule`. */
@@ -25,7 +32,7 @@ export interface BuiltinsOptions {
   print(fd: 1 | 2, text: string): void;
   console: object;
   /** The guarded `process`. */
-  process(): object;
+  process: object;
   /** Makers of replacements for whole modules, by bare name, such as `http` with its `listen` given to the base. */
   replaced: ReadonlyMap<string, () => unknown>;
 }
@@ -39,27 +46,40 @@ export interface Builtins {
   isPlain(specifier: string): boolean;
 }
 
+/**
+ * Which name gives what is fixed here, before foreign code runs: later calls only read null-prototype tables. What is
+ * cut down is cut now, what is plain or replaced is fetched when it is asked for, since most bases never need it.
+ */
 export function guardedBuiltins(options: BuiltinsOptions): Builtins {
-  const names = new Set(builtinModules.map(bareName));
-  const made = new Map<string, unknown>();
-  const makers = reduced(options, get);
+  const { real } = options;
+  const names = table(builtinModules.map((name) => [bareName(name), true] as const));
+  const plain = table(AS_THEY_ARE.map((name) => [name, true] as const));
+  const makers = table<() => unknown>([...options.replaced]);
+  makers.http2 = () => ({
+    ...pick(real('node:http2') as object, HTTP2_CLIENT),
+    ...refusals('http2', ['createServer', 'createSecureServer', 'performServerHandshake'], 'Export a fetch handler.'),
+  });
+  const made = table<unknown>();
+  const cut = reduced(options, get);
+  for (const name of Object.keys(cut)) made[name] = cut[name];
 
   function get(specifier: string): unknown {
+    if (typeof specifier !== 'string') throw new NotAllowedError('A module without a name');
     const name = bareName(specifier);
-    const known = made.get(name);
+    const known = made[name];
     if (known !== undefined) return known;
-    const maker = options.replaced.get(name) ?? makers[name];
+    const maker = makers[name];
     let value: unknown;
     if (maker !== undefined) value = maker();
-    else if (AS_THEY_ARE.has(name)) value = options.real(`node:${name}`);
+    else if (plain[name] === true) value = real(`node:${name}`);
     else if (isBuiltin(specifier)) throw new NotAllowedError(`The built-in module "node:${name}"`);
     else return undefined;
-    made.set(name, value);
+    made[name] = value;
     return value;
   }
 
   function isBuiltin(specifier: string): boolean {
-    return specifier.startsWith('node:') || names.has(specifier);
+    return typeof specifier === 'string' && (startsWith(specifier, 'node:') || names[specifier] === true);
   }
 
   return {
@@ -67,44 +87,43 @@ export function guardedBuiltins(options: BuiltinsOptions): Builtins {
     isBuiltin,
     isPlain: (specifier) => {
       const name = bareName(specifier);
-      return AS_THEY_ARE.has(name) && !options.replaced.has(name);
+      return plain[name] === true && makers[name] === undefined;
     },
   };
 }
 
 /** What cannot be handed over as it is, and what is left of it. */
-function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown): Record<string, () => unknown> {
+function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown): Record<string, unknown> {
+  const fs = guardedFs(options.print);
   return {
-    fs: () => guardedFs(options.print),
-    'fs/promises': () => (get('fs') as { promises: unknown }).promises,
-    os: () => ({ ...os, ...refusals('os', ['setPriority']) }),
-    console: () => options.console,
-    process: () => options.process(),
+    fs,
+    'fs/promises': fs.promises,
+    os: { ...os, ...refusals('os', ['setPriority']) },
+    console: options.console,
+    process: options.process,
     // No hooks: a hook's `resource` would be the base's own socket.
-    async_hooks: () => pick(asyncHooks, ['AsyncLocalStorage', 'AsyncResource', 'executionAsyncId', 'triggerAsyncId']),
-    v8: () =>
-      pick(v8, [
-        ...['serialize', 'deserialize', 'Serializer', 'Deserializer', 'DefaultSerializer', 'DefaultDeserializer'],
-        ...['getHeapStatistics', 'getHeapSpaceStatistics', 'cachedDataVersionTag', 'isStringOneByteRepresentation'],
-      ]),
-    module: () => reducedModule(get),
-    worker_threads: () => reducedWorkerThreads(),
-    tty: () => ({
+    async_hooks: pick(asyncHooks, ['AsyncLocalStorage', 'AsyncResource', 'executionAsyncId', 'triggerAsyncId']),
+    v8: pick(v8, [
+      ...['serialize', 'deserialize', 'Serializer', 'Deserializer', 'DefaultSerializer', 'DefaultDeserializer'],
+      ...['getHeapStatistics', 'getHeapSpaceStatistics', 'cachedDataVersionTag', 'isStringOneByteRepresentation'],
+    ]),
+    module: reducedModule(get),
+    worker_threads: reducedWorkerThreads(),
+    tty: {
       isatty: () => false,
       ...refusals('tty', ['ReadStream', 'WriteStream']),
-    }),
-    child_process: () =>
-      refusals('child_process', [
-        'exec',
-        'execFile',
-        'execFileSync',
-        'execSync',
-        'fork',
-        'spawn',
-        'spawnSync',
-        'ChildProcess',
-      ]),
-    cluster: () => ({
+    },
+    child_process: refusals('child_process', [
+      'exec',
+      'execFile',
+      'execFileSync',
+      'execSync',
+      'fork',
+      'spawn',
+      'spawnSync',
+      'ChildProcess',
+    ]),
+    cluster: {
       isMaster: true,
       isPrimary: true,
       isWorker: false,
@@ -112,14 +131,14 @@ function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown):
       settings: {},
       on: () => undefined,
       ...refusals('cluster', ['fork', 'setupPrimary', 'setupMaster', 'disconnect']),
-    }),
-    vm: () => ({
+    },
+    vm: {
       isContext: () => false,
       ...refusals('vm', [
         ...['Script', 'createContext', 'createScript', 'runInContext', 'runInNewContext', 'runInThisContext'],
         ...['compileFunction', 'SourceTextModule', 'SyntheticModule', 'measureMemory'],
       ]),
-    }),
+    },
   };
 }
 
@@ -129,8 +148,7 @@ function reducedModule(get: (specifier: string) => unknown): unknown {
     if (found === undefined) throw new NotAllowedError(`require(${JSON.stringify(specifier)}) made by createRequire`);
     return found;
   };
-  const isBuiltin = (name: unknown) =>
-    typeof name === 'string' && (name.startsWith('node:') || builtinModules.includes(name));
+  const isBuiltin = (name: unknown) => typeof name === 'string' && isBuiltinName(name);
   return {
     builtinModules: [...builtinModules],
     isBuiltin,
@@ -169,5 +187,5 @@ function reducedWorkerThreads(): unknown {
 }
 
 function bareName(specifier: string): string {
-  return specifier.startsWith('node:') ? specifier.slice(5) : specifier;
+  return startsWith(specifier, 'node:') ? sliceText(specifier, 5) : specifier;
 }

@@ -18,11 +18,21 @@ export function refusal(what: string, instead = ''): (...args: unknown[]) => nev
 
 /** An object of refusals. */
 export function refusals(module: string, names: readonly string[], instead = ''): Record<string, unknown> {
-  return Object.fromEntries(names.map((name) => [name, refusal(`${module}.${name}`, instead)]));
+  const made: Record<string, unknown> = {};
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at] as string;
+    made[name] = refusal(`${module}.${name}`, instead);
+  }
+  return made;
 }
 
-/** The named members of a built-in, and nothing else of it. */
+/** The named members of a built-in, and nothing else of it. By index alone: it may run beside code that replaced iterators. */
 export function pick(source: object, names: readonly string[]): Record<string, unknown> {
   const from = source as Record<string, unknown>;
-  return Object.fromEntries(names.filter((name) => name in from).map((name) => [name, from[name]]));
+  const made: Record<string, unknown> = {};
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at] as string;
+    if (name in from) made[name] = from[name];
+  }
+  return made;
 }

@@ -1,23 +1,28 @@
 /**
- * Sockets from descriptor numbers. Descriptors belong to the process: a number could name the link of another base.
+ * Sockets from descriptor numbers, and Unix sockets. Descriptors belong to the process: a number could name the link of another base.
  * `net.Socket({fd})`, `net.connect({fd})`, `server.listen({fd})`, `http.request({fd})` and a socket's own `_handle` all
  * come down to `open` of the native handle, so it is refused there, for every library of the base.
+ *
+ * A Unix socket is a file of the machine (a database's, Docker's, the gateway's own), and modules see no files:
+ * connecting to one, or making one, answers EACCES. The link is connected before.
  */
 import dgram from 'node:dgram';
 import net from 'node:net';
+import { constants } from 'node:os';
 import { refusal } from './denied.ts';
 
 /** `pipe`: any socket of a Unix path that has been connected. */
-export function refuseSocketDescriptors(pipe: net.Socket): void {
-  seal(handleOf(pipe));
+export function sealSockets(pipe: net.Socket): void {
+  seal(handleOf(pipe), 'open', refusal('A socket from a descriptor number'));
+  for (const name of ['connect', 'bind', 'listen', 'fchmod']) seal(handleOf(pipe), name, () => -constants.errno.EACCES);
   // A handle is made when connecting begins; destroyed within the same tick, nothing is connected.
   const tcp = net.connect({ host: '127.0.0.1', port: 1 });
-  seal(handleOf(tcp));
+  seal(handleOf(tcp), 'open', refusal('A socket from a descriptor number'));
   tcp.destroy();
   const udp = dgram.createSocket('udp4');
   for (const symbol of Object.getOwnPropertySymbols(udp)) {
     const state = (udp as unknown as Record<symbol, { handle?: object } | undefined>)[symbol];
-    if (typeof state?.handle === 'object') seal(state.handle);
+    if (typeof state?.handle === 'object') seal(state.handle, 'open', refusal('A socket from a descriptor number'));
   }
   udp.close();
 }
@@ -28,13 +33,13 @@ function handleOf(socket: net.Socket): object {
   return handle;
 }
 
-function seal(handle: object): void {
+function seal(handle: object, name: string, value: () => unknown): void {
   for (let proto = Object.getPrototypeOf(handle); proto !== null && proto !== Object.prototype; ) {
-    if (Object.hasOwn(proto, 'open')) {
-      Object.defineProperty(proto, 'open', { value: refusal('A socket from a descriptor number') });
+    if (Object.hasOwn(proto, name)) {
+      Object.defineProperty(proto, name, { value, writable: false, configurable: false });
       return;
     }
     proto = Object.getPrototypeOf(proto);
   }
-  throw new Error('The handle has no open to be sealed.');
+  throw new Error(`The handle has no ${name} to be sealed.`);
 }

@@ -7,12 +7,15 @@
 import fs from 'node:fs';
 import process from 'node:process';
 import { NotAllowedError, pick } from './denied.ts';
+import { guardedPromises } from './file-promises.ts';
+import { guardedReadStream, RefusedWriteStream } from './file-streams.ts';
+import { apply, pop } from './intrinsics.ts';
 
 /** Take a path, or a FileHandle. */
 const BY_PATH = [
-  ...['access', 'accessSync', 'constants', 'cp', 'cpSync', 'Dir', 'Dirent', 'exists', 'existsSync', 'FileReadStream'],
-  ...['FileWriteStream', 'glob', 'globSync', 'lstat', 'lstatSync', 'mkdir', 'mkdirSync', 'mkdtemp', 'mkdtempSync'],
-  ...['opendir', 'opendirSync', 'openAsBlob', 'promises', 'readdir', 'readdirSync', 'readlink', 'readlinkSync'],
+  ...['access', 'accessSync', 'constants', 'cp', 'cpSync', 'Dir', 'Dirent', 'exists', 'existsSync'],
+  ...['glob', 'globSync', 'lstat', 'lstatSync', 'mkdir', 'mkdirSync', 'mkdtemp', 'mkdtempSync'],
+  ...['opendir', 'opendirSync', 'openAsBlob', 'readdir', 'readdirSync', 'readlink', 'readlinkSync'],
   ...['realpath', 'realpathSync', 'rename', 'renameSync', 'rm', 'rmSync', 'rmdir', 'rmdirSync', 'stat', 'statSync'],
   ...['statfs', 'statfsSync', 'Stats', 'truncate', 'truncateSync', 'unlink', 'unlinkSync', 'unwatchFile', 'watch'],
   ...['watchFile', 'F_OK', 'R_OK', 'W_OK', 'X_OK', 'chmod', 'chmodSync', 'copyFile', 'copyFileSync', 'utimes'],
@@ -31,63 +34,65 @@ type AnyFunction = (...args: unknown[]) => unknown;
 
 /** `print`: what is written to descriptors 1 and 2. */
 export function guardedFs(print: (fd: 1 | 2, text: string) => void): Record<string, unknown> {
-  const real = fs as unknown as Record<string, AnyFunction>;
-  const own = new Set<number>();
+  const real = { ...fs } as unknown as Record<string, AnyFunction>;
+  // Not a Set: its methods could have been replaced when they are asked.
+  const own = Object.create(null) as Record<number, boolean>;
   const guarded: Record<string, unknown> = pick(fs, BY_PATH);
 
   const check = (what: string, fd: unknown): void => {
-    if (typeof fd === 'number' && own.has(fd)) return;
+    if (typeof fd === 'number' && own[fd] === true) return;
     throw new NotAllowedError(`fs.${what} of descriptor ${String(fd)}`, 'Use a path, or a descriptor from fs.open.');
   };
+  const call = (name: string, args: unknown[]): unknown => apply(real[name] as AnyFunction, undefined, args);
+
   for (const name of BY_DESCRIPTOR) {
-    guarded[name] = (fd: unknown, ...rest: unknown[]) => {
+    guarded[name] = (...args: unknown[]) => {
+      const fd = args[0];
       if (fd === 1 || fd === 2) {
-        const handled = standardOutput(name, fd, rest, print);
+        const handled = standardOutput(name, fd, args, print);
         if (handled !== null) return handled.result;
       }
       check(name, fd);
-      if (name === 'close' || name === 'closeSync') own.delete(fd as number);
-      return real[name]?.(fd, ...rest);
+      if (name === 'close' || name === 'closeSync') delete own[fd as number];
+      return call(name, args);
     };
   }
   for (const name of BY_EITHER) {
-    guarded[name] = (file: unknown, ...rest: unknown[]) => {
-      if (typeof file === 'number') check(name, file);
-      return real[name]?.(file, ...rest);
+    guarded[name] = (...args: unknown[]) => {
+      if (typeof args[0] === 'number') check(name, args[0]);
+      return call(name, args);
     };
   }
   guarded.existsSync = (path: unknown) => {
     try {
-      return real.existsSync?.(path);
+      return call('existsSync', [path]);
     } catch {
       return false; // what may not be seen is not there: code that looks around first should not break on it
     }
   };
   guarded.openSync = (...args: unknown[]) => {
-    const fd = real.openSync?.(...args) as number;
-    own.add(fd);
+    const fd = call('openSync', args) as number;
+    own[fd] = true;
     return fd;
   };
   guarded.open = (...args: unknown[]) => {
-    const callback = args.pop();
+    const callback = pop(args);
     if (typeof callback !== 'function') throw new TypeError('fs.open: the callback is missing.');
-    real.open?.(...args, (error: unknown, fd: number) => {
-      if (error === null) own.add(fd);
+    args[args.length] = (error: unknown, fd: number) => {
+      if (error === null) own[fd] = true;
       callback(error, fd);
-    });
+    };
+    call('open', args);
   };
-  for (const name of ['createReadStream', 'createWriteStream']) {
-    guarded[name] = (path: unknown, options?: unknown, ...rest: unknown[]) =>
-      real[name]?.(path, withoutDescriptor(name, options), ...rest);
-  }
-  for (const [name, Base] of [
-    ['ReadStream', fs.ReadStream],
-    ['WriteStream', fs.WriteStream],
-  ] as const) {
-    guarded[name] = streamClass(name, Base as unknown as new (...args: unknown[]) => object);
-  }
-  guarded.FileReadStream = guarded.ReadStream;
-  guarded.FileWriteStream = guarded.WriteStream;
+
+  const ReadStream = guardedReadStream({ open: guarded.open, read: guarded.read, close: guarded.close } as never);
+  guarded.ReadStream = ReadStream;
+  guarded.FileReadStream = ReadStream;
+  guarded.WriteStream = RefusedWriteStream;
+  guarded.FileWriteStream = RefusedWriteStream;
+  guarded.createReadStream = (path: unknown, options?: unknown) => new ReadStream(path, options);
+  guarded.createWriteStream = (path: unknown, options?: unknown) => new RefusedWriteStream(path, options);
+  guarded.promises = guardedPromises(guarded, ReadStream);
   return guarded;
 }
 
@@ -100,15 +105,15 @@ function standardOutput(
 ): { result: unknown } | null {
   if (name === 'fsyncSync' || name === 'fdatasyncSync') return { result: undefined };
   if (name !== 'write' && name !== 'writeSync') return null;
-  const data = args[0];
+  const data = args[1];
   let text: string;
   let bytes: number;
   if (typeof data === 'string') {
     text = data;
     bytes = Buffer.byteLength(data);
   } else if (data instanceof Uint8Array) {
-    const offset = typeof args[1] === 'number' ? args[1] : 0;
-    const length = typeof args[2] === 'number' ? args[2] : data.length - offset;
+    const offset = typeof args[2] === 'number' ? args[2] : 0;
+    const length = typeof args[3] === 'number' ? args[3] : data.length - offset;
     text = Buffer.from(data.buffer, data.byteOffset + offset, length).toString('utf8');
     bytes = length;
   } else {
@@ -119,21 +124,4 @@ function standardOutput(
   const callback = args.at(-1);
   if (typeof callback === 'function') process.nextTick(callback, null, bytes, data);
   return { result: undefined };
-}
-
-function withoutDescriptor(what: string, options: unknown): unknown {
-  if (typeof options !== 'object' || options === null) return options;
-  // Read once and passed on as a copy: a getter could answer differently the second time.
-  const copy = { ...(options as Record<string, unknown>) };
-  if (typeof copy.fd === 'number') throw new NotAllowedError(`fs.${what} of a descriptor`, 'Give a path.');
-  if (copy.fs !== undefined) throw new NotAllowedError(`fs.${what} with an fs of its own`);
-  return copy;
-}
-
-function streamClass(name: string, Base: new (...args: unknown[]) => object): unknown {
-  return class extends Base {
-    constructor(path: unknown, options?: unknown) {
-      super(path, withoutDescriptor(name, options));
-    }
-  };
 }

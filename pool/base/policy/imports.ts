@@ -7,6 +7,7 @@ import { registerHooks } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { Builtins } from './builtins.ts';
 import { NotAllowedError } from './denied.ts';
+import { sliceText, startsWith } from './intrinsics.ts';
 
 export interface ImportOptions {
   builtins: Builtins;
@@ -21,9 +22,12 @@ const GATE = Symbol.for('hearth.import');
 /** Holds for this thread, from now on. */
 export function guardImports(options: ImportOptions): void {
   const { builtins } = options;
+  const decode = decodeURIComponent;
+  const encode = encodeURIComponent;
   const foreign = `${pathToFileURL(options.filesDir).href}/`;
   // Files that booted the base: its own bundle and shared libraries, which may load a built-in late.
-  const trusted = (parent: string | undefined) => parent?.startsWith('file:') === true && !parent.startsWith(foreign);
+  const trusted = (parent: string | undefined) =>
+    parent !== undefined && startsWith(parent, 'file:') && !startsWith(parent, foreign);
   const find = (specifier: string) =>
     builtins.isBuiltin(specifier) ? builtins.get(specifier) : options.provided(specifier);
 
@@ -34,11 +38,11 @@ export function guardImports(options: ImportOptions): void {
         return next(specifier, context);
       }
       if (find(specifier) === undefined) throw new NotAllowedError(`import of ${JSON.stringify(specifier)}`);
-      return { url: `hearth:${encodeURIComponent(specifier)}`, format: 'module', shortCircuit: true };
+      return { url: `hearth:${encode(specifier)}`, format: 'module', shortCircuit: true };
     },
     load(url, context, next) {
-      if (!url.startsWith('hearth:')) return next(url, context);
-      const specifier = decodeURIComponent(url.slice('hearth:'.length));
+      if (!startsWith(url, 'hearth:')) return next(url, context);
+      const specifier = decode(sliceText(url, 'hearth:'.length));
       return { format: 'module', source: facade(specifier, find(specifier)), shortCircuit: true };
     },
   });

@@ -9,11 +9,11 @@ import { requestClass } from '../web/light-request.ts';
 import { responseClass } from '../web/light-response.ts';
 import { WebSocketPair } from '../websocket.ts';
 import { type Builtins, guardedBuiltins } from './builtins.ts';
-import { refuseSocketDescriptors } from './descriptors.ts';
+import { sealSockets } from './descriptors.ts';
 import { guardedFetch } from './fetch.ts';
 import { guardImports } from './imports.ts';
 import { dropBootGrants, dropForLease } from './permissions.ts';
-import { guardedProcess } from './process.ts';
+import { disarmProcess, guardedProcess } from './process.ts';
 
 /** What code outside of any invocation counts as: the module that was loaded last. */
 export interface ModuleScope {
@@ -83,7 +83,7 @@ export class Policy {
       real: process.getBuiltinModule.bind(process),
       print,
       console: this.#console,
-      process: () => this.#globalProcess,
+      process: this.#globalProcess,
       replaced: options.replaced,
     });
   }
@@ -92,7 +92,7 @@ export class Policy {
   install(): void {
     const options = this.#options;
     dropBootGrants(process.execArgv, options.filesDir);
-    refuseSocketDescriptors(options.socket);
+    sealSockets(options.socket);
     guardImports({
       builtins: this.builtins,
       provided: (specifier) => this.scope().provided(specifier),
@@ -102,6 +102,7 @@ export class Policy {
       traceparent: () => options.current()?.head.traceparent ?? null,
       offline: () => this.#offline,
     });
+    disarmProcess();
     fix('process', this.#globalProcess);
     Object.defineProperty(globalThis, 'console', { value: this.#console, writable: true, configurable: true });
     Object.defineProperty(globalThis, 'fetch', { value: fetch, writable: true, configurable: true, enumerable: true });
@@ -112,7 +113,8 @@ export class Policy {
     ] as const) {
       Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
     }
-    // Channels reach into other threads of the host, storage into files.
+    // Channels and locks reach into other threads of the host, storage into files.
+    Reflect.deleteProperty(Object.getPrototypeOf(navigator) as object, 'locks');
     for (const name of ['BroadcastChannel', 'localStorage', 'sessionStorage']) Reflect.deleteProperty(globalThis, name);
   }
 

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import process from 'node:process';
 import type { Writable } from 'node:stream';
-import { NotAllowedError, pick, refusals } from './denied.ts';
+import { NotAllowedError, pick, refusal, refusals } from './denied.ts';
 
 export interface GuardedProcessOptions {
   /** The variables of the module that asks; an object it may change. */
@@ -76,4 +76,22 @@ export function guardedProcess(options: GuardedProcessOptions): object {
   });
   Object.defineProperty(guarded, 'env', { get: () => options.env(), enumerable: true });
   return guarded;
+}
+
+/**
+ * The real `process` of this thread, which Node's own code hands to whoever replaces `EventEmitter.prototype.emit`: what
+ * acts on the whole program is taken off it. Signals are the worst of it: the permission model lets them pass, and the
+ * gateway is the parent.
+ */
+export function disarmProcess(): void {
+  const real = process as unknown as Record<string, unknown>;
+  for (const name of [...REFUSED, 'getBuiltinModule', 'report', 'abort']) {
+    if (!(name in real)) continue;
+    Object.defineProperty(real, name, {
+      value: refusal(`process.${name}`),
+      writable: false,
+      configurable: false,
+      enumerable: true,
+    });
+  }
 }
