@@ -1,5 +1,6 @@
 /** What is remembered of invocations: those that run, and the last few thousand that have ended. */
 import type { InvokeFacts, ModuleSpec } from '../../pool/keeper/api.ts';
+import { Table } from '../../pool/link/table.ts';
 import type { CallContext, InvocationRecord } from './dispatcher.ts';
 
 /** A record with its place in the chain of calls. One object per invocation, changed as it goes on. */
@@ -19,6 +20,7 @@ export class KeptInvocation implements InvocationRecord {
   facts: InvokeFacts | null = null;
   status: number | null = null;
   error: { code: string; message: string } | null = null;
+  nextInTable: KeptInvocation | null = null;
 
   constructor(
     id: string,
@@ -58,8 +60,7 @@ const BACKGROUND: CallContext = { traceparent: null, hops: 0 };
 export class Invocations {
   private readonly ring: (KeptInvocation | undefined)[];
   private next = 0;
-  private readonly byId = new Map<string, KeptInvocation>();
-  private readonly running = new Set<KeptInvocation>();
+  private readonly byId = new Table<string, KeptInvocation>(hashOf);
   /** The second of the last ordinary call, and how many of it were kept. */
   private second = 0;
   private keptOfSecond = 0;
@@ -69,19 +70,19 @@ export class Invocations {
   }
 
   begun(invocation: KeptInvocation): void {
-    this.byId.set(invocation.id, invocation);
-    this.running.add(invocation);
+    // A repeated attempt has the id of the one before, and is the one to be found from now on.
+    const before = this.byId.get(invocation.id);
+    if (before !== undefined) this.byId.delete(before);
+    this.byId.add(invocation);
   }
 
   ended(invocation: KeptInvocation, nowMs: number): void {
-    this.running.delete(invocation);
     if (isOrdinary(invocation) && !this.mayKeep(nowMs)) {
-      this.byId.delete(invocation.id);
+      this.byId.delete(invocation);
       return;
     }
     const oldest = this.ring[this.next];
-    // A repeated attempt has the id of the one before, which must not take the newer one along.
-    if (oldest !== undefined && this.byId.get(oldest.id) === oldest) this.byId.delete(oldest.id);
+    if (oldest !== undefined) this.byId.delete(oldest);
     this.ring[this.next] = invocation;
     this.next = (this.next + 1) % this.ring.length;
   }
@@ -102,7 +103,10 @@ export class Invocations {
 
   /** Newest first: running ones, then ended ones. */
   recent(functionName: string, most: number): KeptInvocation[] {
-    const found = [...this.running].filter((invocation) => invocation.functionName === functionName).reverse();
+    const found = this.byId
+      .entries()
+      .filter((kept) => kept.state === 'running' && kept.functionName === functionName)
+      .sort((a, b) => b.startedAt - a.startedAt);
     for (let back = 1; back <= this.ring.length && found.length < most; back++) {
       const invocation = this.ring[(this.next - back + this.ring.length) % this.ring.length];
       if (invocation === undefined) break;
@@ -121,4 +125,12 @@ export class Invocations {
 
 function isOrdinary(invocation: KeptInvocation): boolean {
   return invocation.trigger === 'http' && invocation.state === 'ok' && invocation.facts?.start === 'warm';
+}
+
+/** Ids end in random hex digits (ids.ts); those of others are spread well enough by their last characters too. */
+function hashOf(id: string): number {
+  const { length } = id;
+  let hash = 0;
+  for (let at = Math.max(0, length - 5); at < length; at++) hash = (hash * 32 + (id.charCodeAt(at) & 31)) | 0;
+  return hash >>> 0;
 }

@@ -34,6 +34,7 @@ export class Invocation implements ExecutionContext, Watched {
   readonly head: InvokeHead;
   readonly module: GuestModule;
   dueAt: number;
+  deadlineSlot = -1;
   readonly #host: InvocationHost;
   #state: InvocationState = 'running';
   #pending = 0;

@@ -6,6 +6,8 @@
 export interface Watched {
   /** On the clock given to Deadlines, ms. */
   dueAt: number;
+  /** Its place among the watched, -1: none. The watcher's own business. */
+  deadlineSlot: number;
   expired(): void;
 }
 
@@ -14,7 +16,8 @@ export const SWEEP_MS = 100;
 
 export class Deadlines {
   readonly #now: () => number;
-  readonly #watched = new Set<Watched>();
+  /** In no order; no Set, see pool/link/table.ts. */
+  readonly #watched: Watched[] = [];
   #timer: NodeJS.Timeout | null = null;
 
   /** `now`: any monotonic clock in ms. */
@@ -23,21 +26,28 @@ export class Deadlines {
   }
 
   add(watched: Watched): void {
-    this.#watched.add(watched);
+    if (watched.deadlineSlot !== -1) return;
+    watched.deadlineSlot = this.#watched.length;
+    this.#watched.push(watched);
     this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
   }
 
   delete(watched: Watched): void {
-    this.#watched.delete(watched);
+    const slot = watched.deadlineSlot;
+    if (slot === -1) return;
+    const last = this.#watched.pop();
+    watched.deadlineSlot = -1;
+    if (last === undefined || last === watched) return;
+    this.#watched[slot] = last;
+    last.deadlineSlot = slot;
   }
 
   /** Calls `expired` of all that are due, each once. */
   sweep(): void {
-    if (this.#watched.size === 0) this.stop();
+    if (this.#watched.length === 0) this.stop();
     const now = this.#now();
-    for (const watched of this.#watched) {
-      if (watched.dueAt > now) continue;
-      this.#watched.delete(watched);
+    for (const watched of this.#watched.filter(({ dueAt }) => dueAt <= now)) {
+      this.delete(watched);
       watched.expired();
     }
   }

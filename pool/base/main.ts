@@ -11,6 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
 import { loadLibraries } from './libraries.ts';
 import { invocationLogger } from './logger.ts';
+import { Meter } from './meter.ts';
 import { Modules } from './modules.ts';
 import { createNodeHttp } from './node-http.ts';
 import { requirePermissions } from './policy/permissions.ts';
@@ -21,9 +22,10 @@ import type { BaseTask } from './task.ts';
 /** Rejects only when the base could not boot. */
 export default async function run(task: BaseTask): Promise<never> {
   requirePermissions();
+  const meter = new Meter(task.gauges);
   const socket = net.connect(task.socketPath);
   try {
-    await boot(task, socket);
+    await boot(task, socket, meter);
   } catch (error) {
     socket.destroy();
     throw error;
@@ -32,7 +34,7 @@ export default async function run(task: BaseTask): Promise<never> {
 }
 
 /** Resolves when the base has said hello. */
-async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
+async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<void> {
   const exitThread = process.exit.bind(process);
   const connected = new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
@@ -95,6 +97,7 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
   const deadlines = new Deadlines(monotonicMs);
   const session: Session = new Session({
     modules,
+    meter,
     host: {
       deadlines,
       now: monotonicMs,
@@ -118,5 +121,6 @@ async function boot(task: BaseTask, socket: net.Socket): Promise<void> {
   const link = connectLink(socket, session, { side: 'connect', flush: 'tick' });
   session.attach(link);
   policy.install();
+  meter.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
 }

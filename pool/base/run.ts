@@ -23,23 +23,29 @@ import { sendWebSocket, webSocketOf } from './websocket.ts';
  */
 type RunState = 'opened' | 'running' | 'streaming' | 'done';
 
+export interface RunWatcher {
+  /** The exchange ended before the handler was called. */
+  neverStarted(): void;
+  /** Code of this stream's invocation is about to go on. */
+  active(stream: number): void;
+}
+
 export class Run implements ExchangeHandler {
   readonly invoke: InvokeHead;
   readonly exchange: Exchange;
   readonly #body: IncomingBody;
-  readonly #neverStarted: () => void;
+  readonly #watcher: RunWatcher;
   #state: RunState = 'opened';
   #invocation: Invocation | null = null;
   #pump: AnswerPump | null = null;
   /** The gateway took the exchange back, or the connection died. */
   #gone = false;
 
-  /** `neverStarted`: the exchange ended before the handler was called. */
-  constructor(invoke: InvokeHead, exchange: Exchange, neverStarted: () => void) {
+  constructor(invoke: InvokeHead, exchange: Exchange, watcher: RunWatcher) {
     this.invoke = invoke;
     this.exchange = exchange;
     this.#body = new IncomingBody(exchange);
-    this.#neverStarted = neverStarted;
+    this.#watcher = watcher;
   }
 
   /** Whether it still waits for `start` and has a caller. */
@@ -72,10 +78,12 @@ export class Run implements ExchangeHandler {
   }
 
   data(chunk: Uint8Array): void {
+    this.#watcher.active(this.exchange.id);
     this.#body.push(chunk);
   }
 
   end(): void {
+    this.#watcher.active(this.exchange.id);
     this.#body.end();
   }
 
@@ -91,7 +99,7 @@ export class Run implements ExchangeHandler {
     const invocation = this.#invocation;
     if (invocation === null) {
       this.#state = 'done';
-      this.#neverStarted();
+      this.#watcher.neverStarted();
       return;
     }
     invocation.abandoned(reason);

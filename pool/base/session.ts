@@ -6,6 +6,7 @@ import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '..
 import { concat } from './body.ts';
 import type { Invocation, InvocationHost } from './context.ts';
 import { describeThrown, headline } from './describe.ts';
+import type { Meter } from './meter.ts';
 import type { Modules, Taken } from './modules.ts';
 import { Run } from './run.ts';
 
@@ -14,6 +15,8 @@ export type FlushingLink = Link & { flush(): void };
 
 export interface SessionOptions {
   modules: Modules;
+  /** Hears what runs. */
+  meter: Meter;
   /** Deadlines, clock, logs: what invocations need. `settled` is told to the session as well. */
   host: Omit<InvocationHost, 'settled'>;
   /** The base has come to its end; called once. */
@@ -97,8 +100,13 @@ export class Session implements LinkHandler {
   }
 
   #invoke(head: InvokeHead, exchange: Exchange): void {
+    const { meter } = this.#options;
     this.#inFlight++;
-    const run = new Run(head, exchange, () => this.#oneEnded());
+    meter.enter();
+    const run = new Run(head, exchange, {
+      neverStarted: () => this.#oneEnded(),
+      active: (stream) => meter.active(stream),
+    });
     exchange.handler = run;
     if (this.#broken) {
       run.refuse({ code: 'FUNCTION_CRASHED', message: 'The base is broken and takes nothing new.' });
@@ -129,7 +137,10 @@ export class Session implements LinkHandler {
     for (const run of runs) {
       const module = this.#options.modules.get(run.invoke.module);
       if (module === undefined) run.refuse({ code: 'INTERNAL', message: 'The module was unloaded.' });
-      else run.start(module, this.#host);
+      else {
+        this.#options.meter.active(run.exchange.id);
+        run.start(module, this.#host);
+      }
     }
   };
 
@@ -153,6 +164,9 @@ export class Session implements LinkHandler {
 
   #load(head: LoadHead, exchange: Exchange, body: Uint8Array): void {
     const receivedAt = monotonicMs();
+    const { meter } = this.#options;
+    if (!head.rehearsal) meter.leased(head.memoryMb, head.cpuMs);
+    meter.enter();
     const loaded = (taken: Taken): void => {
       const answer: LoadedHead = {
         kind: 'loaded',
@@ -160,6 +174,7 @@ export class Session implements LinkHandler {
         handlers: taken.module.handlers,
         cacheUsed: taken.cacheUsed,
       };
+      meter.leave();
       exchange.sendHead(answer, taken.codeCache, true);
       const waiting = this.#loading.get(head.module) ?? [];
       this.#loading.delete(head.module);
@@ -167,6 +182,7 @@ export class Session implements LinkHandler {
     };
     const failed = (error: unknown): void => {
       const described = describeThrown(error);
+      meter.leave();
       const refusal: LinkError = { code: 'PROBE_FAILED', message: headline(described), stack: described.stack };
       this.#refused.set(head.module, refusal);
       this.#refuseWaiting(head.module, refusal);
@@ -196,6 +212,7 @@ export class Session implements LinkHandler {
 
   #oneEnded(): void {
     this.#inFlight--;
+    this.#options.meter.leave();
     this.#endWhenIdle();
   }
 

@@ -1,3 +1,5 @@
+import type { Gauges } from './gauge.ts';
+
 /** What the host gives a base when it boots: the argument of the one `run()` that is the base's whole life. */
 export interface BaseTask {
   /** Id of this base, `faas.instance` of what runs in it. */
@@ -13,4 +15,6 @@ export interface BaseTask {
   env: Record<string, string>;
   /** The one directory for this base's module files. Everything else it may read is dropped after boot. */
   filesDir: string;
+  /** Put in by the host, which watches the base by them. */
+  gauges?: Gauges;
 }

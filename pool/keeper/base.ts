@@ -103,6 +103,10 @@ export class Base {
     return this.#link.open(head, handler, body, fin);
   }
 
+  handlerOf(stream: number): ExchangeHandler | undefined {
+    return this.#link?.handlerOf(stream);
+  }
+
   tell(event: GatewayEvent): void {
     this.#link?.event(event);
   }

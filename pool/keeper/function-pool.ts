@@ -8,6 +8,7 @@ import type { InvokeCall, InvokeSink, KeeperHooks, ModuleSpec } from './api.ts';
 import type { Base } from './base.ts';
 import { Instance, type InstanceOwner } from './instance.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
+import { InvocationList } from './invocation-list.ts';
 import { keepAliveMs, mayGrow, waitingLimit } from './scaling.ts';
 
 /** A stream in which nothing moves either way for so long holds its slot no more. */
@@ -31,13 +32,13 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   readonly #options: FunctionPoolOptions;
   readonly #instances = new Set<Instance>();
   /** In order of arrival. */
-  readonly #waiting = new Set<Invocation>();
+  readonly #waiting = new InvocationList();
   /** Placed and without a head yet, in order of placing: the first is the first to run out of time. */
-  readonly #running = new Set<Invocation>();
+  readonly #running = new InvocationList();
   /** They have their answer and hold their slot still, in order of answering. */
-  readonly #settling = new Set<Invocation>();
+  readonly #settling = new InvocationList();
   /** Their head has gone out and the rest is under way. */
-  readonly #answering = new Set<Invocation>();
+  readonly #answering = new InvocationList();
   readonly #retired = Promise.withResolvers<void>();
   #retiring: string | null = null;
 
@@ -102,31 +103,31 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   kill(why: string): void {
     const error = new HearthError('NO_CAPACITY', why);
-    for (const invocation of [...this.#waiting]) this.#failWaiting(invocation, error);
+    for (const invocation of this.#waiting.entries()) this.#failWaiting(invocation, error);
     for (const instance of [...this.#instances]) instance.kill(why);
   }
 
   /** Deadlines, waiting limits, keep-alive. Called some times a second while there is anything to look at. */
   sweep(now: number): void {
-    for (const invocation of this.#running) {
-      if (now - invocation.placedAt < this.spec.limits.timeoutMs) break;
-      invocation.timeout();
+    for (const invocation of this.#running.entries()) {
+      if (invocation.state === 'waiting') {
+        // It has an instance, and that has no base yet.
+        if (now - invocation.arrivedAt >= MAX_WAIT_MS) invocation.fail(noCapacity());
+      } else if (now - invocation.placedAt >= this.spec.limits.timeoutMs) invocation.timeout();
+      else break;
     }
-    for (const invocation of [...this.#waiting]) {
+    for (const invocation of this.#waiting.entries()) {
       if (now - invocation.arrivedAt < MAX_WAIT_MS) break;
-      const [code, what] =
-        this.inFlight > 0
-          ? (['OVERLOADED', `All slots of ${this.spec.functionName} were taken`] as const)
-          : (['NO_CAPACITY', 'No base came free'] as const);
-      this.#failWaiting(invocation, new HearthError(code, `${what} for ${MAX_WAIT_MS / 1000} s.`, { retryAfterS: 1 }));
+      const served = [...this.#instances].some((instance) => instance.state !== 'acquiring');
+      this.#failWaiting(invocation, served ? overloaded(this.spec.functionName) : noCapacity());
     }
-    for (const invocation of [...this.#answering]) {
+    for (const invocation of this.#answering.entries()) {
       const { streamActiveAt } = invocation;
       if (streamActiveAt === null || now - streamActiveAt < STREAM_IDLE_MS) continue;
       invocation.fail(new HearthError('FUNCTION_TIMEOUT', `Nothing was streamed for ${STREAM_IDLE_MS / 1000} s.`));
     }
     const most = Math.max(WAIT_UNTIL_MS, this.spec.limits.timeoutMs) + SETTLE_GRACE_MS;
-    for (const invocation of this.#settling) {
+    for (const invocation of this.#settling.entries()) {
       if (now - invocation.settlingAt < most) break;
       invocation.instance?.drain('an invocation never came to its end');
       invocation.settled();
@@ -224,15 +225,15 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   }
 
   #serveWaiting(): void {
-    for (const invocation of this.#waiting) {
+    for (let invocation = this.#waiting.first; invocation !== null; invocation = this.#waiting.first) {
       const instance = this.#choose();
       if (instance === undefined) break;
       this.#waiting.delete(invocation);
       this.#assign(instance, invocation, false);
       invocation.send();
     }
-    const [next] = this.#waiting;
-    if (next !== undefined && this.#mayGrow()) {
+    const next = this.#waiting.first;
+    if (next !== null && this.#mayGrow()) {
       this.#waiting.delete(next);
       this.#grow(next, false);
     }
@@ -276,13 +277,13 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   gone(instance: Instance, error: HearthError | null): void {
     this.#instances.delete(instance);
-    for (const invocation of [...this.#settling]) if (invocation.instance === instance) invocation.settled();
+    for (const invocation of this.#settling.entries()) if (invocation.instance === instance) invocation.settled();
     if (error !== null) {
-      for (const invocation of [...this.#running]) {
+      for (const invocation of this.#running.entries()) {
         if (invocation.instance === instance && invocation.state === 'waiting') invocation.fail(didNotLoad(error));
       }
       if (error.code !== 'FUNCTION_CRASHED') {
-        for (const invocation of [...this.#waiting]) this.#failWaiting(invocation, didNotLoad(error));
+        for (const invocation of this.#waiting.entries()) this.#failWaiting(invocation, didNotLoad(error));
       }
     }
     this.#serveWaiting();
@@ -301,6 +302,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   }
 
   settling(invocation: Invocation): void {
+    invocation.list?.delete(invocation);
     this.#settling.add(invocation);
   }
 
@@ -315,9 +317,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   }
 
   released(invocation: Invocation, instance: Instance | null): void {
-    this.#running.delete(invocation);
-    this.#settling.delete(invocation);
-    this.#answering.delete(invocation);
+    invocation.list?.delete(invocation);
     if (instance === null) {
       this.#maybeEmptied();
       return;
@@ -327,4 +327,13 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     if (this.#waiting.size > 0) this.#serveWaiting();
     this.#afterUse(instance);
   }
+}
+
+function overloaded(functionName: string): HearthError {
+  const message = `All slots of ${functionName} were taken for ${MAX_WAIT_MS / 1000} s.`;
+  return new HearthError('OVERLOADED', message, { retryAfterS: 1 });
+}
+
+function noCapacity(): HearthError {
+  return new HearthError('NO_CAPACITY', `No base came free within ${MAX_WAIT_MS / 1000} s.`, { retryAfterS: 1 });
 }

@@ -18,7 +18,7 @@ import type { Exchange, LinkError } from '../link/link.ts';
 import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
 import type { Base, Lessee } from './base.ts';
 import { writeModuleFiles } from './files.ts';
-import type { Invocation } from './invocation.ts';
+import { FromBase, type Invocation } from './invocation.ts';
 import { bindingCall, loadedHead } from './validate.ts';
 
 export type InstanceState = 'acquiring' | 'loading' | 'ready' | 'draining' | 'gone';
@@ -57,7 +57,7 @@ export class Instance implements Lessee {
   readonly loaded = Promise.withResolvers<Loaded>();
   readonly #owner: InstanceOwner;
   readonly #hooks: KeeperHooks;
-  readonly #sent = new Map<number, Invocation>();
+  /** Those of whose end the base has yet to tell: what streams, what waits for `waitUntil`, what was abandoned. */
   readonly #settling = new Map<string, Invocation>();
   readonly #wantCodeCache: boolean;
   #base: Base | null = null;
@@ -137,6 +137,7 @@ export class Instance implements Lessee {
       bindings: spec.bindings,
       network: spec.network,
       cpuMs: spec.limits.cpuMs,
+      memoryMb: spec.limits.memoryMb,
       wantCodeCache: this.#wantCodeCache,
     };
     let answer: LoadedHead | null = null;
@@ -185,14 +186,11 @@ export class Instance implements Lessee {
     this.#base?.end('its module did not load');
   }
 
-  /** An invocation has gone out on this stream. */
-  sent(stream: number, invocation: Invocation): void {
-    this.#sent.set(stream, invocation);
+  expectSettled(invocation: Invocation): void {
     this.#settling.set(invocation.call.invocationId, invocation);
   }
 
-  forget(stream: number, invocation: Invocation): void {
-    this.#sent.delete(stream);
+  settled(invocation: Invocation): void {
     this.#settling.delete(invocation.call.invocationId);
   }
 
@@ -231,7 +229,10 @@ export class Instance implements Lessee {
   event(event: BaseEvent): void {
     switch (event.event) {
       case 'started':
-        for (const stream of event.streams) this.#sent.get(stream)?.started();
+        for (const stream of event.streams) {
+          const handler = this.base.handlerOf(stream);
+          if (handler instanceof FromBase) handler.started();
+        }
         return;
       case 'settled':
         this.#settling.get(event.invocationId)?.settled();

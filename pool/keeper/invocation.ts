@@ -14,6 +14,7 @@ import { LINK_CLOSED } from '../link/connection.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../link/link.ts';
 import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, ModuleSpec, Phases } from './api.ts';
 import type { Instance } from './instance.ts';
+import type { InvocationList } from './invocation-list.ts';
 import { resultHead } from './validate.ts';
 
 export type InvocationState = 'waiting' | 'sent' | 'started' | 'answering' | 'settling' | 'released';
@@ -47,6 +48,10 @@ export class Invocation implements InvokeHandle {
   readonly call: InvokeCall;
   /** Monotonic ms. */
   readonly arrivedAt: number;
+  /** The list it stands in, and its neighbours there: InvocationList's own business. */
+  list: InvocationList | null = null;
+  before: Invocation | null = null;
+  after: Invocation | null = null;
   readonly #sink: InvokeSink;
   readonly #owner: InvocationOwner;
   readonly #arrivedAtMs: number;
@@ -58,6 +63,8 @@ export class Invocation implements InvokeHandle {
   #cold = false;
   #placedAt = 0;
   #settlingAt = 0;
+  /** The instance keeps it by its id, for the base's word that it has ended. */
+  #toldToSettle = false;
   #kept: Uint8Array[] | null = [];
   #keptBytes = 0;
   /** Known from the head for what has no body: then the end of it goes out in the opening frame. */
@@ -122,7 +129,6 @@ export class Invocation implements InvokeHandle {
     this.#exchange = exchange;
     if (!single) for (const chunk of kept.slice(1)) exchange.write(chunk);
     if (this.#bodyEnded && !fin) exchange.end();
-    instance.sent(exchange.id, this);
   }
 
   /** The base has handed it to a handler: from here on it is never tried elsewhere. */
@@ -178,6 +184,7 @@ export class Invocation implements InvokeHandle {
     this.#state = 'answering';
     this.#owner.answered(this);
     this.#waitingForSettled = head.waiting;
+    if (head.waiting) this.#expectSettled();
     const now = monotonicMs();
     const facts = this.#factsAt(now);
     if (facts === null) throw new Error('An answer without an instance.');
@@ -248,10 +255,17 @@ export class Invocation implements InvokeHandle {
   #leave(error: LinkError, waitForSettled = false): void {
     this.#state = 'settling';
     this.#waitingForSettled = waitForSettled;
+    if (waitForSettled) this.#expectSettled();
     // `cancel` calls onClosed, which releases.
     if (this.#exchange !== null && !this.#exchangeClosed) this.#exchange.cancel(error);
     this.#exchangeClosed = true;
     this.#maybeRelease();
+  }
+
+  #expectSettled(): void {
+    if (this.#toldToSettle) return;
+    this.#toldToSettle = true;
+    this.#instance?.expectSettled(this);
   }
 
   #maybeRelease(): void {
@@ -264,7 +278,7 @@ export class Invocation implements InvokeHandle {
     this.#state = 'released';
     this.#kept = null;
     const instance = this.#instance;
-    if (instance !== null && this.#exchange !== null) instance.forget(this.#exchange.id, this);
+    if (this.#toldToSettle) instance?.settled(this);
     this.#owner.released(this, instance);
     this.#sink.released();
   }
@@ -306,11 +320,15 @@ export class Invocation implements InvokeHandle {
 }
 
 /** The base's side of an invocation, apart from the caller's, since both speak of an end. */
-class FromBase implements ExchangeHandler {
+export class FromBase implements ExchangeHandler {
   readonly #invocation: Invocation;
 
   constructor(invocation: Invocation) {
     this.#invocation = invocation;
+  }
+  /** The base says that its function was called. */
+  started(): void {
+    this.#invocation.started();
   }
   head(head: unknown): void {
     this.#invocation.onHead(head);

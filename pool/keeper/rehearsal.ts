@@ -49,6 +49,7 @@ function load(base: Base, module: string): Promise<void> {
     bindings: [],
     network: 'all',
     cpuMs: 0,
+    memoryMb: 0,
     wantCodeCache: false,
   };
   return finished(base, head, Buffer.from(CODE));

@@ -22,6 +22,7 @@ import {
   ProtocolViolation,
 } from './frames.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
+import { Table } from './table.ts';
 
 export const STREAM_CREDIT = 256 * 1024;
 export const CONNECTION_CREDIT = 4 * 1024 * 1024;
@@ -53,9 +54,9 @@ class Connection implements Link {
   readonly #handler: LinkHandler;
   readonly #writer: FrameWriter;
   readonly #later: (flush: () => void) => void;
-  readonly #open = new Map<number, Stream>();
-  /** Streams with queued bytes and credit, in the order in which they are served. */
-  readonly #ready = new Set<Stream>();
+  readonly #open = new Table<number, Stream>((id) => id >>> 1);
+  /** Streams with queued bytes and credit, in the order in which they are served; closed ones are passed over. */
+  readonly #ready: Stream[] = [];
   readonly #pings = new Map<number, { at: number; resolve(ms: number): void; reject(error: Error): void }>();
   #nextId: number;
   #lastPeerId: number;
@@ -93,6 +94,10 @@ class Connection implements Link {
     return this.#open.size;
   }
 
+  handlerOf(id: number): ExchangeHandler | undefined {
+    return this.#open.get(id)?.handler;
+  }
+
   open(head: object, handler: ExchangeHandler, body: Uint8Array | null = null, fin = false): Exchange {
     const stream = new Stream(this, this.#nextId, handler, true);
     if (this.#closed) {
@@ -100,7 +105,7 @@ class Connection implements Link {
       return stream;
     }
     this.#nextId += 2;
-    this.#open.set(stream.id, stream);
+    this.#open.add(stream);
     this.sendWithHead(stream, OPEN, head, body, fin);
     return stream;
   }
@@ -212,19 +217,21 @@ class Connection implements Link {
   }
 
   forget(stream: Stream): void {
-    this.#open.delete(stream.id);
-    this.#ready.delete(stream);
+    this.#open.delete(stream);
   }
 
   #makeReady(stream: Stream): void {
-    if (stream.queue.length > 0 && stream.credit > 0) this.#ready.add(stream);
+    if (stream.isReady || stream.queue.length === 0 || stream.credit <= 0) return;
+    stream.isReady = true;
+    this.#ready.push(stream);
   }
 
   #pump(): void {
-    while (this.#ready.size > 0 && this.#sendCredit > 0) {
+    while (this.#ready.length > 0 && this.#sendCredit > 0) {
       if (this.#socket.writableLength + this.#writer.pendingBytes >= SOCKET_HIGH_BYTES) break;
-      const stream = this.#ready.values().next().value as Stream;
-      this.#ready.delete(stream);
+      const stream = this.#ready.shift() as Stream;
+      stream.isReady = false;
+      if (stream.queue.length === 0 || stream.credit <= 0) continue;
       const chunk = stream.dequeue(Math.min(MAX_BODY_BYTES, stream.credit, this.#sendCredit));
       const last = stream.queue.length === 0;
       const fin = last && stream.finAfterQueue;
@@ -301,7 +308,7 @@ class Connection implements Link {
     this.#lastPeerId = id;
     const { head, body } = splitHead(payload);
     const stream = new Stream(this, id, NOBODY, false);
-    this.#open.set(id, stream);
+    this.#open.add(stream);
     this.#handler.opened(head, stream);
     this.#onBody(stream, body, fin);
   }
@@ -359,7 +366,7 @@ class Connection implements Link {
     const error = { code: LINK_CLOSED, message: violation ?? 'The connection has ended.' };
     for (const ping of this.#pings.values()) ping.reject(new Error(error.message));
     this.#pings.clear();
-    for (const stream of [...this.#open.values()]) stream.fail(error);
+    for (const stream of this.#open.entries()) stream.fail(error);
   }
 }
 
@@ -384,6 +391,9 @@ class Stream implements Exchange {
   headSeen = false;
   wantsDrain = false;
   finAfterQueue = false;
+  /** It stands in the connection's list of streams to serve. */
+  isReady = false;
+  nextInTable: Stream | null = null;
   readonly #connection: Connection;
   #state: StreamState = 'open';
   #unreturned = 0;

@@ -66,6 +66,8 @@ export interface Link {
   /** `body` complete in one piece goes in the same write; `fin`: no more will follow. */
   open(head: object, handler: ExchangeHandler, body?: Uint8Array | null, fin?: boolean): Exchange;
   event(message: object): void;
+  /** Who was given for this stream; undefined when it has ended or never was. */
+  handlerOf(stream: number): ExchangeHandler | undefined;
   /** Resolves with the round-trip time in ms; rejects when the link closes. */
   ping(): Promise<number>;
   /** Writes what is pending now, before any other code runs. Else frames of one tick go out together, a little later. */

@@ -268,6 +268,7 @@ export class TestBase implements AsyncDisposable {
       bindings: [],
       network: 'all',
       cpuMs: 0,
+      memoryMb: 128,
       wantCodeCache: false,
       ...more,
     };

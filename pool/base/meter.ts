@@ -1,0 +1,99 @@
+/** The base's side of being watched: says what it may use and what runs, and answers the host whenever its loop turns. */
+import { getHeapStatistics } from 'node:v8';
+import { threadId } from 'node:worker_threads';
+import {
+  ASLEEP,
+  COLLECT,
+  CPU_MS,
+  type Gauges,
+  MEMORY_MB,
+  makeGauge,
+  OFF_HEAP_KIB,
+  OWN_KIB,
+  PING,
+  PONG,
+  RUNNING,
+  STREAM,
+  THREAD,
+} from './gauge.ts';
+import { OffHeap } from './meter-off-heap.ts';
+
+export class Meter {
+  readonly #gauge: Int32Array;
+  readonly #wake: Int32Array;
+  readonly #offHeap: OffHeap;
+  readonly #collect: () => void;
+
+  /** Without gauges nobody watches, as in tests of a base alone. */
+  constructor(gauges: Gauges | undefined) {
+    this.#gauge = gauges?.gauge ?? makeGauge();
+    this.#wake = gauges?.wake ?? makeGauge();
+    this.#gauge[THREAD] = threadId;
+    this.#collect = takeCollector();
+    this.#offHeap = new OffHeap({
+      changed: (bytes) => {
+        this.#gauge[OFF_HEAP_KIB] = Math.ceil(bytes / 1024);
+      },
+      collect: this.#collect,
+    });
+    void this.#answer();
+  }
+
+  /** Puts the counting constructors in place. What is in use now counts as the base's own. */
+  install(): void {
+    this.#offHeap.install(globalThis);
+    const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+    this.#gauge[OWN_KIB] = Math.ceil((heap + external) / 1024);
+  }
+
+  /** Of several modules in one base: the memory of the largest, the shortest turn. */
+  leased(memoryMb: number, cpuMs: number): void {
+    const gauge = this.#gauge;
+    gauge[MEMORY_MB] = Math.max(gauge[MEMORY_MB] ?? 0, memoryMb);
+    const turn = gauge[CPU_MS] ?? 0;
+    if (cpuMs > 0) gauge[CPU_MS] = turn === 0 ? cpuMs : Math.min(turn, cpuMs);
+    this.#offHeap.limitBytes = (gauge[MEMORY_MB] ?? 0) * 2 ** 20;
+  }
+
+  enter(): void {
+    const gauge = this.#gauge;
+    gauge[RUNNING] = (gauge[RUNNING] ?? 0) + 1;
+    if (this.#wake[ASLEEP] !== 0) this.#wakeHost();
+  }
+
+  leave(): void {
+    const gauge = this.#gauge;
+    gauge[RUNNING] = (gauge[RUNNING] ?? 0) - 1;
+  }
+
+  /** Code that belongs to this stream is about to run. */
+  active(stream: number): void {
+    this.#gauge[STREAM] = stream;
+  }
+
+  #wakeHost(): void {
+    Atomics.store(this.#wake, ASLEEP, 0);
+    Atomics.notify(this.#wake, ASLEEP);
+  }
+
+  async #answer(): Promise<never> {
+    const gauge = this.#gauge;
+    for (;;) {
+      const ping = Atomics.load(gauge, PING);
+      if (Atomics.exchange(gauge, COLLECT, 0) === 1) this.#collect();
+      Atomics.store(gauge, PONG, ping);
+      const waiting = Atomics.waitAsync(gauge, PING, ping);
+      if (waiting.async) await waiting.value;
+    }
+  }
+}
+
+/** Hosts are started with --expose-gc: the collector is for the base alone. */
+function takeCollector(): () => void {
+  const holder = globalThis as { gc?: (() => void) | undefined };
+  const collect = holder.gc;
+  if (collect === undefined) return () => undefined;
+  // V8 lets nobody delete it.
+  holder.gc = undefined;
+  return collect;
+}
