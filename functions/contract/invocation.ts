@@ -45,6 +45,8 @@ export interface LoadHead {
   network: 'all' | 'none';
   /** Milliseconds one uninterrupted turn of the loop may take; 0: no limit of its own. */
   cpuMs: number;
+  /** Heap, Buffers and WASM together; 0 in a rehearsal, when nothing is watched. */
+  memoryMb: number;
   /** True for the probe of a deploy: the base answers with a code cache made after execution. */
   wantCodeCache: boolean;
 }

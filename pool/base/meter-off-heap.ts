@@ -136,7 +136,7 @@ export class OffHeap {
       return pages;
     };
     const addInstance = (instance: WasmInstance, pages: number) => {
-      const memories = Object.values(instance.exports).filter((value) => value instanceof Memory);
+      const memories = Object.values(instance.exports).filter((value): value is object => value instanceof Memory);
       for (const memory of memories) this.#add(memory, bytesOf);
       if (memories.length === 0 && pages > 0) this.#add(instance, () => pages * PAGE_BYTES);
     };
@@ -165,7 +165,7 @@ export class OffHeap {
     };
     const instantiateBounded = async (source: unknown, imports?: unknown): Promise<unknown> => {
       const isModule = source instanceof Module;
-      const module: object = isModule ? source : await compileBounded(source);
+      const module = isModule ? (source as object) : await compileBounded(source);
       const pages = admitInstance(module);
       const instance = await instantiate(module, imports);
       addInstance(instance, pages);
