@@ -201,7 +201,7 @@ test('a list that does not fit one answer is cut shorter and goes on at its curs
   const metadata = 'm'.repeat(1000);
   const names = Array.from({ length: 600 }, (_, i) => String(i).padStart(5, '0'));
   await Promise.all(
-    names.map((name) => store.kv.put('n1', name, { value: Buffer.from(''), metadata, expiration: null })),
+    names.map((name) => store.kv.put('default/n1', name, { value: Buffer.from(''), metadata, expiration: null })),
   );
   const seen: string[] = [];
   let cursor: string | null = null;

@@ -10,7 +10,7 @@ import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue.ts';
 import { BodyBudget, NO_BODY } from './body.ts';
 import { checkCall } from './calls.ts';
-import { kvCall } from './kv.ts';
+import { kvCall, storedNamespace } from './kv.ts';
 import { queueCall } from './queue.ts';
 import { serviceCall } from './service.ts';
 
@@ -46,11 +46,17 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
     const { name } = binding;
     switch (binding.kind) {
       case 'kv':
-        return kvCall(kvParts, binding.namespace, checkCall('kv', name, head.call), room, exchange);
+        return kvCall(
+          kvParts,
+          storedNamespace(spec.trustGroup, binding.namespace),
+          checkCall('kv', name, head.call),
+          room,
+          exchange,
+        );
       case 'queue':
         return queueCall(queues, binding, checkCall('queue', name, head.call), context, room, exchange);
       case 'service':
-        serviceCall(serviceParts, binding, checkCall('service', name, head.call), context, exchange);
+        serviceCall(serviceParts, spec, binding, checkCall('service', name, head.call), context, exchange);
         return null;
     }
   }

@@ -16,7 +16,15 @@ export interface KvParts {
   now(): number;
 }
 
-/** Answers the call. Rejects with HearthError. */
+/**
+ * Where the store keeps a namespace. An id in a manifest is a claim that anybody can write, so it means something within
+ * one trust group only: the same id in two groups is two namespaces. Group names hold no slash.
+ */
+export function storedNamespace(trustGroup: string, id: string): string {
+  return `${trustGroup}/${id}`;
+}
+
+/** Answers the call. `namespace` is a stored one. Rejects with HearthError. */
 export async function kvCall(
   { store, now }: KvParts,
   namespace: string,

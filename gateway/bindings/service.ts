@@ -1,8 +1,9 @@
 /** Service bindings: a function calls another one with a Request, streaming both ways. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { BindingSpec, HeaderList, ResultHead } from '../../functions/contract/invocation.ts';
+import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../../pool/link/link.ts';
-import type { Registry } from '../registry/registry.ts';
+import type { Registry, VersionEntry } from '../registry/registry.ts';
 import type { CallContext, Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
 import type { CheckedCalls } from './calls.ts';
 
@@ -14,6 +15,7 @@ export interface ServiceParts {
 /** Begins the call; everything further goes over the exchange. Throws HearthError when there is nobody to call. */
 export function serviceCall(
   { registry, dispatcher }: ServiceParts,
+  caller: Pick<ModuleSpec, 'trustGroup'>,
   binding: Extract<BindingSpec, { kind: 'service' }>,
   call: CheckedCalls['service'],
   context: CallContext,
@@ -28,6 +30,7 @@ export function serviceCall(
     const message = `env.${binding.name} calls "${binding.service}", and no such function is active; deploy it first.`;
     throw new HearthError('NOT_FOUND', message);
   }
+  requireReach(caller.trustGroup, binding, target.active);
   const { method, url, hasBody, upgrade } = call;
   const head = {
     trigger: 'http',
@@ -43,6 +46,25 @@ export function serviceCall(
   const relay = new ServiceRelay(exchange);
   exchange.handler = relay;
   relay.begin(dispatcher.dispatch(target, target.active, head, context, relay.answer), hasBody || upgrade);
+}
+
+/**
+ * A manifest may name any function, so a binding gives no more across trust groups than any HTTP client has: what is
+ * published and asks for no token, its default entrypoint, and no props for it to believe. Throws FORBIDDEN.
+ */
+function requireReach(
+  callerGroup: string,
+  binding: Extract<BindingSpec, { kind: 'service' }>,
+  { manifest: { hearth } }: VersionEntry,
+): void {
+  if (hearth.trustGroup === callerGroup) return;
+  const open = hearth.publish && hearth.auth === null;
+  if (open && binding.entrypoint === undefined && binding.props === undefined) return;
+  throw new HearthError(
+    'FORBIDDEN',
+    `env.${binding.name} calls "${binding.service}" of another trust group: only the default entrypoint of a published ` +
+      'function without hearth.auth can be called from there, and without props.',
+  );
 }
 
 /**

@@ -4,6 +4,7 @@
  * across functions.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
+import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { ModuleImage } from '../../pool/keeper/api.ts';
 import type { Seal } from '../store/seal.ts';
 import type { Artifact, FunctionRecord, FunctionSecrets, Store, Traffic, VersionRecord } from '../store/store.ts';
@@ -141,6 +142,27 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     }
   }
 
+  /**
+   * A queue belongs to the trust group that named it first: nobody of another one may send to it or take from it. Asked
+   * for each version that is stored, active or not, so that an activation later cannot slip past. Throws CONFLICT.
+   */
+  function requireQueuesOfGroup(name: string, { manifest }: VersionRecord): void {
+    const wanted = new Set(queuesOf(manifest));
+    if (wanted.size === 0) return;
+    const { trustGroup } = manifest.hearth;
+    for (const [owner, { versions }] of functions) {
+      for (const { manifest: other } of versions.values()) {
+        if (other.hearth.trustGroup === trustGroup) continue;
+        const taken = queuesOf(other).find((queue) => wanted.has(queue));
+        if (taken === undefined || owner === name) continue;
+        throw new HearthError(
+          'CONFLICT',
+          `The queue ${taken} belongs to the trust group ${other.hearth.trustGroup} (function ${owner}).`,
+        );
+      }
+    }
+  }
+
   function known(name: string): FunctionEntry {
     const entry = functions.get(name);
     if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no function ${name}.`);
@@ -153,6 +175,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     const existing = before?.versions.get(given.version);
     const record = existing?.record ?? given;
     if (activate) claimable(name, record);
+    if (existing === undefined) requireQueuesOfGroup(name, record);
 
     const time = now();
     const current = before?.record ?? {
@@ -316,6 +339,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       return () => listeners.delete(listener);
     },
   };
+}
+
+/** Every queue that a manifest names, dead letters included. */
+function queuesOf({ queues }: Manifest): string[] {
+  return [
+    ...queues.producers.map(({ queue }) => queue),
+    ...queues.consumers.flatMap(({ queue, dead_letter_queue }) => [queue, dead_letter_queue]),
+  ];
 }
 
 function mainVersion(traffic: Traffic): string {

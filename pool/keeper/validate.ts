@@ -3,6 +3,7 @@
  * A wrong one throws ProtocolViolation, and the link ends with it.
  */
 import type { BaseEvent, BindingCallHead, LoadedHead, ResultHead } from '../../functions/contract/invocation.ts';
+import { MAX_DELAY_S } from '../../functions/contract/limits.ts';
 import { ProtocolViolation } from '../link/frames.ts';
 
 type Fields = Record<string, unknown>;
@@ -41,7 +42,7 @@ function checkVerdicts(head: Fields): void {
   if (!Array.isArray(verdicts)) throw new ProtocolViolation('verdicts');
   for (const item of verdicts) {
     const { id, verdict, delayS } = fields(item);
-    const known = verdict === 'ack' || (verdict === 'retry' && (delayS === null || isTime(delayS)));
+    const known = verdict === 'ack' || (verdict === 'retry' && (delayS === null || isDelay(delayS)));
     if (typeof id !== 'string' || !known) throw new ProtocolViolation('a verdict');
   }
   const error = head.error;
@@ -110,7 +111,7 @@ function isLogLine(value: unknown): boolean {
   const line = fields(value);
   const { invocationId, level } = line;
   return (
-    isTime(line.time) &&
+    isDate(line.time) &&
     typeof level === 'string' &&
     LEVELS.has(level) &&
     typeof line.module === 'string' &&
@@ -121,6 +122,16 @@ function isLogLine(value: unknown): boolean {
 
 function isTime(value: unknown): boolean {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+/** What a Date can hold, so that writing it down never throws. */
+function isDate(value: unknown): boolean {
+  return isTime(value) && (value as number) <= 8.64e15;
+}
+
+/** Seconds; a number that a store can add to the time of day. */
+function isDelay(value: unknown): boolean {
+  return isTime(value) && (value as number) <= MAX_DELAY_S;
 }
 
 function fields(value: unknown): Fields {
