@@ -1,22 +1,51 @@
-/** `npm run bench [-- warm cold] [--full] [--quick]`: runs suites, prints their tables, writes bench/results. */
+/**
+ * `npm run bench [-- NAME…] [--full] [--quick]`: runs suites (all, when none is named), prints their tables, writes
+ * bench/results/NAME.json. --quick only shows that a suite runs: its figures stand nowhere and are of no use.
+ */
 import { parseArgs } from 'node:util';
 import { environment, writeResult } from './report.ts';
+import { bodies } from './suites/bodies.ts';
+import { burst } from './suites/burst.ts';
 import { cold } from './suites/cold.ts';
+import { density } from './suites/density.ts';
+import { deploy } from './suites/deploy.ts';
+import { elasticity } from './suites/elasticity.ts';
 import { warm } from './suites/warm.ts';
 
 type Size = 'quick' | 'usual' | 'full';
 type Suite = (size: Size) => Promise<{ text: string; data: unknown }>;
 
+/** One value for each size; `full` is as `usual` where it is not given. */
+function of<Value>(size: Size, quick: Value, usual: Value, full: Value = usual): Value {
+  return { quick, usual, full }[size];
+}
+
+const rounds = (size: Size) => of(size, 2, 5);
+
 const SUITES: Record<string, Suite> = {
-  warm: (size) => warm({ rounds: size === 'quick' ? 2 : 5, secondsPerRun: size === 'quick' ? 1 : 3, rate: 1000 }),
+  warm: (size) => warm({ rounds: rounds(size), secondsPerRun: of(size, 1, 3, 12) }),
   cold: (size) =>
-    cold({ functions: { quick: 20, usual: 200, full: 2000 }[size], rounds: size === 'quick' ? 2 : 5, gapMs: 60 }),
+    cold({
+      functions: of(size, 10, 200, 2000),
+      rounds: rounds(size),
+      emptyCalls: of(size, 6, 200),
+      accountingCalls: of(size, 5, 40, 100),
+    }),
+  bodies: (size) => bodies({ rounds: rounds(size), secondsPerRun: of(size, 1, 3), streamMb: of(size, 20, 100) }),
+  burst: (size) => burst({ rounds: rounds(size), functions: of(size, 16, 100) }),
+  deploy: (size) =>
+    deploy({
+      rounds: rounds(size),
+      deploys: of(size, 10, 200),
+      services: of(size, 2, 20, 200),
+      versions: of(size, 40, 1000),
+      registered: of(size, 300, 10_000),
+    }),
+  density: (size) => density({ bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]) }),
+  elasticity: (size) => elasticity({ scale: of(size, 0.2, 1) }),
 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { quick: { type: 'boolean' }, full: { type: 'boolean' } },
-});
+const { values, positionals } = readArguments();
 const unknown = positionals.filter((name) => !Object.hasOwn(SUITES, name));
 if (unknown.length > 0) {
   console.error(`There is no suite ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}.`);
@@ -37,6 +66,21 @@ console.log(
 for (const [name, suite] of Object.entries(SUITES)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   const { text, data } = await suite(size);
-  const path = writeResult(name, { suite: name, size, ...where, data });
-  console.log(`${text}\nwritten to ${path}\n`);
+  console.log(text);
+  if (size === 'quick') console.log('--quick: these figures show that the suite runs, and nothing else; not written\n');
+  else console.log(`written to ${writeResult(name, { suite: name, size, ...where, data })}\n`);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { quick: { type: 'boolean' }, full: { type: 'boolean' } },
+    });
+  } catch (error) {
+    console.error(
+      `${(error as Error).message} Usage: npm run bench -- [${Object.keys(SUITES).join('|')}]… [--quick|--full]`,
+    );
+    process.exit(2);
+  }
 }

@@ -27,6 +27,8 @@ export function environment(): Environment {
       workerd: installedVersion('workerd'),
       hono: installedVersion('hono'),
       '@hono/node-server': installedVersion('@hono/node-server'),
+      esbuild: installedVersion('esbuild'),
+      zod: installedVersion('zod'),
     },
     commit: commit(),
   };
@@ -81,6 +83,33 @@ export function percentile(values: number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
 }
 
-export function ratio(value: number, reference: number): string {
+/** Whether so many samples say anything about a quantile: 100 of them have to lie above it. */
+export function quotable(percent: number, samples: number): boolean {
+  return Math.round(samples * (100 - percent)) >= 100 * 100;
+}
+
+/** The value, or null where there are too few samples to quote it. */
+export function quoted(value: number, percent: number, samples: number): number | null {
+  return quotable(percent, samples) && Number.isFinite(value) ? value : null;
+}
+
+/** A figure in a table; `n/a` where it may not be quoted. */
+export function figure(value: number | null, digits = 2): string {
+  return value === null || Number.isNaN(value) ? 'n/a' : value.toFixed(digits);
+}
+
+export function ratio(value: number | null, reference: number | null): string {
+  if (value === null || reference === null) return 'n/a';
   return Number.isFinite(value / reference) ? `${(value / reference).toFixed(2)}×` : '–';
+}
+
+/** The line through points (x, y) with the least squares. */
+export function leastSquares(points: readonly [x: number, y: number][]): { slope: number; intercept: number } {
+  const mean = (pick: (point: readonly [number, number]) => number) =>
+    points.reduce((sum, point) => sum + pick(point), 0) / points.length;
+  const meanX = mean(([x]) => x);
+  const meanY = mean(([, y]) => y);
+  const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  const slope = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
+  return { slope, intercept: meanY - slope * meanX };
 }

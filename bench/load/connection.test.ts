@@ -2,26 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { Connection, parseAnswer } from './connection.ts';
-
-const WITH_LENGTH = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer-Timing: run;dur=0.5\r\n\r\nhello';
-const CHUNKED = 'HTTP/1.1 503 Service Unavailable\r\ntransfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n';
-
-for (const [kind, whole] of Object.entries({ 'with a length': WITH_LENGTH, chunked: CHUNKED })) {
-  test(`an answer ${kind} is complete with its last byte and not before`, () => {
-    for (let length = 0; length < whole.length; length++) {
-      assert.equal(parseAnswer(Buffer.from(whole.slice(0, length))), null, `complete after ${length} bytes`);
-    }
-    assert.notEqual(parseAnswer(Buffer.from(whole)), null);
-  });
-}
-
-test('an answer gives its status and its headers by lower-case names', () => {
-  const answer = parseAnswer(Buffer.from(WITH_LENGTH));
-  assert.equal(answer?.status, 200);
-  assert.equal(answer?.headers.get('server-timing'), 'run;dur=0.5');
-});
+import { Connection } from './connection.ts';
 
 async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
@@ -50,6 +33,39 @@ test('a server that hangs up fails the request', async () => {
   const server = createServer((request) => request.socket.destroy());
   const connection = new Connection(await listen(server));
   try {
+    await assert.rejects(connection.get('/'));
+  } finally {
+    connection.close();
+    server.close();
+  }
+});
+
+test('a request carries its method, headers and body, and a large answer is read whole', async () => {
+  const server = createServer((request, response) => {
+    buffer(request).then(
+      (body) => response.end(Buffer.concat([Buffer.from(`${request.method} ${request.headers['x-a']} `), body])),
+      (error: unknown) => response.destroy(error as Error),
+    );
+  });
+  const connection = new Connection(await listen(server), { keepBody: true });
+  try {
+    await connection.opened();
+    const small = await connection.request({ method: 'PUT', path: '/', headers: { 'x-a': 'b' }, body: 'text' });
+    assert.equal(small.body, 'PUT b text');
+    const body = Buffer.alloc(1024 * 1024, 'x');
+    const large = await connection.request({ method: 'POST', path: '/', headers: { 'x-a': 'c' }, body });
+    assert.equal(large.bodyBytes, body.length + 'POST c '.length);
+  } finally {
+    connection.close();
+    server.close();
+  }
+});
+
+test('a connection that was closed refuses the next request', async () => {
+  const server = createServer((request) => request.socket.destroy());
+  const connection = new Connection(await listen(server));
+  try {
+    await assert.rejects(connection.get('/'));
     await assert.rejects(connection.get('/'));
   } finally {
     connection.close();

@@ -7,107 +7,210 @@
  *         a stall is seen by all that it made wait.
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
+import type { Ask } from './connection.ts';
 import { Connection } from './connection.ts';
+import { dueTimes, type Stage } from './schedule.ts';
 
 export interface Job {
   port: number;
-  path: string;
+  /** Request n goes to the n-th, and round again. */
+  paths: string[];
+  /** Default GET. */
+  method?: string;
+  /** Bytes of each request's body; default none. */
+  bodyBytes?: number;
   connections: number;
   warmupMs: number;
   durationMs: number;
-  /** Requests a second; absent: closed loop. */
+  /** Open loop at this many requests a second. */
   rate?: number;
+  /** Open loop along these, for as long as they last: `durationMs` and `rate` count for nothing. */
+  stages?: Stage[];
+  /** Give each latency as well, in order of their ends. */
+  keepSamples?: boolean;
+}
+
+/** µs, from a histogram of three figures that keeps the tail as it was. */
+export interface Latency {
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+  max: number;
 }
 
 export interface Result {
+  /** Answered with 200: those that the latencies are of. */
   requests: number;
   errors: number;
+  /** By status, `connection` for those without an answer. */
+  errorsBy: Record<string, number>;
   seconds: number;
   perSecond: number;
-  /** µs. From the scheduled time in an open loop. */
-  latency: { p50: number; p90: number; p99: number; p999: number; max: number };
+  /** From the scheduled time in an open loop. */
+  latency: Latency;
+  /** How late the generator itself noticed that a request was due, µs; null in a closed loop. */
+  lag: Latency | null;
   /** CPU of the generator itself, 1 = one core. Near 1 the generator was the limit, not the server. */
   generatorCpu: number;
+  /** Epoch ms of the first due time. */
+  startedAt: number;
+  samplesUs?: number[];
 }
 
-class Meter {
-  readonly #latency: RecordableHistogram = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-  errors = 0;
+const MICROSECONDS_OF_A_MINUTE = 60_000_000;
+/** A server that is gone would be asked for ever. */
+const MOST_LOST_CONNECTIONS = 10_000;
 
-  record(sinceMs: number): void {
-    this.#latency.record(Math.max(1, Math.round((performance.now() - sinceMs) * 1000)));
+class Meter {
+  readonly #latency = histogram();
+  readonly #lag = histogram();
+  readonly #cpu = process.cpuUsage();
+  readonly #samples: number[] | null;
+  readonly #errors = new Map<string, number>();
+  readonly #epoch = Date.now();
+  readonly startedAt = performance.now();
+
+  constructor(keepSamples: boolean) {
+    this.#samples = keepSamples ? [] : null;
   }
 
-  result(startedAt: number, cpu: NodeJS.CpuUsage): Result {
-    const seconds = (performance.now() - startedAt) / 1000;
-    const used = process.cpuUsage(cpu);
-    const p = (percent: number) => this.#latency.percentile(percent);
+  record(sinceMs: number): void {
+    const us = microsecondsSince(sinceMs);
+    this.#latency.record(us);
+    this.#samples?.push(us);
+  }
+
+  late(dueAtMs: number): void {
+    this.#lag.record(microsecondsSince(dueAtMs));
+  }
+
+  failed(what: string): void {
+    const count = (this.#errors.get(what) ?? 0) + 1;
+    if (what === 'connection' && count > MOST_LOST_CONNECTIONS) throw new Error('the server is gone');
+    this.#errors.set(what, count);
+  }
+
+  result(): Result {
+    const seconds = (performance.now() - this.startedAt) / 1000;
+    const used = process.cpuUsage(this.#cpu);
     return {
       requests: this.#latency.count,
-      errors: this.errors,
+      errors: [...this.#errors.values()].reduce((sum, count) => sum + count, 0),
+      errorsBy: Object.fromEntries(this.#errors),
       seconds,
       perSecond: this.#latency.count / seconds,
-      latency: { p50: p(50), p90: p(90), p99: p(99), p999: p(99.9), max: this.#latency.max },
+      latency: quantiles(this.#latency),
+      lag: this.#lag.count === 0 ? null : quantiles(this.#lag),
       generatorCpu: (used.user + used.system) / 1e6 / seconds,
+      startedAt: this.#epoch,
+      ...(this.#samples === null ? {} : { samplesUs: this.#samples }),
     };
   }
 }
 
-async function ask(connection: Connection, path: string, meter: Meter, sinceMs: number): Promise<void> {
-  const answer = await connection.get(path);
-  if (answer.status === 200) meter.record(sinceMs);
-  else meter.errors += 1;
+function histogram(): RecordableHistogram {
+  return createHistogram({ lowest: 1, highest: MICROSECONDS_OF_A_MINUTE, figures: 3 });
 }
 
-async function closedLoop(connections: Connection[], job: Job, durationMs: number): Promise<Result> {
-  const meter = new Meter();
-  const cpu = process.cpuUsage();
-  const startedAt = performance.now();
-  const until = startedAt + durationMs;
+function quantiles(from: RecordableHistogram): Latency {
+  const p = (percent: number) => from.percentile(percent);
+  return { p50: p(50), p90: p(90), p99: p(99), p999: p(99.9), max: from.max };
+}
+
+function microsecondsSince(ms: number): number {
+  return Math.max(1, Math.round((performance.now() - ms) * 1000));
+}
+
+/** A place for one request at a time; a connection that breaks is replaced, and counted. */
+class Lane {
+  readonly #job: Job;
+  #connection: Connection;
+
+  constructor(job: Job) {
+    this.#job = job;
+    this.#connection = new Connection(job.port);
+  }
+
+  async opened(): Promise<void> {
+    await this.#connection.opened();
+  }
+
+  async ask(ask: Ask, meter: Meter, sinceMs: number): Promise<void> {
+    try {
+      const { status } = await this.#connection.request(ask);
+      if (status === 200) meter.record(sinceMs);
+      else meter.failed(String(status));
+    } catch {
+      this.#connection.close();
+      this.#connection = new Connection(this.#job.port);
+      meter.failed('connection');
+    }
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** Gives the n-th request. */
+type Asks = (number: number) => Ask;
+
+function asksOf({ paths, method = 'GET', bodyBytes }: Job): Asks {
+  const body = bodyBytes === undefined ? undefined : Buffer.alloc(bodyBytes, 'x');
+  return (number) => ({
+    method,
+    path: paths[number % paths.length] ?? '/',
+    ...(body === undefined ? {} : { body }),
+  });
+}
+
+async function closedLoop(lanes: Lane[], asks: Asks, meter: Meter, durationMs: number): Promise<Result> {
+  const until = meter.startedAt + durationMs;
+  let number = 0;
   await Promise.all(
-    connections.map(async (connection) => {
-      while (performance.now() < until) await ask(connection, job.path, meter, performance.now());
+    lanes.map(async (lane) => {
+      while (performance.now() < until) await lane.ask(asks(number++), meter, performance.now());
     }),
   );
-  return meter.result(startedAt, cpu);
+  return meter.result();
 }
 
-async function openLoop(connections: Connection[], job: Job, rate: number, durationMs: number): Promise<Result> {
-  const meter = new Meter();
-  const cpu = process.cpuUsage();
-  const startedAt = performance.now();
-  const total = Math.floor((rate * durationMs) / 1000);
-  const idle = [...connections];
-  const waiting: number[] = [];
+/** Above this, a timer is exact enough; below it the loop turns. */
+const TURN_MS = 2;
+
+async function openLoop(lanes: Lane[], asks: Asks, meter: Meter, stages: readonly Stage[]): Promise<Result> {
+  const idle = [...lanes];
+  const waiting: [number: number, dueAt: number][] = [];
   const running = new Set<Promise<void>>();
 
-  const begin = (connection: Connection, dueAt: number) => {
-    const asked = ask(connection, job.path, meter, dueAt).then(() => {
+  const begin = (lane: Lane, number: number, dueAt: number) => {
+    const asked = lane.ask(asks(number), meter, dueAt).then(() => {
       running.delete(asked);
       const next = waiting.shift();
-      if (next === undefined) idle.push(connection);
-      else begin(connection, next);
+      if (next === undefined) idle.push(lane);
+      else begin(lane, ...next);
     });
     running.add(asked);
   };
 
-  for (let number = 0; number < total; ) {
-    const dueAt = startedAt + (number * 1000) / rate;
-    if (performance.now() < dueAt) {
-      // Timers are a millisecond coarse, which is many requests at these rates. With an answer to come the loop turns;
-      // with none it sleeps to the point, so that the generator does not take the core that its peer needs.
-      if (running.size === 0) sleep(dueAt - performance.now());
+  for (const [number, due] of dueTimes(stages).entries()) {
+    const dueAt = meter.startedAt + due;
+    for (let left = dueAt - performance.now(); left > 0; left = dueAt - performance.now()) {
+      // With an answer to come the loop has to turn; with none it sleeps to the point, so that the generator does not
+      // take the core that its peer needs.
+      if (running.size === 0) sleep(left);
+      else if (left > TURN_MS) await wait(left - TURN_MS);
       else await turn();
-      continue;
     }
-    const connection = idle.pop();
-    if (connection === undefined) waiting.push(dueAt);
-    else begin(connection, dueAt);
-    number += 1;
+    meter.late(dueAt);
+    const lane = idle.pop();
+    if (lane === undefined) waiting.push([number, dueAt]);
+    else begin(lane, number, dueAt);
   }
   while (running.size > 0) await Promise.all(running);
-  return meter.result(startedAt, cpu);
+  return meter.result();
 }
 
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
@@ -116,16 +219,22 @@ function sleep(ms: number): void {
   Atomics.wait(NEVER, 0, 0, ms);
 }
 
-async function main(job: Job): Promise<void> {
-  const connections = Array.from({ length: job.connections }, () => new Connection(job.port));
-  const loop = (durationMs: number) =>
-    job.rate === undefined
-      ? closedLoop(connections, job, durationMs)
-      : openLoop(connections, job, job.rate, durationMs);
-  if (job.warmupMs > 0) await loop(job.warmupMs);
-  const result = await loop(job.durationMs);
-  for (const connection of connections) connection.close();
-  console.log(JSON.stringify(result));
+export async function generate(job: Job): Promise<Result> {
+  const asks = asksOf(job);
+  const lanes = Array.from({ length: job.connections }, () => new Lane(job));
+  const { rate } = job;
+  const loop = (durationMs: number, stages: Stage[] | null) => {
+    const meter = new Meter(job.keepSamples === true);
+    return stages === null ? closedLoop(lanes, asks, meter, durationMs) : openLoop(lanes, asks, meter, stages);
+  };
+  const steady = (ms: number): Stage[] | null => (rate === undefined ? null : [{ from: rate, to: rate, ms }]);
+  try {
+    await Promise.all(lanes.map((lane) => lane.opened()));
+    if (job.warmupMs > 0) await loop(job.warmupMs, steady(job.warmupMs));
+    return await loop(job.durationMs, job.stages ?? steady(job.durationMs));
+  } finally {
+    for (const lane of lanes) lane.close();
+  }
 }
 
-if (import.meta.main) await main(JSON.parse(process.argv[2] ?? '{}') as Job);
+if (import.meta.main) console.log(JSON.stringify(await generate(JSON.parse(process.argv[2] ?? '{}') as Job)));

@@ -1,7 +1,10 @@
-/** Plain Hono on Node, as its own process: `node hono-server.ts PORT`. */
+/** Plain Hono on Node, as its own process: `node hono-server.ts PORT [APP]`. */
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
+import { ECHO_APP } from './apps.ts';
 
-const app = new Hono();
-app.get('/', (c) => c.text('hello'));
-serve({ fetch: app.fetch, hostname: '127.0.0.1', port: Number(process.argv[2]) });
+const [, , port, app] = process.argv;
+const hello = new Hono();
+hello.get('/', (c) => c.text('hello'));
+const fetch = app === 'echo' ? ECHO_APP.fetch : hello.fetch;
+serve({ fetch, hostname: '127.0.0.1', port: Number(port) });

@@ -1,104 +1,86 @@
 /**
  * Cold starts of code nobody has called before: N functions, each deployed and called once, beside workerd's dynamic
  * worker loader with as many unique workers. Client side, one call at a time on one connection, with Hearth's cache pool
- * refilled: what it costs to find the pool empty is another question, which a burst asks.
+ * full before each call; what it costs to find the pool empty stands in a row of its own.
  */
-import { createRequire } from 'node:module';
 import { scheduler } from 'node:timers/promises';
-import { build } from 'esbuild';
 import type { TestGateway } from '../../gateway/testing/gateway.ts';
 import { Connection } from '../load/connection.ts';
-import { startHearth, WARM_BASES } from '../peers/hearth.ts';
-import type { Peer } from '../peers/peer.ts';
+import { startBareWorkers } from '../peers/bare-workers.ts';
+import { startHearth, untilWarm } from '../peers/hearth.ts';
 import { startWorkerdLoader } from '../peers/workerd.ts';
-import { percentile, ratio, table } from '../report.ts';
+import { figure, median, percentile, quoted, ratio, table } from '../report.ts';
+import { type Accounting, accounting } from './accounting.ts';
+import { type Call, callOnce, PHASES, phaseSum } from './cold-calls.ts';
+import { bundled, VARIANTS, type Variant } from './cold-sources.ts';
 
 export interface ColdOptions {
-  /** Functions per source. */
+  /** Functions per source, over all rounds. */
   functions: number;
   rounds: number;
-  /** Between two calls, at least. */
-  gapMs: number;
+  /** Calls that meet an empty pool, over all rounds. */
+  emptyCalls: number;
+  /** Functions of each kind whose phases are added up. */
+  accountingCalls: number;
 }
 
-interface Call {
-  clientMs: number;
-  cold: boolean;
-  /** Server-timing of Hearth, ms. */
-  phases: Record<string, number>;
-}
+/** Enough that a call never meets the last one, and few enough that filling it takes no minute. */
+const WARM_BASES = 16;
 
-const SOURCES: Record<string, string> = {
-  tiny: `const id = 'UNIQUE'; export default { fetch: () => new Response(id) };`,
-  hono: `import { Hono } from 'hono';
-const app = new Hono();
-app.get('*', (c) => c.text('UNIQUE'));
-export default app;`,
-};
-const PHASES = ['wait', 'acquire', 'transfer', 'compile', 'evaluate', 'run'];
+interface Measured {
+  bundleBytes: number;
+  hearth: Call[][];
+  workerd: Call[][];
+}
 
 export async function cold(options: ColdOptions): Promise<{ text: string; data: unknown }> {
-  const parts: string[] = [];
-  const data: Record<string, unknown> = { options };
-  for (const [name, source] of Object.entries(SOURCES)) {
-    const measured = await measure(source, options);
-    data[name] = measured;
-    parts.push(report(name, measured));
-  }
-  parts.push(
-    'Client side, one call at a time, the cache pool full before each. Hearth has compiled each version once before, when it was deployed.',
-  );
-  return { text: parts.join('\n\n'), data };
+  const variants: Record<string, Measured> = {};
+  for (const variant of VARIANTS) variants[variant.name] = await measure(variant, options);
+  const empty = await emptyPool(options);
+  const accounts = await accounting(options.accountingCalls);
+  return { text: report(variants, empty, accounts), data: { options, variants, empty, accounting: accounts } };
 }
 
-async function measure(source: string, options: ColdOptions): Promise<{ hearth: Call[]; workerd: Call[] }> {
+async function measure(variant: Variant, options: ColdOptions): Promise<Measured> {
   await using stack = new AsyncDisposableStack();
-  const hearth = stack.use(await startHearth('export default { fetch: () => new Response("hello") }'));
-  const workerd = stack.use(await startWorkerdLoader(await bundle(source)));
-  await deployAll(hearth.gateway, source, options.functions);
+  const { source, shared, ownCopies, most } = variant;
+  const bundle = await bundled(source);
+  const hearth = stack.use(
+    await startHearth({ bases: { default: { shared } }, env: { HEARTH_WARM_BASES: String(WARM_BASES) } }),
+  );
+  const workerd = stack.use(await startWorkerdLoader(bundle));
+  const names = Array.from({ length: Math.min(options.functions, most) }, (_, index) => `cold-${index}`);
+  await deployAll(hearth.gateway, names, ownCopies ? { 'index.js': bundle } : { 'index.ts': source });
 
-  const calls = { hearth: [] as Call[], workerd: [] as Call[] };
-  const perRound = Math.ceil(options.functions / options.rounds);
-  for (let first = 0; first < options.functions; first += perRound) {
-    const ids = Array.from({ length: Math.min(perRound, options.functions - first) }, (_, i) => `cold-${first + i}`);
-    calls.hearth.push(...(await callAll(hearth, ids, () => poolIsWarm(hearth.gateway, options.gapMs))));
-    calls.workerd.push(...(await callAll(workerd, ids, () => scheduler.wait(options.gapMs))));
+  const measured: Measured = { bundleBytes: Buffer.byteLength(bundle), hearth: [], workerd: [] };
+  const perRound = Math.ceil(names.length / options.rounds);
+  for (let first = 0; first < names.length; first += perRound) {
+    const round = names.slice(first, first + perRound);
+    measured.hearth.push(await callAll(hearth.port, round, () => untilWarm(hearth.gateway, WARM_BASES)));
+    measured.workerd.push(await callAll(workerd.port, round, () => scheduler.wait(WORKERD_PAUSE_MS)));
   }
-  return calls;
+  return measured;
 }
+
+/** As long as Hearth's pool takes to be full again, about. */
+const WORKERD_PAUSE_MS = 60;
 
 /** `keepAlive: 0`: the base that proved a version is given back, so that the first call finds none. */
-async function deployAll(gateway: TestGateway, source: string, functions: number): Promise<void> {
+async function deployAll(gateway: TestGateway, names: string[], files: Record<string, string>): Promise<void> {
   const manifest = { hearth: { keepAlive: 0 } };
-  for (let index = 0; index < functions; index++) {
-    const name = `cold-${index}`;
-    await gateway.deploy(name, { 'index.js': source.replaceAll('UNIQUE', name) }, { manifest });
+  for (const name of names) {
+    const unique = Object.entries(files).map(([path, text]) => [path, text.replaceAll('UNIQUE', name)]);
+    await gateway.deploy(name, Object.fromEntries(unique), { manifest });
   }
 }
 
-/** Resolves when the refill has nothing left to do: its work would else stand beside the call that is measured. */
-async function poolIsWarm(gateway: TestGateway, gapMs: number): Promise<void> {
-  for (;;) {
-    await scheduler.wait(gapMs);
-    const { body } = await gateway.api<{ bases: Record<string, number> }>('GET', '/v1/pool');
-    if ((body.bases.warm ?? 0) >= WARM_BASES) return;
-  }
-}
-
-async function callAll(peer: Peer, ids: string[], ready: () => Promise<void>): Promise<Call[]> {
-  const connection = new Connection(peer.port);
+async function callAll(port: number, names: string[], ready: () => Promise<void>): Promise<Call[]> {
+  const connection = await new Connection(port).opened();
   const calls: Call[] = [];
   try {
-    for (const id of ids) {
+    for (const name of names) {
       await ready();
-      const begun = performance.now();
-      const answer = await connection.get(`/${id}`);
-      const clientMs = performance.now() - begun;
-      if (answer.status !== 200) throw new Error(`${peer.name} answered ${answer.status} for ${id}`);
-      const timing = answer.headers.get('server-timing') ?? '';
-      const phases = [...timing.matchAll(/([a-z]+);dur=([\d.]+)/g)].map(([, phase, ms]) => [phase, Number(ms)]);
-      const cold = answer.headers.get('hearth-start') !== 'warm';
-      calls.push({ clientMs, cold, phases: Object.fromEntries(phases) });
+      calls.push(await callOnce(connection, `/${name}`));
     }
   } finally {
     connection.close();
@@ -106,49 +88,113 @@ async function callAll(peer: Peer, ids: string[], ready: () => Promise<void>): P
   return calls;
 }
 
-/** workerd gets one module, as its users send it: everything bundled. */
-async function bundle(source: string): Promise<string> {
-  const resolveDir = createRequire(import.meta.url)
-    .resolve('hono')
-    .replace(/node_modules.*$/, '');
-  const result = await build({
-    stdin: { contents: source, resolveDir, loader: 'js' },
-    bundle: true,
-    format: 'esm',
-    minify: true,
-    write: false,
-  });
-  return result.outputFiles[0]?.text ?? '';
+interface Empty {
+  hearth: Call[][];
+  bareWorkerMs: number[][];
 }
 
-function report(name: string, { hearth, workerd }: { hearth: Call[]; workerd: Call[] }): string {
-  const ms = (calls: Call[], percent: number) =>
-    percentile(
-      calls.map(({ clientMs }) => clientMs),
-      percent,
-    );
-  const row = (peer: string, calls: Call[]) => [
-    peer,
-    ratio(ms(hearth, 50), ms(calls, 50)),
-    ratio(ms(hearth, 99), ms(calls, 99)),
-    ms(calls, 50).toFixed(2),
-    ms(calls, 90).toFixed(2),
-    ms(calls, 99).toFixed(2),
-    Math.max(...calls.map(({ clientMs }) => clientMs)).toFixed(2),
-    calls.length.toString(),
-  ];
-  const header = [`cold, ${name}`, 'hearth ÷ p50', '÷ p99', 'p50 ms', 'p90 ms', 'p99 ms', 'max ms', 'calls'];
-  const phases = PHASES.map((phase) => {
-    const values = hearth.map((call) => call.phases[phase] ?? 0);
-    return `${phase} ${percentile(values, 50).toFixed(2)}`;
+/**
+ * A pool of one base: a first call takes it, and the second, of another function, at once after the first's answer,
+ * finds none. Only second calls count. Beside it a worker thread that builds one Response and does nothing else.
+ */
+async function emptyPool({ emptyCalls, rounds }: ColdOptions): Promise<Empty> {
+  await using stack = new AsyncDisposableStack();
+  const hearth = stack.use(await startHearth({ env: { HEARTH_WARM_BASES: '1' } }));
+  const workers = stack.use(startBareWorkers());
+  const names = Array.from({ length: emptyCalls * 2 }, (_, index) => `empty-${index}`);
+  await deployAll(hearth.gateway, names, { 'index.ts': VARIANTS[0]?.source ?? '' });
+  const connection = await new Connection(hearth.port).opened();
+  stack.defer(() => connection.close());
+
+  const measured: Empty = { hearth: [], bareWorkerMs: [] };
+  const perRound = Math.ceil(emptyCalls / rounds);
+  for (let first = 0; first < emptyCalls; first += perRound) {
+    const calls: Call[] = [];
+    const workerMs: number[] = [];
+    for (let index = first; index < Math.min(first + perRound, emptyCalls); index++) {
+      await untilWarm(hearth.gateway, 1);
+      await callOnce(connection, `/empty-${index * 2}`);
+      calls.push(await callOnce(connection, `/empty-${index * 2 + 1}`));
+      await untilWarm(hearth.gateway, 1);
+      workerMs.push(await workers.start());
+    }
+    measured.hearth.push(calls);
+    measured.bareWorkerMs.push(workerMs);
+  }
+  return measured;
+}
+
+/** The middle is the median of the rounds' own; the tail is of all rounds together. */
+function summary(rounds: number[][]): { p50: number; p90: number; p99: number; max: number; samples: number } {
+  const all = rounds.flat();
+  return {
+    p50: median(rounds.map((round) => percentile(round, 50))),
+    p90: percentile(all, 90),
+    p99: percentile(all, 99),
+    max: Math.max(...all),
+    samples: all.length,
+  };
+}
+
+/** For this p99 the target itself names 2,000 samples; what is quoted from so few says how many it is from. */
+const P99_SAMPLES = 2000;
+
+function report(variants: Record<string, Measured>, empty: Empty, accounts: Accounting[]): string {
+  const clientMs = (rounds: Call[][]) => rounds.map((round) => round.map((call) => call.clientMs));
+  const rows = Object.entries(variants).flatMap(([name, { hearth, workerd, bundleBytes }]) => {
+    const [ours, theirs] = [summary(clientMs(hearth)), summary(clientMs(workerd))];
+    const p99 = (of: typeof ours) => (of.samples >= P99_SAMPLES ? of.p99 : null);
+    const row = (peer: string, of: typeof ours) => [
+      peer,
+      peer === 'hearth' ? ratio(of.p50, theirs.p50) : '',
+      peer === 'hearth' ? ratio(p99(of), p99(theirs)) : '',
+      figure(of.p50),
+      figure(quoted(of.p90, 90, of.samples)),
+      figure(p99(of)),
+      figure(of.max),
+      String(of.samples),
+      peer === 'hearth' ? name : `${Math.round(bundleBytes / 1000)} KB bundled`,
+    ];
+    return [row('hearth', ours), row('workerd dynamic worker', theirs)];
   });
-  const unaccounted = hearth.map(
-    ({ clientMs, phases }) => clientMs - PHASES.reduce((sum, phase) => sum + (phases[phase] ?? 0), 0),
-  );
-  const warmOnes = hearth.filter(({ cold }) => !cold).length;
+  const header = ['cold', '÷ p50', '÷ p99', 'p50 ms', 'p90 ms', 'p99 ms', 'max ms', 'calls', 'code'];
   return [
-    table(header, [row('hearth', hearth), row('workerd dynamic worker', workerd)]),
-    `phases of hearth, p50 in ms: ${phases.join(', ')}; outside of Hearth ${percentile(unaccounted, 50).toFixed(2)}`,
-    ...(warmOnes === 0 ? [] : [`${warmOnes} of ${hearth.length} calls to hearth were not cold.`]),
+    table(header, rows),
+    'Client side, one call at a time, the cache pool full before each. Hearth has proved each version on a base when it was deployed, and has its code cache from there. p50: median of the rounds; the tail: all rounds together.',
+    ...Object.entries(variants).map(([name, { hearth }]) => `${name}: ${phaseLine(hearth.flat())}`),
+    emptyText(empty),
+    ...accounts.map(
+      ({ kind, calls, adding, worst }) =>
+        `phases add up to the client's time within 10 % or 0.3 ms, ${kind}: ${adding} of ${calls} (${((adding / calls) * 100).toFixed(1)} %); farthest off ${worst.toFixed(2)} ms`,
+    ),
+  ].join('\n');
+}
+
+function phaseLine(calls: Call[]): string {
+  const middle = (values: number[]) => figure(percentile(values, 50));
+  const phases = PHASES.map((phase) => `${phase} ${middle(calls.map((call) => call.phases[phase] ?? 0))}`);
+  const outside = middle(calls.map((call) => call.clientMs - phaseSum(call)));
+  const warm = calls.filter((call) => !call.cold).length;
+  const warned = warm === 0 ? '' : `; ${warm} of ${calls.length} CALLS WERE NOT COLD`;
+  return `phases of hearth, p50 in ms: ${phases.join(', ')}; outside of Hearth ${outside}${warned}`;
+}
+
+function emptyText({ hearth, bareWorkerMs }: Empty): string {
+  const ours = summary(hearth.map((round) => round.map(({ clientMs }) => clientMs)));
+  const bare = summary(bareWorkerMs);
+  const row = (name: string, of: typeof ours) => [
+    name,
+    ratio(of.p50, bare.p50),
+    figure(of.p50),
+    figure(quoted(of.p90, 90, of.samples)),
+    figure(of.max),
+    String(of.samples),
+  ];
+  return [
+    table(
+      ['empty pool', '÷ p50', 'p50 ms', 'p90 ms', 'max ms', 'calls'],
+      [row('hearth', ours), row('bare worker, one Response', bare)],
+    ),
+    `empty pool: ${phaseLine(hearth.flat())}`,
   ].join('\n');
 }
