@@ -72,8 +72,8 @@ describe('settings', () => {
   test('what is not built yet is refused, not ignored', () => {
     assert.match(refused([], { HEARTH_STORE: 'redis' }), /^HEARTH_STORE: given "redis", allowed is sqlite\.$/);
     assert.match(
-      refused([], { HEARTH_SANDBOX: 'require' }),
-      /^HEARTH_SANDBOX: given "require", allowed is auto, off\.$/,
+      refused([], { HEARTH_SANDBOX: 'yes' }),
+      /^HEARTH_SANDBOX: given "yes", allowed is auto, off, require\.$/,
     );
   });
 

@@ -28,7 +28,7 @@ export interface Config {
   maxBodyBytes: number;
   maxDeployBytes: number;
   network: 'all' | 'none';
-  sandbox: 'auto' | 'off';
+  sandbox: 'auto' | 'off' | 'require';
   /** Addresses and CIDR ranges whose forwarded headers are believed. */
   trustProxy: string[];
   /** Newest first; empty: made at first start and kept in the data directory. */
@@ -177,8 +177,8 @@ function settings() {
     sandbox: {
       env: 'HEARTH_SANDBOX',
       default: 'auto',
-      meaning: 'bubblewrap around hosts where installed; not built yet: auto means off',
-      ...oneOf('auto', 'off'),
+      meaning: 'bubblewrap around hosts: auto (where it works), off, require',
+      ...oneOf('auto', 'off', 'require'),
     },
     'trust-proxy': {
       env: 'HEARTH_TRUST_PROXY',

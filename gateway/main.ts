@@ -31,6 +31,7 @@ import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRegistry } from './registry/memory.ts';
+import { sandboxFor } from './sandbox.ts';
 import { listenError, StartError } from './start-error.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
 import { openSqliteStore } from './store/sqlite/client.ts';
@@ -86,6 +87,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       maxBases: config.maxBases,
       basesPerHost: config.basesPerHost,
       heapLimitMb: HEAP_LIMIT_MB,
+      sandbox: sandboxFor(config.sandbox, log),
+      stockNetwork: config.network,
     },
     // The parts below need the keeper: these are called only after `start`, when all of them are there.
     hooks: {

@@ -12,6 +12,7 @@ import { type HostBinding, HostProcess } from './host-process.ts';
 import type { Logger } from './log.ts';
 import { nextBoot } from './refill.ts';
 import { rehearse } from './rehearsal.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface FleetSettings {
   /** Warm bases without a lessee, per definition. */
@@ -19,6 +20,10 @@ export interface FleetSettings {
   maxBases: number;
   basesPerHost: number;
   heapLimitMb: number;
+  /** Around each host; null: none. */
+  sandbox: Sandbox | null;
+  /** Policy of the hosts in stock. In a sandbox it cannot change later: the other policy has hosts started on demand. */
+  stockNetwork: 'all' | 'none';
 }
 
 export interface FleetOptions {
@@ -166,8 +171,9 @@ export class Fleet {
     for (const base of this.#bases.values()) {
       if (base.state !== 'warm' || base.host.definition.name !== wanted.definition) continue;
       const binding = base.host.binding;
-      if (binding === null) spare ??= base;
-      else if (binding.trustGroup === wanted.trustGroup && binding.network === wanted.network) return base;
+      if (binding === null) {
+        if (!this.#isApart(wanted)) spare ??= base;
+      } else if (binding.trustGroup === wanted.trustGroup && binding.network === wanted.network) return base;
     }
     spare?.host.bind({ trustGroup: wanted.trustGroup, network: wanted.network });
     return spare;
@@ -224,6 +230,7 @@ export class Fleet {
     }
     for (const definition of this.#definitions.values()) {
       const hosts = [...this.#hosts.values()].filter((host) => host.definition === definition && host.state !== 'dead');
+      const pending = this.#pending.filter((wanted) => wanted.definition === definition.name);
       const step = nextBoot({
         target: this.#options.settings.warmBases,
         hosts: hosts.map((host) => ({
@@ -232,11 +239,12 @@ export class Fleet {
           freeSlots: host.freeSlots,
           ...this.#count(host),
         })),
-        pending: this.#pending.filter((pending) => pending.definition === definition.name).map(keyOf),
+        pending: pending.map(keyOf),
+        apart: new Set(pending.filter((wanted) => this.#isApart(wanted)).map(keyOf)),
         room: this.#options.settings.maxBases - this.#bases.size,
       });
       if (step === null) continue;
-      const host = step.kind === 'boot' ? this.#hosts.get(step.host) : this.#startHost(definition);
+      const host = step.kind === 'boot' ? this.#hosts.get(step.host) : this.#startHost(definition, step.bound);
       if (host !== undefined) this.#boot(host);
       if (waiting) this.#schedule(0);
       return;
@@ -254,7 +262,14 @@ export class Fleet {
     return { warm, booting };
   }
 
-  #startHost(definition: BaseDefinition): HostProcess {
+  /** Hosts in stock have their network, or lack of it, from the sandbox, and cannot be leased for the other policy. */
+  #isApart({ network }: HostBinding): boolean {
+    const { sandbox, stockNetwork } = this.#options.settings;
+    return sandbox !== null && network !== stockNetwork;
+  }
+
+  #startHost(definition: BaseDefinition, key: string | null): HostProcess {
+    const binding = key === null ? null : bindingOf(key);
     const id = this.#options.newId('host');
     const dir = path.join(this.#options.runDir, id);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -265,6 +280,9 @@ export class Fleet {
       id,
       definition,
       dir,
+      sandbox: this.#options.settings.sandbox,
+      network: binding?.network ?? this.#options.settings.stockNetwork,
+      socketPath: this.#options.socketPath,
       log: this.#options.log,
       settings: {
         baseFile: this.#options.baseFile,
@@ -278,6 +296,7 @@ export class Fleet {
       },
       onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
     });
+    if (binding !== null) host.bind(binding);
     this.#hosts.set(id, host);
     return host;
   }
@@ -388,4 +407,10 @@ function fits(host: HostProcess, wanted: Wanted): boolean {
 
 function keyOf(binding: HostBinding): string {
   return `${binding.trustGroup}/${binding.network}`;
+}
+
+/** Back from `keyOf`: names of trust groups hold no slash. */
+function bindingOf(key: string): HostBinding {
+  const [trustGroup = '', network] = key.split('/');
+  return { trustGroup, network: network === 'none' ? 'none' : 'all' };
 }

@@ -11,6 +11,7 @@ import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from '../host/messages.ts';
 import type { BaseDefinition } from './definition.ts';
 import type { Logger } from './log.ts';
+import { hostFiles, pidInside, type Sandbox } from './sandbox.ts';
 
 export type HostState = 'starting' | 'running' | 'draining' | 'dead';
 
@@ -33,6 +34,12 @@ export interface HostOptions {
   settings: HostSettings;
   /** Directory of this host: a slot below it for each base's files. */
   dir: string;
+  /** Null: a process like any other. */
+  sandbox: Sandbox | null;
+  /** What the sandbox gives it; without a sandbox each base keeps its own policy. */
+  network: 'all' | 'none';
+  /** Where its bases connect. */
+  socketPath: string;
   log: Logger;
   onState(host: HostProcess, state: HostState, why: string): void;
   onBaseEnded(base: string, reason: string): void;
@@ -46,7 +53,6 @@ const HOST_MAIN = path.join(import.meta.dirname, '../host/main.ts');
 export class HostProcess {
   readonly id: string;
   readonly definition: BaseDefinition;
-  readonly pid: number | null;
   #binding: HostBinding | null = null;
   /** Boots that never said hello, in a row. */
   failedBoots = 0;
@@ -59,6 +65,7 @@ export class HostProcess {
   readonly #child: ChildProcess;
   readonly #options: HostOptions;
   readonly #exited = Promise.withResolvers<void>();
+  #pid: number | null;
   #state: HostState = 'starting';
 
   constructor(options: HostOptions) {
@@ -74,12 +81,10 @@ export class HostProcess {
     const cwd = path.join(options.dir, 'nothing');
     mkdirSync(cwd, { mode: 0o500 });
     // The environment is empty: NODE_OPTIONS and secrets of the gateway must not reach function code.
-    this.#child = spawn(process.execPath, ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', HOST_MAIN], {
-      env: {},
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      cwd,
-    });
-    this.pid = this.#child.pid ?? null;
+    const command = [process.execPath, '--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', HOST_MAIN];
+    const { file, args } = inSandbox(command, cwd, options);
+    this.#child = spawn(file, args, { env: {}, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd });
+    this.#pid = this.#child.pid ?? null;
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => options.log.debug('host output', { host: this.id, text: String(chunk) }));
     }
@@ -91,12 +96,24 @@ export class HostProcess {
       this.#die(signal === null ? `exit code ${code}` : `signal ${signal}`);
       this.#exited.resolve();
     });
-    this.#child.on('message', (message: FromHost) => this.#onMessage(message));
+    this.#child.on('message', (message: FromHost) => {
+      try {
+        this.#onMessage(message);
+      } catch (error) {
+        // Function code runs in that process: what comes over the channel may be anything.
+        this.kill(`a message against the rules: ${String(error)}`);
+      }
+    });
     this.#preferAsVictim();
     this.#send({
       type: 'configure',
       settings: { ...options.settings, readable: [...options.settings.readable, ...this.slots] },
     });
+  }
+
+  /** As the machine numbers it; in a sandbox known from `running` on. */
+  get pid(): number | null {
+    return this.#pid;
   }
 
   get state(): HostState {
@@ -162,9 +179,15 @@ export class HostProcess {
   #onMessage(message: FromHost): void {
     switch (message.type) {
       case 'ready':
-        if (this.#state === 'starting') this.#move('running', 'ready');
+        if (this.#state !== 'starting') return;
+        if (this.#options.sandbox !== null) {
+          this.#pid = pidInside(this.#child);
+          this.#preferAsVictim();
+        }
+        this.#move('running', 'ready');
         return;
       case 'ended':
+        if (!this.#threads.has(message.base)) return;
         this.#threads.get(message.base)?.resolve();
         this.#threads.delete(message.base);
         this.#options.onBaseEnded(message.base, message.reason);
@@ -201,4 +224,12 @@ export class HostProcess {
       this.#options.log.debug('could not raise the oom score of a host', { host: this.id, error: String(error) });
     }
   }
+}
+
+function inSandbox(command: string[], cwd: string, options: HostOptions): { file: string; args: string[] } {
+  const [file = '', ...args] = command;
+  const { sandbox, settings, network, socketPath, dir } = options;
+  if (sandbox === null) return { file, args };
+  const readable = [...hostFiles(), settings.baseFile, ...settings.readable, socketPath, dir];
+  return sandbox.wrap(command, { readable, cwd, network });
 }

@@ -11,6 +11,8 @@ export interface HostView {
   booting: number;
 }
 
+const START_HOST: RefillStep = { kind: 'start-host', bound: null };
+
 export interface RefillInput {
   /** Warm bases wanted without a lessee. */
   target: number;
@@ -18,11 +20,14 @@ export interface RefillInput {
   hosts: HostView[];
   /** Keys of leases that wait for a base, one entry each. */
   pending: string[];
+  /** Of these, keys that no unbound host can serve: their hosts are bound when they are started. */
+  apart: ReadonlySet<string>;
   /** Bases that may still be started before the pool's limit. */
   room: number;
 }
 
-export type RefillStep = { kind: 'boot'; host: string } | { kind: 'start-host' } | null;
+/** `bound`: the key to which the host is bound from the start. */
+export type RefillStep = { kind: 'boot'; host: string } | { kind: 'start-host'; bound: string | null } | null;
 
 /**
  * First who waits; then unbound bases, at least half of the target, since only these can serve a trust group that was
@@ -42,15 +47,19 @@ export function nextBoot(input: RefillInput): RefillStep {
   for (const key of new Set(input.pending)) {
     const wanted = input.pending.filter((pending) => pending === key).length;
     const missing = wanted - coming(bound(key));
-    if (missing > spare) return boot(bound(key)) ?? boot(unbound) ?? { kind: 'start-host' };
+    if (input.apart.has(key)) {
+      if (missing > 0) return boot(bound(key)) ?? { kind: 'start-host', bound: key };
+      continue;
+    }
+    if (missing > spare) return boot(bound(key)) ?? boot(unbound) ?? START_HOST;
     if (missing > 0) spare -= missing;
   }
-  if (coming(unbound) < Math.ceil(input.target / 2)) return boot(unbound) ?? { kind: 'start-host' };
+  if (coming(unbound) < Math.ceil(input.target / 2)) return boot(unbound) ?? START_HOST;
   if (coming(input.hosts) < input.target) {
     const byNeed = input.hosts
       .filter((host) => host.bound !== null)
       .sort((a, b) => a.warm + a.booting - b.warm - b.booting);
-    return boot(byNeed) ?? boot(unbound) ?? { kind: 'start-host' };
+    return boot(byNeed) ?? boot(unbound) ?? START_HOST;
   }
   return null;
 }

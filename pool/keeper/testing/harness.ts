@@ -60,7 +60,15 @@ export async function startKeeper(t: TestContext, settings: Partial<FleetSetting
   };
   harness.keeper = await createKeeper({
     definitions: [{ name: 'default', shared: [], setupPath: null, env: {} }],
-    settings: { warmBases: 2, maxBases: 64, basesPerHost: 4, heapLimitMb: 512, ...settings },
+    settings: {
+      warmBases: 2,
+      maxBases: 64,
+      basesPerHost: 4,
+      heapLimitMb: 512,
+      sandbox: null,
+      stockNetwork: 'all',
+      ...settings,
+    },
     runDir,
     hooks: {
       binding: (spec, call, exchange) => harness.onBinding(spec, call, exchange),
