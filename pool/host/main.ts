@@ -4,13 +4,26 @@
  * does not answer, and it ends itself when its gateway has gone.
  */
 import { createRequire } from 'node:module';
+import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
+import { type Gauge, makeGauge, THREAD } from '../base/gauge.ts';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from './messages.ts';
+import { type Breach, Watch } from './watch.ts';
+
+/** The gateway ends a base that is over a limit, so that it knows why; when it is slow the host does. */
+const END_AFTER_MS = 50;
+
+interface RunningBase {
+  controller: AbortController;
+  gauge: Gauge;
+}
 
 class Host {
   readonly #pool: Piscina;
-  readonly #bases = new Map<string, AbortController>();
+  readonly #bases = new Map<string, RunningBase>();
+  readonly #wake = makeGauge();
+  readonly #watch: Watch;
 
   constructor(settings: HostSettings) {
     const readable = [settings.baseFile, piscinaDirectory(), ...settings.readable];
@@ -36,29 +49,65 @@ class Host {
     });
     // Without a listener an error of one thread would end the host.
     this.#pool.on('error', (error: unknown) => console.error('pool error', error));
+    this.#watch = new Watch({
+      wake: this.#wake,
+      worker: (threadId) => this.#worker(threadId),
+      over: (base, breach) => this.#over(base, breach),
+      now: () => performance.now(),
+      rss: residentBytes,
+    });
   }
 
   boot(task: BaseTask): void {
     const controller = new AbortController();
-    this.#bases.set(task.base, controller);
-    this.#pool.run(task, { signal: controller.signal }).then(
+    const gauge = makeGauge();
+    this.#bases.set(task.base, { controller, gauge });
+    this.#watch.add(task.base, gauge);
+    this.#pool.run({ ...task, gauges: { gauge, wake: this.#wake } }, { signal: controller.signal }).then(
       () => this.#ended(task.base, 'it returned'),
-      (error: unknown) => this.#ended(task.base, error instanceof Error ? error.message : 'it failed'),
+      (error: unknown) => {
+        // Aborted by `end`, which sees to the rest.
+        if (!controller.signal.aborted) this.#ended(task.base, error instanceof Error ? error.message : 'it failed');
+      },
     );
   }
 
+  /** Says `ended` when the thread has really gone, which Piscina does not wait for. */
   end(base: string): void {
-    this.#bases.get(base)?.abort();
+    const running = this.#bases.get(base);
+    if (running === undefined || running.controller.signal.aborted) return;
+    const worker = this.#worker(running.gauge[THREAD] ?? 0);
+    worker?.once('exit', () => this.#ended(base, 'it was ended'));
+    running.controller.abort();
+    if (worker === undefined) this.#ended(base, 'it was ended before it began');
+  }
+
+  #over(base: string, breach: Breach): void {
+    say({ type: 'over', base, breach });
+    setTimeout(() => this.end(base), END_AFTER_MS);
   }
 
   #ended(base: string, reason: string): void {
     this.#bases.delete(base);
+    this.#watch.delete(base);
     say({ type: 'ended', base, reason });
+  }
+
+  #worker(threadId: number): Worker | undefined {
+    return threadId === 0 ? undefined : this.#pool.threads.find((worker) => worker.threadId === threadId);
   }
 }
 
 function say(message: FromHost): void {
   process.send?.(message);
+}
+
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0; // no /proc in a sandbox: the gateway's own polls are left
+  }
 }
 
 /** Piscina's worker script is read by each thread before the base takes over. */
@@ -80,6 +129,9 @@ process.on('message', (message: ToHost) => {
       return;
     case 'end':
       host?.end(message.base);
+      return;
+    case 'ping':
+      say({ type: 'pong' });
       return;
     default:
       assertNever(message);

@@ -1,5 +1,6 @@
 /** What gateway and host say to each other over the host's IPC channel. Requests never travel here: bases have sockets. */
 import type { BaseTask } from '../base/task.ts';
+import type { Breach } from './watch.ts';
 
 /** The first message to a host, in its environment-free life: how its threads are made. */
 export interface HostSettings {
@@ -15,12 +16,17 @@ export type ToHost =
   | { type: 'configure'; settings: HostSettings }
   | { type: 'boot'; task: BaseTask }
   /** End this base's thread, whatever it is doing. */
-  | { type: 'end'; base: string };
+  | { type: 'end'; base: string }
+  /** Answered at once: a host that does not is killed. */
+  | { type: 'ping' };
 
 export type FromHost =
   | { type: 'ready' }
   /** The thread of this base is gone. */
-  | { type: 'ended'; base: string; reason: string };
+  | { type: 'ended'; base: string; reason: string }
+  /** This base is over a limit. The gateway is expected to end it; the host does so itself a moment later. */
+  | { type: 'over'; base: string; breach: Breach }
+  | { type: 'pong' };
 
 /** The host says what must never happen, by an exhaustive switch. */
 export function assertNever(value: never): never {

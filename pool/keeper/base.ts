@@ -8,7 +8,8 @@ import { randomBytes } from 'node:crypto';
 import { type BaseEvent, type GatewayEvent, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
 import { ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, ExchangeHandler, Link } from '../link/link.ts';
-import type { BaseState } from './api.ts';
+import type { BaseState, ModuleSpec } from './api.ts';
+import type { Fault } from './fault.ts';
 import type { HostProcess } from './host-process.ts';
 
 const MOVES: Record<BaseState, readonly BaseState[]> = {
@@ -25,6 +26,9 @@ export interface Lessee {
   event(event: BaseEvent): void;
   /** The base opened a stream. Throws ProtocolViolation when its head is wrong. */
   opened(head: unknown, exchange: Exchange): void;
+  /** Its limits and its name, when something has to be blamed. */
+  readonly spec: ModuleSpec;
+  readonly inFlight: number;
   /** The base is dead; its exchanges are closed next. */
   died(why: string): void;
 }
@@ -46,6 +50,8 @@ export class Base {
   takenFor: string | null = null;
   version: string | null = null;
   lessee: Lessee | null = null;
+  /** What it did that it was ended for. */
+  fault: Fault | null = null;
   readonly #onState: BaseOptions['onState'];
   #link: Link | null = null;
   #state: BaseState = 'booting';
@@ -90,8 +96,9 @@ export class Base {
   }
 
   /** Ends it, whatever it is doing; the fleet sees to its thread. Idempotent. */
-  end(why: string): void {
+  end(why: string, fault: Fault | null = null): void {
     if (this.#state === 'dead') return;
+    this.fault = fault;
     this.#move('dead', why);
     // First the lessee: what its exchanges tell when they break off must not find this base alive.
     this.lessee?.died(why);

@@ -9,8 +9,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from '../host/messages.ts';
+import type { Breach } from '../host/watch.ts';
 import type { BaseDefinition } from './definition.ts';
 import type { Logger } from './log.ts';
+import { type Resident, ResidentMeter } from './resident.ts';
 import { hostFiles, pidInside, type Sandbox } from './sandbox.ts';
 
 export type HostState = 'starting' | 'running' | 'draining' | 'dead';
@@ -43,10 +45,18 @@ export interface HostOptions {
   log: Logger;
   onState(host: HostProcess, state: HostState, why: string): void;
   onBaseEnded(base: string, reason: string): void;
+  /** The host saw one of its bases go over a limit. */
+  onBreach(base: string, breach: Breach): void;
 }
 
 /** `terminate()` does not come back from some loops and system calls: then the process has to go. */
-const END_MS = 2_000;
+const END_MS = 1_000;
+
+/**
+ * What each host may set libuv's threads to: all bases of a host share them, and the four of the default are soon all
+ * taken by one function's pbkdf2 or slow look-ups of names.
+ */
+const UV_THREADS = '16';
 
 const HOST_MAIN = path.join(import.meta.dirname, '../host/main.ts');
 
@@ -54,6 +64,9 @@ export class HostProcess {
   readonly id: string;
   readonly definition: BaseDefinition;
   #binding: HostBinding | null = null;
+  /** It was ended from here, for no fault or on account of one base. Else it died by itself. */
+  killed = false;
+  culprit: string | null = null;
   /** Boots that never said hello, in a row. */
   failedBoots = 0;
   /** Resident bytes at the last poll. */
@@ -66,6 +79,9 @@ export class HostProcess {
   readonly #options: HostOptions;
   readonly #exited = Promise.withResolvers<void>();
   #pid: number | null;
+  #resident: ResidentMeter | null = null;
+  /** Monotonic ms of the ping that waits for its answer; null: none does. */
+  #pingedAt: number | null = null;
   #state: HostState = 'starting';
 
   constructor(options: HostOptions) {
@@ -80,10 +96,12 @@ export class HostProcess {
     // so that is a directory in which there is nothing.
     const cwd = path.join(options.dir, 'nothing');
     mkdirSync(cwd, { mode: 0o500 });
-    // The environment is empty: NODE_OPTIONS and secrets of the gateway must not reach function code.
-    const command = [process.execPath, '--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', HOST_MAIN];
+    // Nothing of our own environment: NODE_OPTIONS and secrets of the gateway must not reach function code.
+    const env = { UV_THREADPOOL_SIZE: UV_THREADS };
+    const flags = ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', '--expose-gc'];
+    const command = [process.execPath, ...flags, HOST_MAIN];
     const { file, args } = inSandbox(command, cwd, options);
-    this.#child = spawn(file, args, { env: {}, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd });
+    this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd });
     this.#pid = this.#child.pid ?? null;
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => options.log.debug('host output', { host: this.id, text: String(chunk) }));
@@ -160,9 +178,32 @@ export class HostProcess {
     const thread = this.#threads.get(base);
     if (thread === undefined) return;
     this.#send({ type: 'end', base });
-    const grace = setTimeout(() => this.kill(`base ${base} did not end within ${END_MS} ms`), END_MS);
+    const grace = setTimeout(() => this.kill(`base ${base} did not end within ${END_MS} ms`, base), END_MS);
     await thread.promise;
     clearTimeout(grace);
+  }
+
+  /** What it takes now; null when that is unknown. */
+  resident(): Resident | null {
+    if (this.#state !== 'running' || this.#pid === null) return null;
+    this.#resident ??= new ResidentMeter(this.#pid);
+    const resident = this.#resident.read();
+    this.memoryBytes = resident?.bytes ?? null;
+    return resident;
+  }
+
+  /** Asks it to answer, unless it still owes an answer. Says for how many ms it has owed one. */
+  ping(now: number): number {
+    if (this.#state !== 'running') return 0;
+    if (this.#pingedAt !== null) return now - this.#pingedAt;
+    this.#pingedAt = now;
+    this.#send({ type: 'ping' });
+    return 0;
+  }
+
+  /** The gateway was late itself: what is owed counts from now on. */
+  forgive(now: number): void {
+    if (this.#pingedAt !== null) this.#pingedAt = now;
   }
 
   /** No more bases are started here. */
@@ -170,8 +211,11 @@ export class HostProcess {
     if (this.#state === 'running') this.#move('draining', why);
   }
 
-  kill(why: string): void {
+  /** `culprit`: the base on account of which it has to go. */
+  kill(why: string, culprit: string | null = null): void {
     if (this.#state === 'dead') return;
+    this.killed = true;
+    this.culprit = culprit;
     this.#child.kill('SIGKILL');
     this.#die(why);
   }
@@ -192,6 +236,12 @@ export class HostProcess {
         this.#threads.delete(message.base);
         this.#options.onBaseEnded(message.base, message.reason);
         return;
+      case 'over':
+        if (this.#threads.has(message.base)) this.#options.onBreach(message.base, message.breach);
+        return;
+      case 'pong':
+        this.#pingedAt = null;
+        return;
       default:
         assertNever(message);
     }
@@ -204,6 +254,7 @@ export class HostProcess {
 
   #die(why: string): void {
     if (this.#state === 'dead') return;
+    this.#resident?.close();
     this.#move('dead', why);
     for (const thread of this.#threads.values()) thread.resolve();
     this.#threads.clear();

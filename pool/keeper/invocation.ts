@@ -10,6 +10,7 @@
  */
 import { HearthError, isErrorCode } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
+import { WAIT_UNTIL_MS } from '../../functions/contract/limits.ts';
 import { LINK_CLOSED } from '../link/connection.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../link/link.ts';
 import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, ModuleSpec, Phases } from './api.ts';
@@ -19,6 +20,8 @@ import { resultHead } from './validate.ts';
 
 export type InvocationState = 'waiting' | 'sent' | 'started' | 'answering' | 'settling' | 'released';
 
+/** The base cuts `waitUntil` off by its own clock; past this the gateway does not believe it any more. */
+const SETTLE_GRACE_MS = 2_000;
 /** Body bytes kept so that the invocation can be tried again elsewhere. */
 const KEEP_BYTES = 256 * 1024;
 
@@ -62,7 +65,8 @@ export class Invocation implements InvokeHandle {
   /** Set for the one invocation that made its instance be loaded. */
   #cold = false;
   #placedAt = 0;
-  #settlingAt = 0;
+  #heldUntil = 0;
+  #abandoned = false;
   /** The instance keeps it by its id, for the base's word that it has ended. */
   #toldToSettle = false;
   #kept: Uint8Array[] | null = [];
@@ -98,9 +102,9 @@ export class Invocation implements InvokeHandle {
     return this.#placedAt;
   }
 
-  /** Monotonic ms since when it only holds its slot. */
-  get settlingAt(): number {
-    return this.#settlingAt;
+  /** Monotonic ms until which the base's word is awaited that nothing of it runs any more. */
+  get heldUntil(): number {
+    return this.#heldUntil;
   }
 
   /** Monotonic ms of the last bytes; null for a WebSocket, which may be silent as long as its pings are answered. */
@@ -221,7 +225,12 @@ export class Invocation implements InvokeHandle {
       this.fail(didNotLoad(failure));
       return;
     }
-    if (error !== null && error.code === LINK_CLOSED && this.#maybeAgain()) return;
+    if (error?.code === LINK_CLOSED) {
+      const crash = this.#instance?.crash(this.#exchange?.id ?? 0);
+      if (this.#maybeAgain()) return;
+      this.fail(crash ?? fromLink(error));
+      return;
+    }
     this.fail(error === null ? new HearthError('FUNCTION_CRASHED', 'The base sent no answer.') : fromLink(error));
   }
 
@@ -255,11 +264,19 @@ export class Invocation implements InvokeHandle {
   #leave(error: LinkError, waitForSettled = false): void {
     this.#state = 'settling';
     this.#waitingForSettled = waitForSettled;
+    this.#abandoned = waitForSettled;
     if (waitForSettled) this.#expectSettled();
     // `cancel` calls onClosed, which releases.
     if (this.#exchange !== null && !this.#exchangeClosed) this.#exchange.cancel(error);
     this.#exchangeClosed = true;
     this.#maybeRelease();
+  }
+
+  /** `waitUntil` has its own limit; a handler whose caller has gone has what is left of the wall clock. */
+  #holdUntil(): number {
+    const now = monotonicMs();
+    const most = this.#abandoned ? Math.max(now, this.#placedAt + this.spec.limits.timeoutMs) : now + WAIT_UNTIL_MS;
+    return most + SETTLE_GRACE_MS;
   }
 
   #expectSettled(): void {
@@ -271,7 +288,7 @@ export class Invocation implements InvokeHandle {
   #maybeRelease(): void {
     if (this.#state !== 'settling' || !this.#exchangeClosed) return;
     if (this.#waitingForSettled && this.#instance !== null && this.#instance.state !== 'gone') {
-      this.#settlingAt ||= monotonicMs();
+      this.#heldUntil ||= this.#holdUntil();
       this.#owner.settling(this);
       return;
     }

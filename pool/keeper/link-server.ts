@@ -75,6 +75,6 @@ class Incoming implements LinkHandler {
       host: base.host.id,
       violation,
     });
-    base.host.kill(`link violation: ${violation}`);
+    base.host.kill(`link violation: ${violation}`, base.id);
   }
 }

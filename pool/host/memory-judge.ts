@@ -1,0 +1,67 @@
+/**
+ * When the memory of one base is over its limit: a pure function of figures and times.
+ *
+ * Garbage counts until it is collected, and V8, whose own limit is far higher, is in no hurry. So a base that is over
+ * is first asked to collect; who is far over, or does not come to it in time, is ended.
+ */
+
+export type MemoryVerdict = 'within' | 'collect' | 'over';
+
+/** How long a base may stay over its limit once it was asked to collect, ms. */
+const COLLECT_MS = 250;
+/** Far over: this many times the limit and so many bytes more. */
+const FAR_FACTOR = 1.5;
+const FAR_BYTES = 32 * 2 ** 20;
+/** V8 lets Buffers that nobody holds any more come to about so much before it collects them. */
+const LOOSE_BUFFER_BYTES = 128 * 2 ** 20;
+/** Without an answer for so long a base counts as silent, ms. */
+const SILENT_MS = 75;
+
+export class MemoryJudge {
+  #overSince: number | null = null;
+  #askedAt: number | null = null;
+  #rssWhenAsked = 0;
+  #othersWhenAsked = 0;
+  /** At the last answer. */
+  bytes = 0;
+
+  /** Statistics were asked for and have not come: then nobody asks again. */
+  get asking(): boolean {
+    return this.#askedAt !== null;
+  }
+
+  /** `others`: bytes of the other bases at their last answers, as in `grownSince`. */
+  asked(now: number, rss: number, others: number): void {
+    this.#askedAt = now;
+    this.#rssWhenAsked = rss;
+    this.#othersWhenAsked = others;
+  }
+
+  /** `buffers`: what of the bytes is memory of Buffers. */
+  answered(now: number, bytes: number, buffers: number, limitBytes: number): MemoryVerdict {
+    this.#askedAt = null;
+    this.bytes = bytes;
+    if (bytes <= limitBytes) {
+      this.#overSince = null;
+      return 'within';
+    }
+    const far = limitBytes * FAR_FACTOR + FAR_BYTES;
+    if (bytes - Math.min(buffers, LOOSE_BUFFER_BYTES) > far) return 'over';
+    if (this.#overSince === null) {
+      this.#overSince = now;
+      return 'collect';
+    }
+    return now - this.#overSince < COLLECT_MS ? 'within' : 'over';
+  }
+
+  /** It has been asked and is silent, as some loops and system calls make a thread. */
+  silent(now: number): boolean {
+    return this.#askedAt !== null && now - this.#askedAt >= SILENT_MS;
+  }
+
+  /** By how much the process has grown meanwhile, less what the other bases say they have grown. */
+  grownSince(rss: number, others: number): number {
+    if (this.#askedAt === null) return 0;
+    return Math.max(0, rss - this.#rssWhenAsked - Math.max(0, others - this.#othersWhenAsked));
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Watches hosts from outside, several times a second: a host that takes more than its bases together may take, or that
+ * answers nothing, is killed; when all hosts together come near to what they may use, idle instances go and no base is
+ * booted for stock. What a host's own watch sees, and ends a base for, comes long before.
+ */
+import type { HostProcess } from './host-process.ts';
+
+const LOOK_MS = 200;
+/** A look that comes so much too late says that the gateway itself stood still. */
+const OWN_LAG_MS = 100;
+/** Between two pings of a host, and how long one may stay unanswered. */
+const PING_EVERY_MS = 1_000;
+const ANSWER_MS = 3_000;
+
+const MB = 2 ** 20;
+/** Node itself, Piscina, threads of V8. */
+const HOST_BYTES = 128 * MB;
+/** A base that holds nothing yet: base definitions may share much. */
+const BASE_BYTES = 64 * MB;
+/** The host's own watch lets a base be half as much over its limit before it ends it without asking. */
+const LIMIT_FACTOR = 1.5;
+/** For Buffers that were not collected yet, and pages that the allocator has not given back. */
+const MARGIN_BYTES = 192 * MB;
+
+/** Shares of what all hosts may use: from here on idle instances go, below there stock is filled up again. */
+const EVICT_SHARE = 0.9;
+const STOCK_SHARE = 0.8;
+
+/**
+ *   none ──over 80 %──► stock ──over 100 %──► full        and back the same way
+ *
+ * stock: no base is booted that nobody waits for. full: nobody gets another base while any is in use.
+ */
+export type Pressure = 'none' | 'stock' | 'full';
+
+export interface HostWatchOptions {
+  hosts(): Iterable<HostProcess>;
+  /** `memoryMb` of each leased base of this host, and null for each of its others. */
+  limitsMb(host: HostProcess): (number | null)[];
+  /** Whoever alone is at work in this host: its base. */
+  suspect(host: HostProcess): string | null;
+  /** What hosts may use together, bytes. */
+  memoryBytes: number;
+  pressure(level: Pressure): void;
+  /** Give up an idle instance, or else a base in stock. False: there is none. */
+  evict(): boolean;
+  /** Monotonic ms. */
+  now(): number;
+}
+
+export class HostWatch {
+  readonly #options: HostWatchOptions;
+  readonly #timer: NodeJS.Timeout;
+  #lookedAt: number;
+  #pingedAt = 0;
+
+  constructor(options: HostWatchOptions) {
+    this.#options = options;
+    this.#lookedAt = options.now();
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = this.#options.now();
+    const lagged = now - this.#lookedAt - LOOK_MS > OWN_LAG_MS;
+    this.#lookedAt = now;
+    const ask = now - this.#pingedAt >= PING_EVERY_MS;
+    if (ask) this.#pingedAt = now;
+    let used = 0;
+    let shared = 0;
+    for (const host of [...this.#options.hosts()]) {
+      const resident = host.resident();
+      if (resident !== null) {
+        used += resident.bytes - resident.sharedBytes;
+        shared = Math.max(shared, resident.sharedBytes);
+        this.#judgeMemory(host, resident.bytes);
+      }
+      if (lagged) host.forgive(now);
+      if (ask) this.#judgeAnswer(host, now);
+    }
+    this.#judgePressure(used + shared);
+  }
+
+  #judgeMemory(host: HostProcess, bytes: number): void {
+    const allowed = allowedBytes(this.#options.limitsMb(host));
+    if (bytes <= allowed) return;
+    const why = `it takes ${mb(bytes)}, and all its bases together may take ${mb(allowed)}`;
+    host.kill(why, this.#options.suspect(host));
+  }
+
+  #judgeAnswer(host: HostProcess, now: number): void {
+    if (host.ping(now) < ANSWER_MS) return;
+    host.kill(`it has answered nothing for ${ANSWER_MS / 1000} s`, this.#options.suspect(host));
+  }
+
+  #judgePressure(bytes: number): void {
+    const { memoryBytes, pressure, evict } = this.#options;
+    pressure(pressureOf(bytes, memoryBytes));
+    if (bytes > memoryBytes * EVICT_SHARE) evict();
+  }
+}
+
+/** What a host may take before it is killed for it. */
+export function allowedBytes(limitsMb: (number | null)[]): number {
+  let bytes = HOST_BYTES + MARGIN_BYTES;
+  for (const limit of limitsMb) bytes += BASE_BYTES + (limit === null ? 0 : limit * LIMIT_FACTOR * MB);
+  return bytes;
+}
+
+export function pressureOf(bytes: number, memoryBytes: number): Pressure {
+  if (bytes > memoryBytes) return 'full';
+  return bytes > memoryBytes * STOCK_SHARE ? 'stock' : 'none';
+}
+
+function mb(bytes: number): string {
+  return `${Math.round(bytes / MB)} MB`;
+}
