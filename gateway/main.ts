@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { codeCacheKey } from '../functions/build/cache-key.ts';
 import { createBuilder } from '../functions/build/client.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
+import { keepActive } from './activation.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
 import { prepareBases, resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
@@ -87,6 +88,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       maxBases: config.maxBases,
       basesPerHost: config.basesPerHost,
       heapLimitMb: HEAP_LIMIT_MB,
+      memoryMb: config.memoryMb,
       sandbox: sandboxFor(config.sandbox, log),
       stockNetwork: config.network,
     },
@@ -129,7 +131,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const triggerParts = { registry, dispatcher, now, timers: realTimers, newId, log };
   const queues = createQueues({ ...triggerParts, store: store.queues, telemetry, random: Math.random });
-  const crons = createCrons({ ...triggerParts, store: store.crons });
+  const crons = createCrons({ ...triggerParts, store: store.crons, keeper });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
   registry.onChange((name) => {
     if (registry.function(name) !== undefined) return;
@@ -210,6 +212,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   ]);
   url = urlOf(config.host, port);
   await withinStart(keeper.start(), () => poolLog.lastTrouble());
+  keepActive(registry, keeper);
   await queues.start();
   await crons.start();
   const examples =

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
+import { CRON_LEAD_MS } from '../../pool/keeper/policy/prewarm.ts';
 import type { CronStore } from '../store/store.ts';
 import { type Crons, createCrons } from './cron.ts';
 import { deploy, openRig, type Rig, rejection, SILENT, START_MS, settle } from './testing/harness.ts';
@@ -51,6 +52,7 @@ async function openCrons(t: TestContext): Promise<CronRig> {
       store: watched,
       registry: rig.registry,
       dispatcher: rig.dispatcher,
+      keeper: rig.keeper,
       now: rig.clock.now,
       timers: rig.clock,
       newId: rig.newId,
@@ -93,6 +95,41 @@ test('a deployed cron fires when it is due, is claimed before it runs, and its e
   assert.deepEqual(crons.list()[0]?.last, ended?.last);
   await crons.drain();
   assert.equal(keeper.invoked.left, 0);
+});
+
+test('a function is loaded some seconds before its tick, once, and not when it ran a little before', async (t) => {
+  const { crons, registry, clock, keeper, watched } = await openCrons(t);
+  await deploy(registry, 'report', report({}, ['*/2 * * * *']));
+  await crons.start();
+  const dueAt = crons.list()[0]?.nextAt ?? 0;
+  clock.advance(dueAt - START_MS - CRON_LEAD_MS - 1);
+  assert.equal(keeper.prewarmed.length, 0);
+  clock.advance(1);
+  assert.equal(keeper.prewarmed.length, 1);
+  assert.equal(keeper.prewarmed[0]?.spec, registry.function('report')?.active?.spec);
+  assert.ok((keeper.prewarmed[0]?.keepMs ?? 0) > CRON_LEAD_MS);
+  assert.equal(keeper.invoked.left, 0);
+  clock.advance(CRON_LEAD_MS);
+  const invoked = await keeper.invoked.next();
+  // It runs until half a minute before the next tick: its instance is still there then.
+  clock.advance(90_000);
+  const finished = watched.next('finish');
+  invoked.answer(DONE);
+  await finished;
+  clock.advance(30_000);
+  (await keeper.invoked.next()).answer(DONE);
+  assert.equal(keeper.prewarmed.length, 1);
+  await crons.drain();
+});
+
+test('what is paused is not loaded ahead', async (t) => {
+  const { crons, registry, clock, keeper } = await openCrons(t);
+  await deploy(registry, 'report', report());
+  await crons.start();
+  await crons.setPaused(crons.list()[0]?.id ?? '', true);
+  clock.advance(10 * MINUTE);
+  assert.equal(keeper.prewarmed.length, 0);
+  await crons.drain();
 });
 
 test('a run lasts until its waitUntil has ended', async (t) => {
@@ -381,6 +418,7 @@ test('when the store fails a tick is not lost: it is claimed later', async (t) =
     store: failing,
     registry,
     dispatcher,
+    keeper,
     now: clock.now,
     timers: clock,
     newId,

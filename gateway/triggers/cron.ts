@@ -6,6 +6,8 @@
  */
 import { nextRun } from '../../functions/contract/cron.ts';
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import type { Keeper } from '../../pool/keeper/api.ts';
+import { CRON_KEEP_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CronRecord, CronStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -45,6 +47,8 @@ export interface CronParts {
   store: CronStore;
   registry: Registry;
   dispatcher: Pick<Dispatcher, 'call'>;
+  /** Told some seconds before each tick. */
+  keeper: Pick<Keeper, 'prewarm'>;
   /** Epoch ms. */
   now(): number;
   timers: Timers;
@@ -57,13 +61,15 @@ interface Entry {
   /** As written. */
   cron: string;
   progress: CronProgress;
+  /** The tick for which its function was loaded ahead; epoch ms. */
+  prewarmedFor: number | null;
 }
 
 /** Until the store is asked again after it failed. */
 const STORE_RETRY_MS = 5_000;
 
 export function createCrons(parts: CronParts): Crons {
-  const { store, registry, dispatcher, now, timers, newId, log } = parts;
+  const { store, registry, dispatcher, keeper, now, timers, newId, log } = parts;
   const entries = new Map<string, Entry>();
   /** Due times are read and written under the function's lock: a deploy and a claim must not undo each other. */
   const locked = createLocks();
@@ -88,12 +94,26 @@ export function createCrons(parts: CronParts): Crons {
     for (const entry of entries.values()) {
       const { record } = entry;
       if (record.nextAt === null || !mayStep(entry)) continue;
-      if (earliest === null || record.nextAt < earliest) earliest = record.nextAt;
+      const at = loadAt(entry) ?? record.nextAt;
+      if (earliest === null || at < earliest) earliest = at;
     }
     disarm = timers.after(sleepMs(earliest, now()), wake);
   }
 
+  /** Loads ahead what is due soon. */
+  function prewarm(): void {
+    for (const entry of entries.values()) {
+      const { record } = entry;
+      const at = mayStep(entry) ? loadAt(entry) : null;
+      if (at === null || at > now()) continue;
+      entry.prewarmedFor = record.nextAt;
+      const active = registry.function(record.functionName)?.active;
+      if (active !== undefined && (record.nextAt ?? 0) > now()) keeper.prewarm(active.spec, CRON_KEEP_MS);
+    }
+  }
+
   function wake(): void {
+    prewarm();
     const due = [...entries.values()].filter((entry) => {
       return mayStep(entry) && entry.record.nextAt !== null && entry.record.nextAt <= now();
     });
@@ -247,7 +267,12 @@ export function createCrons(parts: CronParts): Crons {
     const entry = entries.get(cron.id);
     if (entry === undefined) {
       const record = { ...cron, paused: false, last: null };
-      entries.set(cron.id, { record, cron: cronText, progress: { running: 0, held: false, caughtUp: 0 } });
+      entries.set(cron.id, {
+        record,
+        cron: cronText,
+        progress: { running: 0, held: false, caughtUp: 0 },
+        prewarmedFor: null,
+      });
     } else {
       Object.assign(entry.record, cron);
       entry.cron = cronText;
@@ -258,7 +283,7 @@ export function createCrons(parts: CronParts): Crons {
     async start() {
       for (const record of await store.list()) {
         const progress = { running: 0, held: false, caughtUp: 0 };
-        entries.set(record.id, { record: { ...record }, cron: record.expression, progress });
+        entries.set(record.id, { record: { ...record }, cron: record.expression, progress, prewarmedFor: null });
       }
       // From here on, so that no deploy falls between.
       unlisten = registry.onChange((name) => {
@@ -310,6 +335,12 @@ const NOT_REACHED: ReadonlySet<string> = new Set(['OVERLOADED', 'NO_CAPACITY', '
 /** Not paused, and not waiting for the end of a run, which takes the next step itself. */
 function mayStep({ record, progress }: Entry): boolean {
   return !record.paused && !(progress.held && progress.running > 0);
+}
+
+/** Epoch ms at which to load ahead for its next tick; null when that is not to be done, or is done. */
+function loadAt({ record, prewarmedFor }: Entry): number | null {
+  if (record.nextAt === null || prewarmedFor === record.nextAt) return null;
+  return prewarmAt(record.nextAt, record.last?.endedAt ?? null);
 }
 
 function viewOf({ record, cron, progress }: Entry): CronView {

@@ -33,7 +33,7 @@ async function openAll(t: TestContext) {
   const parts = { registry, dispatcher, now, timers: realTimers, newId, log: SILENT, functionFailed: () => undefined };
   const queueTelemetry = { queueDepth: () => undefined };
   const queues = createQueues({ ...parts, store: store.queues, telemetry: queueTelemetry, random: Math.random });
-  const crons = createCrons({ ...parts, store: store.crons });
+  const crons = createCrons({ ...parts, store: store.crons, keeper: harness.keeper });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log: SILENT });
   harness.onBinding = (spec, call: BindingCallHead, exchange) => bindings(spec, call, exchange);
   await queues.start();
@@ -165,4 +165,19 @@ test('functions that call each other in a circle are stopped', async (t) => {
   await deploy(registry, 'a', circle('b'), source);
   await deploy(registry, 'b', circle('a'), source);
   assert.equal(await get('a'), 'LOOP_DETECTED');
+});
+
+test('a cron finds a warm base: its function was loaded before the tick', async (t) => {
+  const { registry, dispatcher, crons, logged } = await openAll(t);
+  // The third second from now: far enough for the load before it.
+  const second = (new Date().getSeconds() + 3) % 60;
+  await deploy(
+    registry,
+    'punctual',
+    { triggers: { crons: [`${second} * * * * *`] } },
+    `exports.default = { scheduled() { console.log('ticked'); } };`,
+  );
+  await logged('ticked');
+  await crons.drain();
+  assert.equal(dispatcher.recent('punctual', 1)[0]?.facts?.start, 'warm');
 });

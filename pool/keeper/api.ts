@@ -137,9 +137,10 @@ export interface PoolSnapshot {
 export interface PoolEvent {
   /** Epoch ms. */
   time: number;
-  subject: 'host' | 'base' | 'instance';
+  subject: 'host' | 'base' | 'instance' | 'function';
   id: string;
-  what: 'started' | 'warm' | 'leased' | 'loaded' | 'retired' | 'killed' | 'died';
+  /** Of a function: `quarantined`, and `lifted` when that is over. */
+  what: 'started' | 'warm' | 'leased' | 'loaded' | 'retired' | 'killed' | 'died' | 'quarantined' | 'lifted';
   why: string;
   function?: string;
 }
@@ -161,6 +162,13 @@ export interface Keeper {
   invoke(spec: ModuleSpec, head: InvokeCall, sink: InvokeSink, arrivedAt?: number): InvokeHandle;
   /** Loads a version on a real base and calls its ready path. Throws PROBE_FAILED. The base becomes its first instance. */
   probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult>;
+  /**
+   * This version takes traffic: from now on its `minInstances` are kept loaded, also while nobody calls it, and its
+   * `reserved` is held, until it is retired. A version that is not activated has neither. Idempotent.
+   */
+  activate(spec: ModuleSpec): void;
+  /** An instance will be needed within `keepMs`: one is loaded where there is none, and stays so long at least. */
+  prewarm(spec: ModuleSpec, keepMs: number): void;
   /** No new invocations for this key; resolves when the last one has ended and its bases are gone. */
   retire(key: string, why: string): Promise<void>;
   /** Retires idle instances of a function and says how many. */

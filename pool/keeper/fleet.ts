@@ -5,10 +5,13 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { BaseState, PoolEvent } from './api.ts';
+import type { Breach } from '../host/watch.ts';
+import type { BaseState, ModuleSpec, PoolEvent } from './api.ts';
 import { Base } from './base.ts';
 import type { BaseDefinition } from './definition.ts';
+import { describeFault, type Fault } from './fault.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
+import type { Pressure } from './host-watch.ts';
 import type { Logger } from './log.ts';
 import { nextBoot } from './refill.ts';
 import { rehearse } from './rehearsal.ts';
@@ -20,6 +23,8 @@ export interface FleetSettings {
   maxBases: number;
   basesPerHost: number;
   heapLimitMb: number;
+  /** What hosts may use together, MB. */
+  memoryMb: number;
   /** Around each host; null: none. */
   sandbox: Sandbox | null;
   /** Policy of the hosts in stock. In a sandbox it cannot change later: the other policy has hosts started on demand. */
@@ -38,8 +43,12 @@ export interface FleetOptions {
   event(event: PoolEvent): void;
   /** True while requests wait for a slot: refill stands back unless the stock is empty. */
   busy(): boolean;
-  /** The limit of bases is reached and somebody waits: give up an idle one, if there is any. */
-  relieve(): boolean;
+  /** The limit of bases is reached and this function waits for one: make room, where that is fair. False: it is not. */
+  relieve(functionName: string): boolean;
+  /** May this function take one more base, once so many more are free? What others have in reserve is not for it. */
+  admits(functionName: string, freed: number): boolean;
+  /** A host is gone on account of this. */
+  tookDown(spec: ModuleSpec, why: string): void;
 }
 
 export interface Wanted extends HostBinding {
@@ -70,7 +79,12 @@ export class Fleet {
   readonly #pending: Pending[] = [];
   /** Since when a bound host has had no lease. */
   readonly #idleSince = new Map<string, number>();
+  /** Bases that are dead while their threads are not gone yet. */
+  readonly #ending = new Map<string, Base>();
+  #pressure: Pressure = 'none';
   #refillTimer: NodeJS.Timeout | null = null;
+  /** Warm ones that were ended to make room: no fault of theirs. */
+  readonly #givenUp = new WeakSet<Base>();
   #failedInARow = 0;
   #closed = false;
 
@@ -127,7 +141,7 @@ export class Fleet {
         return;
       }
       this.#pending.push({ ...wanted, resolve, reject });
-      this.#serve();
+      this.serve();
       this.#schedule(0);
     });
   }
@@ -140,6 +154,32 @@ export class Fleet {
   /** Nobody who asked later is served: their leases fail. */
   cancelPending(error: HearthError): void {
     for (const pending of this.#pending.splice(0)) pending.reject(error);
+  }
+
+  /** How near hosts are to the memory they may use together. */
+  press(level: Pressure): void {
+    if (this.#pressure === level) return;
+    this.#pressure = level;
+    this.#schedule(0);
+  }
+
+  /** What is leased in this host, and null for each base in stock. */
+  limitsMb(host: HostProcess): (number | null)[] {
+    const limits: (number | null)[] = [];
+    for (const base of this.#bases.values()) if (base.host === host) limits.push(limitMb(base));
+    for (const base of this.#ending.values()) if (base.host === host) limits.push(limitMb(base));
+    return limits;
+  }
+
+  /** The base that is at work there; null when bases of several functions are, or none. */
+  suspect(host: HostProcess): string | null {
+    const faulty = [...this.#ending.values()].filter((base) => base.host === host && base.fault !== null);
+    const busy = [...this.#bases.values()].filter(
+      (base) => base.host === host && base.lessee !== null && base.lessee.inFlight > 0,
+    );
+    const suspects = faulty.length > 0 ? faulty : busy;
+    const keys = new Set(suspects.map((base) => base.lessee?.spec.key));
+    return keys.size === 1 ? (suspects[0]?.id ?? null) : null;
   }
 
   kill(why: string): void {
@@ -167,6 +207,7 @@ export class Fleet {
 
   /** First bound hosts, so that unbound stock is left for who needs it. */
   #pick(wanted: Wanted): Base | undefined {
+    if (!this.#options.admits(wanted.functionName, 0)) return undefined;
     let spare: Base | undefined;
     for (const base of this.#bases.values()) {
       if (base.state !== 'warm' || base.host.definition.name !== wanted.definition) continue;
@@ -180,7 +221,7 @@ export class Fleet {
   }
 
   /** Gives warm bases to who waits, function by function in turn, so that one function's crowd delays no other. */
-  #serve(): void {
+  serve(): void {
     const servedNow = new Set<string>();
     let again = true;
     while (again) {
@@ -201,7 +242,29 @@ export class Fleet {
         again = true;
       }
     }
-    if (this.#pending.length > 0 && this.#bases.size >= this.#options.settings.maxBases) this.#options.relieve();
+    if (this.#bases.size < this.#options.settings.maxBases) return;
+    // What was given up before is on its way to be a base again.
+    if (this.#booting() >= this.#pending.length) return;
+    for (const functionName of new Set(this.#pending.map((pending) => pending.functionName))) {
+      if (!this.#options.admits(functionName, 1)) continue;
+      if (this.#giveUpStock() || this.#options.relieve(functionName)) return;
+    }
+  }
+
+  /** The pool is full and somebody waits whom no warm base fits: one that stands on another's host makes room. */
+  #giveUpStock(): boolean {
+    return this.giveUpStock('its place is needed elsewhere', 0);
+  }
+
+  /** Ends a warm base nobody holds, as long as more than so many are there. */
+  giveUpStock(why: string, left: number): boolean {
+    const warm = [...this.#bases.values()].filter((base) => base.state === 'warm');
+    for (const base of warm.slice(left)) {
+      this.#givenUp.add(base);
+      base.end(why);
+      return true;
+    }
+    return false;
   }
 
   #schedule(wantedMs: number): void {
@@ -232,7 +295,7 @@ export class Fleet {
       const hosts = [...this.#hosts.values()].filter((host) => host.definition === definition && host.state !== 'dead');
       const pending = this.#pending.filter((wanted) => wanted.definition === definition.name);
       const step = nextBoot({
-        target: this.#options.settings.warmBases,
+        target: this.#stockTarget(),
         hosts: hosts.map((host) => ({
           id: host.id,
           bound: host.binding === null ? null : keyOf(host.binding),
@@ -241,7 +304,7 @@ export class Fleet {
         })),
         pending: pending.map(keyOf),
         apart: new Set(pending.filter((wanted) => this.#isApart(wanted)).map(keyOf)),
-        room: this.#options.settings.maxBases - this.#bases.size,
+        room: this.#room(),
       });
       if (step === null) continue;
       const host = step.kind === 'boot' ? this.#hosts.get(step.host) : this.#startHost(definition, step.bound);
@@ -249,6 +312,17 @@ export class Fleet {
       if (waiting) this.#schedule(0);
       return;
     }
+  }
+
+  /** Under pressure a single base, so that Hearth can serve at all. */
+  #stockTarget(): number {
+    return this.#pressure === 'none' ? this.#options.settings.warmBases : Math.min(1, this.#options.settings.warmBases);
+  }
+
+  #room(): number {
+    const bases = [...this.#bases.values()];
+    const inUse = bases.some((base) => base.state === 'leased' || base.state === 'draining');
+    return this.#pressure === 'full' && inUse ? 0 : this.#options.settings.maxBases - bases.length;
   }
 
   #count(host: HostProcess): { warm: number; booting: number } {
@@ -295,6 +369,7 @@ export class Fleet {
         if (state === 'dead') this.#hostDied(changed, dir, why);
       },
       onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
+      onBreach: (base, breach) => this.#breached(base, breach),
     });
     if (binding !== null) host.bind(binding);
     this.#hosts.set(id, host);
@@ -304,11 +379,26 @@ export class Fleet {
   #hostDied(host: HostProcess, dir: string, why: string): void {
     this.#hosts.delete(host.id);
     this.#idleSince.delete(host.id);
-    this.#event('host', host.id, 'died', why);
+    const culprit = host.killed ? host.culprit : this.suspect(host);
+    const blamed = culprit === null ? undefined : (this.#bases.get(culprit) ?? this.#ending.get(culprit))?.lessee?.spec;
+    this.#event('host', host.id, culprit === null ? 'died' : 'killed', why, blamed?.functionName);
     for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
     // Not before the process is gone: until then it may still write.
     void host.exited.then(() => rmSync(dir, { recursive: true, force: true }));
+    if (blamed !== undefined) this.#options.tookDown(blamed, why);
     this.#schedule(0);
+  }
+
+  #breached(id: string, breach: Breach): void {
+    const base = this.#bases.get(id);
+    const spec = base?.lessee?.spec;
+    if (base === undefined || spec === undefined) return;
+    const fault: Fault =
+      breach.limit === 'memory' ? { kind: 'memory', usedMb: breach.usedMb } : { kind: 'cpu', stream: breach.stream };
+    const why = describeFault(fault, spec);
+    base.end(why, fault);
+    // Such a thread seldom ends, and takes more and more meanwhile.
+    if (breach.silent) base.host.kill(`${why}, and its thread answers nothing`, id);
   }
 
   #boot(host: HostProcess): void {
@@ -338,7 +428,7 @@ export class Fleet {
     if (state === 'warm') {
       this.#failedInARow = 0;
       this.#event('base', base.id, 'warm', why);
-      this.#serve();
+      this.serve();
       this.#schedule(0);
     } else if (state === 'leased') {
       this.#event('base', base.id, 'leased', why, base.takenFor ?? undefined);
@@ -349,11 +439,15 @@ export class Fleet {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
-    if (base.takenFor === null && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
-    this.#event('base', base.id, base.takenFor === null ? 'died' : 'retired', why, base.takenFor ?? undefined);
+    const failed = base.takenFor === null && !this.#givenUp.has(base);
+    if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
+    const ended = base.fault === null ? 'retired' : 'killed';
+    this.#event('base', base.id, base.takenFor === null ? 'died' : ended, why, base.takenFor ?? undefined);
     this.#schedule(0);
     // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
+    this.#ending.set(base.id, base);
     void base.host.endBase(base.id).then(() => {
+      this.#ending.delete(base.id);
       if (base.host.state === 'dead') return;
       emptyDirectory(base.filesDir);
       base.host.returnSlot(base.filesDir);
@@ -385,6 +479,10 @@ export class Fleet {
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }
+}
+
+function limitMb(base: Base): number | null {
+  return base.lessee?.spec.limits.memoryMb ?? null;
 }
 
 /** The directory itself stays: a thread that starts meanwhile must find each slot to be one. */

@@ -3,28 +3,43 @@
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import { MAX_WAIT_MS, WAIT_UNTIL_MS } from '../../functions/contract/limits.ts';
+import { MAX_WAIT_MS } from '../../functions/contract/limits.ts';
 import type { InvokeCall, InvokeSink, KeeperHooks, ModuleSpec } from './api.ts';
 import type { Base } from './base.ts';
 import { Instance, type InstanceOwner } from './instance.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
 import { InvocationList } from './invocation-list.ts';
-import { keepAliveMs, mayGrow, waitingLimit } from './scaling.ts';
+import type { Use } from './policy/evict.ts';
+import { handicap, mayGrow, reservedBases, waitingLimit } from './scaling.ts';
+import type { Warmth } from './warmth.ts';
 
 /** A stream in which nothing moves either way for so long holds its slot no more. */
 const STREAM_IDLE_MS = 300_000;
-/** The base cuts `waitUntil` off by its own clock; past this the gateway does not believe it any more. */
-const SETTLE_GRACE_MS = 2_000;
 
 export interface FunctionPoolOptions {
   spec: ModuleSpec;
   hooks: KeeperHooks;
   now(): number;
   take(spec: ModuleSpec): Base | Promise<Base>;
+  warmth: Warmth;
+  /** Monotonic ms by which idle times are measured, where that is not the machine's own. */
+  idleClock?: () => number;
   /** A base did not answer within the time: its thread is blocked. */
   unresponsive(instance: Instance): void;
   /** Nothing is left of a retired pool. */
   emptied(pool: FunctionPool): void;
+}
+
+/** What a look at a function has to know of the others. */
+export interface Surroundings {
+  now: number;
+  /** Loops that are busy, over all functions. */
+  busyLoops: number;
+  cores: number;
+  /** The gateway's own loop was late: what pings say is not believed. */
+  lagged: boolean;
+  /** There is a base to be had without taking one from somebody. */
+  room: boolean;
 }
 
 export class FunctionPool implements InstanceOwner, InvocationOwner {
@@ -83,22 +98,68 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     return this.#retired.promise;
   }
 
-  /** Drains instances in which nothing runs; says how many. */
+  /** Drains instances in which nothing runs; says how many. None is loaded again before the next call. */
   evictIdle(why: string): number {
+    this.#options.warmth.silence();
     return this.#endIdle(why);
+  }
+
+  /** It takes traffic now: its minimum of instances is kept, and its reserve. */
+  activate(): void {
+    this.#options.warmth.active = true;
+  }
+
+  /** An instance will be needed, and stays until then. */
+  prewarm(keepMs: number): void {
+    this.#options.warmth.hold(this.#idleNow() + keepMs);
+    if (this.#retiring === null && this.#live().length === 0) this.#grow(null, false);
+  }
+
+  /** What giving up one of its idle instances means; null when none is idle or what is idle is not to be taken. */
+  evictable(): Use | null {
+    if (this.#live().length <= this.leastBases || this.#idle().length === 0) return null;
+    return this.#options.warmth.use(this.spec.limits.memoryMb);
+  }
+
+  /** Bases that others cannot take from it. */
+  get leastBases(): number {
+    const { limits } = this.spec;
+    return this.#options.warmth.active ? Math.max(limits.minInstances, reservedBases(limits)) : 0;
+  }
+
+  /** Drains the instance in which least runs, though something does. */
+  giveOne(why: string): void {
+    const live = this.#live().sort((a, b) => a.inFlight - b.inFlight);
+    live[0]?.drain(why);
+  }
+
+  /** Bases that its reserve still lacks. */
+  get unusedReserve(): number {
+    if (!this.#options.warmth.active || this.#retiring !== null) return 0;
+    return Math.max(0, reservedBases(this.spec.limits) - this.basesHeld);
+  }
+
+  get basesHeld(): number {
+    return this.#live().filter((instance) => instance.state !== 'acquiring').length;
+  }
+
+  get busyLoops(): number {
+    let busy = 0;
+    for (const instance of this.#instances) if (instance.loop.busy) busy++;
+    return busy;
   }
 
   /** Drains one idle instance, the one that was used longest ago. */
   evictOldest(why: string): boolean {
-    const [oldest] = this.#idle().sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+    const [oldest] = this.#idle();
     oldest?.drain(why);
     return oldest !== undefined;
   }
 
-  /** Monotonic ms at which its oldest idle instance was last used; null when none is idle. */
-  oldestIdleAt(): number | null {
-    const times = this.#idle().map((instance) => instance.lastUsedAt);
-    return times.length === 0 ? null : Math.min(...times);
+  /** Nobody is served any more: who waits hears why, idle instances go, others when they are done. */
+  refuse(error: HearthError): void {
+    for (const invocation of this.#waiting.entries()) this.#failWaiting(invocation, error);
+    for (const instance of [...this.#instances]) instance.drain(error.message);
   }
 
   kill(why: string): void {
@@ -126,20 +187,47 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
       if (streamActiveAt === null || now - streamActiveAt < STREAM_IDLE_MS) continue;
       invocation.fail(new HearthError('FUNCTION_TIMEOUT', `Nothing was streamed for ${STREAM_IDLE_MS / 1000} s.`));
     }
-    const most = Math.max(WAIT_UNTIL_MS, this.spec.limits.timeoutMs) + SETTLE_GRACE_MS;
     for (const invocation of this.#settling.entries()) {
-      if (now - invocation.settlingAt < most) break;
+      if (now < invocation.heldUntil) continue;
       invocation.instance?.drain('an invocation never came to its end');
       invocation.settled();
     }
-    const keep = keepAliveMs(this.spec.limits.keepAlive);
-    const idle = this.#idle();
-    let spare = this.#instances.size - this.spec.limits.minInstances;
-    for (const instance of idle) {
-      if (spare <= 0 || now - instance.lastUsedAt < keep) continue;
-      instance.drain(`idle for ${Math.round((now - instance.lastUsedAt) / 1000)} s`);
-      spare--;
+  }
+
+  /** Keep-alive, prewarming, minimum, scale-out by busy loops, scale-in. Called some times a second. */
+  tend(around: Surroundings): void {
+    if (this.#retiring !== null) return;
+    const { now } = around;
+    const live = this.#live();
+    const ready = live.filter((instance) => instance.state === 'ready');
+    let inFlight = 0;
+    for (const instance of live) inFlight += instance.inFlight;
+    for (const instance of ready) {
+      if (instance.handicap > 0) this.#ease(instance, inFlight, ready.length);
+      if (instance.inFlight < 2) instance.loop.reset();
+      else if (!around.lagged) instance.loop.look(monotonicMs(), () => instance.base.ping());
     }
+    const idle = this.#idle();
+    const step = this.#options.warmth.decide({
+      now,
+      ready: ready.length,
+      loading: live.length - ready.length,
+      inFlight,
+      waiting: this.#waiting.size,
+      idleSince: idle.map((instance) => instance.lastUsedAt),
+      busy: this.busyLoops,
+      busyLoops: around.busyLoops,
+      cores: around.cores,
+      room: around.room,
+    });
+    for (let count = step.load; count > 0; count--) this.#grow(null, false);
+    for (const instance of idle.slice(0, step.retire)) {
+      instance.drain(`idle for ${Math.round((now - instance.lastUsedAt) / 1000)} s`);
+    }
+    if (step.drain === 0) return;
+    const left = this.#live().filter((instance) => instance.state === 'ready');
+    left.sort((a, b) => a.inFlight - b.inFlight || b.readyAt - a.readyAt);
+    for (const instance of left.slice(0, step.drain)) instance.drain('fewer instances carry the load');
   }
 
   /* ── placing ── */
@@ -164,11 +252,16 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     this.#waiting.add(invocation);
   }
 
-  /** The free instance with the fewest in flight. */
+  /** The free instance with the fewest in flight, the oldest of equals: so that others become idle. */
   #choose(): Instance | undefined {
     let best: Instance | undefined;
+    let fewest = Number.POSITIVE_INFINITY;
     for (const instance of this.#instances) {
-      if (instance.free && (best === undefined || instance.inFlight < best.inFlight)) best = instance;
+      if (!instance.free) continue;
+      const load = instance.inFlight + instance.handicap;
+      if (load >= fewest) continue;
+      best = instance;
+      fewest = load;
     }
     return best;
   }
@@ -177,17 +270,38 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     instance.inFlight++;
     invocation.placed(instance, cold);
     this.#running.add(invocation);
+    const at = this.#options.idleClock?.() ?? invocation.placedAt;
+    this.#options.warmth.called(at, invocation.call.trigger === 'cron', this.#alone);
+  }
+
+  /** The call that has just been placed is the only one. */
+  readonly #alone = () => this.inFlight === 1;
+
+  #idleNow(): number {
+    return this.#options.idleClock?.() ?? monotonicMs();
+  }
+
+  #live(): Instance[] {
+    return [...this.#instances].filter(({ state }) => state !== 'draining' && state !== 'gone');
+  }
+
+  /** What a new instance is spared shrinks with its age. */
+  #ease(instance: Instance, inFlight: number, ready: number): void {
+    const others = ready < 2 ? 0 : (inFlight - instance.inFlight) / (ready - 1);
+    instance.handicap = handicap(monotonicMs() - instance.readyAt, others);
   }
 
   #mayGrow(): boolean {
-    let live = 0;
+    let ready = 0;
     let loading = 0;
     for (const instance of this.#instances) {
       if (instance.state === 'draining') continue;
-      live++;
-      if (instance.state !== 'ready') loading++;
+      if (instance.state === 'ready') ready++;
+      else loading++;
     }
-    return mayGrow({ live, loading, maxInstances: this.spec.limits.maxInstances });
+    const { concurrency, maxInstances } = this.spec.limits;
+    // Who asks waits too.
+    return mayGrow({ ready, loading, waiting: this.#waiting.size + 1, concurrency, maxInstances });
   }
 
   /** One more instance, made for this invocation, which is its cold start. */
@@ -244,8 +358,10 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     invocation.fail(error);
   }
 
+  /** The one that was used longest ago first. */
   #idle(): Instance[] {
-    return [...this.#instances].filter((instance) => instance.state === 'ready' && instance.inFlight === 0);
+    const idle = [...this.#instances].filter((instance) => instance.state === 'ready' && instance.inFlight === 0);
+    return idle.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
   }
 
   #endIdle(why: string): number {
@@ -271,12 +387,18 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /* ── InstanceOwner ── */
 
   ready(instance: Instance): void {
+    const others = [...this.#instances].filter((other) => other !== instance && other.state === 'ready').length;
+    instance.lastUsedAt = this.#idleNow();
+    this.#options.warmth.loaded(instance.lastUsedAt, instance.readyAt - instance.acquiredAt, others > 0);
+    if (others > 0) this.#ease(instance, this.inFlight, others + 1);
     this.#serveWaiting();
     this.#afterUse(instance);
   }
 
   gone(instance: Instance, error: HearthError | null): void {
     this.#instances.delete(instance);
+    if (error !== null) this.#options.warmth.failed(this.#idleNow());
+    else if (this.#instances.size === 0) this.#options.warmth.cold();
     for (const invocation of this.#settling.entries()) if (invocation.instance === instance) invocation.settled();
     if (error !== null) {
       for (const invocation of this.#running.entries()) {
@@ -323,7 +445,8 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
       return;
     }
     instance.inFlight--;
-    instance.lastUsedAt = monotonicMs();
+    instance.lastUsedAt = this.#idleNow();
+    this.#options.warmth.released(instance.lastUsedAt);
     if (this.#waiting.size > 0) this.#serveWaiting();
     this.#afterUse(instance);
   }

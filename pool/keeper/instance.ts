@@ -17,8 +17,10 @@ import { ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, LinkError } from '../link/link.ts';
 import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
 import type { Base, Lessee } from './base.ts';
+import { errorOfFault, type Fault } from './fault.ts';
 import { writeModuleFiles } from './files.ts';
 import { FromBase, type Invocation } from './invocation.ts';
+import { LoopWatch } from './loop-watch.ts';
 import { bindingCall, loadedHead } from './validate.ts';
 
 export type InstanceState = 'acquiring' | 'loading' | 'ready' | 'draining' | 'gone';
@@ -53,6 +55,9 @@ export class Instance implements Lessee {
   acquiredAt = 0;
   readyAt = 0;
   lastUsedAt = 0;
+  /** Calls it counts as having beyond those it has, while it is new; see scaling.ts. */
+  handicap = 0;
+  readonly loop = new LoopWatch();
   times: LoadTimes | null = null;
   readonly loaded = Promise.withResolvers<Loaded>();
   readonly #owner: InstanceOwner;
@@ -63,6 +68,7 @@ export class Instance implements Lessee {
   #base: Base | null = null;
   #state: InstanceState = 'acquiring';
   #failure: HearthError | null = null;
+  #diedOf = 'its link closed';
 
   constructor(spec: ModuleSpec, wantCodeCache: boolean, owner: InstanceOwner, hooks: KeeperHooks) {
     this.spec = spec;
@@ -213,9 +219,16 @@ export class Instance implements Lessee {
   }
 
   /** Ends it with all that runs in it. */
-  kill(why: string): void {
+  kill(why: string, fault: Fault | null = null): void {
     if (this.#base === null) this.#goes(why);
-    else this.#base.end(why);
+    else this.#base.end(why, fault);
+  }
+
+  /** What becomes of a call that was under way on this stream when its base died. */
+  crash(stream: number): HearthError {
+    const fault = this.#base?.fault ?? null;
+    if (fault !== null) return errorOfFault(fault, this.spec, stream);
+    return new HearthError('FUNCTION_CRASHED', `The base of the function died: ${this.#diedOf}.`);
   }
 
   /** Says that the base never came. */
@@ -260,6 +273,7 @@ export class Instance implements Lessee {
 
   #goes(why: string): void {
     if (this.#state === 'gone') return;
+    this.#diedOf = why;
     const wasReady = this.readyAt > 0;
     this.#move('gone');
     const error = wasReady ? null : (this.#failure ?? new HearthError('FUNCTION_CRASHED', `The base died: ${why}.`));

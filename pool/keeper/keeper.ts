@@ -1,7 +1,8 @@
 /** The pool behind its one interface (api.ts): wires fleet, link server and function pools. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import type net from 'node:net';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { type HttpInvokeHead, monotonicMs } from '../../functions/contract/invocation.ts';
@@ -21,9 +22,15 @@ import { bundleBase } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
 import { Fleet, type FleetSettings } from './fleet.ts';
 import { FunctionPool } from './function-pool.ts';
+import { HostWatch } from './host-watch.ts';
 import type { Instance } from './instance.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
+import { type EvictionClock, victim } from './policy/evict.ts';
+import { IdleHistory } from './policy/keep-alive.ts';
+import { Quarantine, refuse } from './quarantine.ts';
+import { giverOf, mayTake, reservedBases } from './scaling.ts';
+import { Warmth } from './warmth.ts';
 
 export interface KeeperOptions {
   definitions: BaseDefinition[];
@@ -33,14 +40,20 @@ export interface KeeperOptions {
   hooks: KeeperHooks;
   now(): number;
   log: Logger;
+  /** Monotonic ms by which idle times are measured. Default: the machine's own; tests move it by hand. */
+  idleClock?: () => number;
 }
 
 const SWEEP_MS = 50;
+const TEND_MS = 250;
+/** The gateway's own loop was later than this: it cannot tell whether others are. */
+const OWN_LAG_MS = 15;
+/** Functions whose idle times are remembered, the last used ones. */
+const HISTORIES_KEPT = 20_000;
 const FLEET_SWEEP_MS = 5_000;
 /** A base that answers no ping for so long is blocked. */
 const PING_MS = 1_000;
 const EVENTS_KEPT = 2_000;
-const PAGE_BYTES = 4096;
 
 /** Resolves when bases can connect; `start` then fills the pool. */
 export async function createKeeper(options: KeeperOptions): Promise<Keeper> {
@@ -59,6 +72,14 @@ class Pool implements Keeper {
   readonly #firstWarm = Promise.withResolvers<void>();
   readonly #socketPath: string;
   readonly #timers: NodeJS.Timeout[] = [];
+  /** By function, over all its versions. */
+  readonly #histories = new Map<string, IdleHistory>();
+  readonly #evictionClock: EvictionClock = { value: 0 };
+  readonly #quarantine = new Quarantine();
+  readonly #hostWatch: HostWatch;
+  #tendedAt = monotonicMs();
+  /** Versions with a reserve that take traffic. */
+  readonly #reserving = new Set<FunctionPool>();
   #server: net.Server | null = null;
   #draining = false;
 
@@ -76,9 +97,21 @@ class Pool implements Keeper {
       log: options.log,
       event: (event) => this.#note(event),
       busy: () => this.#waiting() > 0,
-      relieve: () => this.#relieve(),
+      relieve: (functionName) => this.#relieve(functionName),
+      admits: (functionName, freed) => this.#admits(functionName, freed),
+      tookDown: (spec, why) => this.#tookDown(spec, why),
+    });
+    this.#hostWatch = new HostWatch({
+      hosts: () => this.#fleet.hosts,
+      limitsMb: (host) => this.#fleet.limitsMb(host),
+      suspect: (host) => this.#fleet.suspect(host),
+      memoryBytes: options.settings.memoryMb * 2 ** 20,
+      pressure: (level) => this.#fleet.press(level),
+      evict: () => this.#evictOne('memory runs short') || this.#fleet.giveUpStock('memory runs short', 1),
+      now: monotonicMs,
     });
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
+    this.#timers.push(setInterval(() => this.#tend(), TEND_MS).unref());
     this.#timers.push(setInterval(() => this.#slowSweep(), FLEET_SWEEP_MS).unref());
   }
 
@@ -97,11 +130,13 @@ class Pool implements Keeper {
   }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
-    return this.#pool(spec).invoke(call, sink, arrivedAt);
+    const refusal = this.#quarantine.refusal(spec.key, arrivedAt);
+    return refusal === null ? this.#pool(spec).invoke(call, sink, arrivedAt) : refuse(sink, refusal);
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
     const begun = monotonicMs();
+    if (this.#quarantine.lift(spec.key)) this.#lifted(spec.key, 'it was deployed again');
     const pool = this.#pool(spec);
     try {
       const instance = await pool.probe();
@@ -115,10 +150,22 @@ class Pool implements Keeper {
     }
   }
 
+  activate(spec: ModuleSpec): void {
+    if (this.#draining) return;
+    const pool = this.#pool(spec);
+    pool.activate();
+    if (spec.limits.reserved > 0) this.#reserving.add(pool);
+  }
+
+  prewarm(spec: ModuleSpec, keepMs: number): void {
+    if (!this.#draining) this.#pool(spec).prewarm(keepMs);
+  }
+
   async retire(key: string, why: string): Promise<void> {
     const pool = this.#functions.get(key);
     if (pool === undefined) return;
     this.#functions.delete(key);
+    this.#reserving.delete(pool);
     this.#leaving.add(pool);
     await pool.retire(why);
   }
@@ -185,6 +232,7 @@ class Pool implements Keeper {
   kill(): void {
     this.#draining = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#hostWatch.stop();
     for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
     this.#server?.close();
@@ -200,6 +248,12 @@ class Pool implements Keeper {
       now: this.#options.now,
       take: ({ base, trustGroup, network, functionName }) =>
         this.#fleet.take({ definition: base, trustGroup, network, functionName }),
+      warmth: new Warmth({
+        limits: spec.limits,
+        history: this.#history(spec.functionName),
+        evictionClock: this.#evictionClock,
+      }),
+      ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
       unresponsive: (instance) => this.#checkAlive(instance),
       emptied: (empty) => {
         this.#leaving.delete(empty);
@@ -221,24 +275,95 @@ class Pool implements Keeper {
     return sum;
   }
 
-  /** The least recently used idle instance of all functions makes room. */
-  #relieve(): boolean {
-    let oldest: { pool: FunctionPool; at: number } | null = null;
+  /** An idle instance goes, the one that is missed least. False when there is none to take. */
+  #evictOne(why: string): boolean {
+    const candidates = [];
     for (const pool of this.#all()) {
-      const at = pool.oldestIdleAt();
-      if (at !== null && (oldest === null || at < oldest.at)) oldest = { pool, at };
+      const use = pool.evictable();
+      if (use !== null) candidates.push({ pool, ...use });
     }
-    return oldest?.pool.evictOldest('its base is needed elsewhere') ?? false;
+    const found = victim(candidates, this.#evictionClock.value);
+    if (found === null) return false;
+    this.#evictionClock.value = found.clock;
+    return found.candidate.pool.evictOldest(why);
+  }
+
+  /** Room for a function that waits for a base: an idle instance goes, else one of a function that holds many. */
+  #relieve(functionName: string): boolean {
+    if (this.#evictOne('its base is needed elsewhere')) return true;
+    // One at a time: what drains already makes room as well.
+    for (const base of this.#fleet.bases) if (base.state === 'draining') return true;
+    const holders = [...this.#functions.values()].map((pool) => ({
+      pool,
+      functionName: pool.spec.functionName,
+      held: pool.basesHeld,
+      least: pool.leastBases,
+    }));
+    const giver = giverOf(holders, functionName);
+    giver?.pool.giveOne('another function waits for a base');
+    return giver !== null;
+  }
+
+  /** Bases that others have in reserve are not given to this function. */
+  #admits(functionName: string, freed: number): boolean {
+    if (this.#reserving.size === 0) return true;
+    let unused = 0;
+    const own = { live: 0, reserved: 0 };
+    for (const pool of this.#reserving) {
+      if (pool.spec.functionName !== functionName) unused += pool.unusedReserve;
+      else {
+        own.live += pool.basesHeld;
+        own.reserved += reservedBases(pool.spec.limits);
+      }
+    }
+    return mayTake({ free: this.#options.settings.maxBases - this.#taken() + freed, own, unused });
+  }
+
+  #taken(): number {
+    let taken = 0;
+    for (const base of this.#fleet.bases) if (base.state === 'leased' || base.state === 'draining') taken++;
+    return taken;
+  }
+
+  #history(functionName: string): IdleHistory {
+    const history = this.#histories.get(functionName) ?? new IdleHistory();
+    this.#histories.delete(functionName);
+    this.#histories.set(functionName, history);
+    const [oldest] = this.#histories.keys();
+    if (this.#histories.size > HISTORIES_KEPT && oldest !== undefined) this.#histories.delete(oldest);
+    return history;
+  }
+
+  #tend(): void {
+    const now = monotonicMs();
+    const lagged = now - this.#tendedAt - TEND_MS > OWN_LAG_MS;
+    this.#tendedAt = now;
+    let busyLoops = 0;
+    for (const pool of this.#functions.values()) busyLoops += pool.busyLoops;
+    const around = {
+      now: this.#options.idleClock?.() ?? now,
+      busyLoops,
+      cores: availableParallelism(),
+      lagged,
+      room: this.#fleet.pending === 0 && this.#taken() < this.#options.settings.maxBases,
+    };
+    for (const pool of this.#functions.values()) pool.tend(around);
   }
 
   /** After a timeout: a base that answers goes on draining, one that does not is ended. */
   #checkAlive(instance: Instance): void {
     if (instance.state === 'acquiring' || instance.state === 'gone') return;
-    const timer = setTimeout(() => instance.kill(`no answer to a ping within ${PING_MS} ms`), PING_MS);
-    instance.base.ping().then(
-      () => clearTimeout(timer),
-      () => clearTimeout(timer),
-    );
+    let answered = false;
+    const settle = () => {
+      answered = true;
+      clearTimeout(timer);
+    };
+    const late = () => {
+      if (!answered) instance.kill(`no answer to a ping within ${PING_MS} ms`, { kind: 'blocked' });
+    };
+    // If it was the gateway that stood still, the answer has come by now and is read before the immediate.
+    const timer = setTimeout(() => setImmediate(late), PING_MS);
+    instance.base.ping().then(settle, settle);
   }
 
   #askReady(pool: FunctionPool, readyPath: string): Promise<void> {
@@ -267,22 +392,34 @@ class Pool implements Keeper {
   #sweep(): void {
     const now = monotonicMs();
     for (const pool of this.#all()) pool.sweep(now);
+    // Somebody waits in a full pool: an instance may have become idle since.
+    if (this.#fleet.pending > 0) this.#fleet.serve();
   }
 
   #slowSweep(): void {
     this.#fleet.sweep(this.#options.now());
-    for (const host of this.#fleet.hosts) {
-      if (host.pid === null) continue;
-      readFile(`/proc/${host.pid}/statm`, 'utf8').then(
-        (text) => {
-          host.memoryBytes = Number(text.split(' ')[1]) * PAGE_BYTES;
-        },
-        () => {
-          // No /proc here, or the host is going away: unknown stays unknown.
-          host.memoryBytes = null;
-        },
-      );
-    }
+    for (const key of this.#quarantine.expired(monotonicMs())) this.#lifted(key, 'its time is over');
+  }
+
+  #tookDown(spec: ModuleSpec, why: string): void {
+    const now = monotonicMs();
+    if (this.#draining || !this.#quarantine.killed(spec.key, why, now)) return;
+    const { key, functionName } = spec;
+    this.#note({
+      time: this.#options.now(),
+      subject: 'function',
+      id: key,
+      what: 'quarantined',
+      why,
+      function: functionName,
+    });
+    const refusal = this.#quarantine.refusal(key, now);
+    if (refusal !== null) this.#functions.get(key)?.refuse(refusal);
+  }
+
+  #lifted(key: string, why: string): void {
+    const name = key.slice(0, key.lastIndexOf('@'));
+    this.#note({ time: this.#options.now(), subject: 'function', id: key, what: 'lifted', why, function: name });
   }
 
   #note(event: PoolEvent): void {

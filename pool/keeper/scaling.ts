@@ -4,6 +4,7 @@ import { type KeepAlivePlan, wantsLoaded } from './policy/keep-alive.ts';
 
 /** Under `auto` an instance that is not the function's last one goes after so long without a call. */
 export const SURPLUS_IDLE_MS = 20_000;
+const MOST_SURPLUS_IDLE_MS = 600_000;
 /** A loop that answers a ping later than this has more to do than it gets done. */
 export const BUSY_LOOP_MS = 20;
 /** A new instance gets its full share of the traffic after so long: its code is not compiled to the best yet. */
@@ -68,6 +69,14 @@ export function handicap(ageMs: number, othersInFlight: number): number {
   return Math.floor(othersInFlight * SLOW_START_SHARE * (1 - ageMs / SLOW_START_MS));
 }
 
+/**
+ * How long an instance beyond the first is kept idle, ms: twice as long after each time that one was given back and
+ * needed again soon. Traffic that goes up and down then finds its instances still there.
+ */
+export function surplusKeepMs(regrets: number): number {
+  return Math.min(SURPLUS_IDLE_MS * 2 ** regrets, MOST_SURPLUS_IDLE_MS);
+}
+
 export interface IdleView {
   limits: Pick<ModuleLimits, 'keepAlive' | 'minInstances'>;
   plan: KeepAlivePlan;
@@ -79,10 +88,12 @@ export interface IdleView {
   functionIdleMs: number | null;
   /** It was loaded for something that is still to come. */
   held: boolean;
+  /** See surplusKeepMs. */
+  surplusKeepMs: number;
 }
 
 /** How many of the idle instances go now, those without a call for longest. */
-export function idleToRetire({ limits, plan, live, idleMs, functionIdleMs, held }: IdleView): number {
+export function idleToRetire({ limits, plan, live, idleMs, functionIdleMs, held, surplusKeepMs }: IdleView): number {
   let retired = 0;
   for (const idle of idleMs) {
     const left = live - retired;
@@ -90,7 +101,7 @@ export function idleToRetire({ limits, plan, live, idleMs, functionIdleMs, held 
     if (limits.keepAlive !== 'auto') {
       if (idle < limits.keepAlive * 1000 || (left === 1 && held)) break;
     } else if (left > 1) {
-      if (idle < SURPLUS_IDLE_MS) break;
+      if (idle < surplusKeepMs) break;
     } else if (held || functionIdleMs === null || wantsLoaded(plan, functionIdleMs)) break;
     retired++;
   }
@@ -104,14 +115,16 @@ export interface SurplusView {
   peakInFlight: number;
   /** A loop of it was busy within SURPLUS_IDLE_MS. */
   loopWasBusy: boolean;
+  /** How often in a row instances were given back too soon: then only idle ones go. */
+  regrets: number;
 }
 
 /**
  * How many instances go though calls run in them: traffic is spread over all, so that few calls keep many from being
  * idle. With one call to an instance that cannot be.
  */
-export function surplus({ limits, live, peakInFlight, loopWasBusy }: SurplusView): number {
-  if (limits.keepAlive !== 'auto' || limits.concurrency === 1 || loopWasBusy) return 0;
+export function surplus({ limits, live, peakInFlight, loopWasBusy, regrets }: SurplusView): number {
+  if (limits.keepAlive !== 'auto' || limits.concurrency === 1 || loopWasBusy || regrets > 0) return 0;
   const needed = Math.ceil(peakInFlight / (limits.concurrency * SHRINK_TO));
   return Math.max(0, live - Math.max(needed, limits.minInstances, 1));
 }
@@ -128,6 +141,37 @@ export function reservedBases(limits: Pick<ModuleLimits, 'reserved' | 'concurren
  * @param free bases that nobody holds, those not yet started included
  * @param unused bases that the others' reserves lack
  */
-export function mayTake({ free, own, unused }: { free: number; own: { live: number; reserved: number }; unused: number }): boolean {
+export function mayTake({
+  free,
+  own,
+  unused,
+}: {
+  free: number;
+  own: { live: number; reserved: number };
+  unused: number;
+}): boolean {
   return own.live < own.reserved || free > unused;
+}
+
+export interface Holder {
+  functionName: string;
+  /** Bases it holds. */
+  held: number;
+  /** Bases that are not to be taken from it. */
+  least: number;
+}
+
+/**
+ * Who gives up a base, in which something runs, to a function that waits and finds none: the one that holds the most, if
+ * it still holds as many as the other afterwards. Else a function whose calls never stop would keep others out.
+ */
+export function giverOf<Of extends Holder>(holders: readonly Of[], functionName: string): Of | null {
+  const own = holders.filter((holder) => holder.functionName === functionName);
+  const wanted = own.reduce((sum, { held }) => sum + held, 0) + 1;
+  let most: Of | null = null;
+  for (const holder of holders) {
+    if (holder.functionName === functionName || holder.held <= holder.least) continue;
+    if (holder.held - 1 >= wanted && (most === null || holder.held > most.held)) most = holder;
+  }
+  return most;
 }

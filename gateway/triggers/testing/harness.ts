@@ -116,13 +116,18 @@ export interface Invoked {
   fail(error: HearthError): void;
 }
 
-export class ScriptedKeeper implements Pick<Keeper, 'invoke'> {
+export class ScriptedKeeper implements Pick<Keeper, 'invoke' | 'prewarm'> {
   readonly invoked = new Stream<Invoked>();
+  readonly prewarmed: { spec: ModuleSpec; keepMs: number }[] = [];
   /** Answers each at once instead of leaving it to the test. */
   auto: ((invoked: Invoked) => void) | null = null;
   /** What `write` answers. */
   takes = true;
   private count = 0;
+
+  prewarm(spec: ModuleSpec, keepMs: number): void {
+    this.prewarmed.push({ spec, keepMs });
+  }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink): InvokeHandle {
     const chunks: Uint8Array[] = [];

@@ -33,7 +33,11 @@ export interface Harness {
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export async function startKeeper(t: TestContext, settings: Partial<FleetSettings> = {}): Promise<Harness> {
+export async function startKeeper(
+  t: TestContext,
+  settings: Partial<FleetSettings> = {},
+  idleClock?: () => number,
+): Promise<Harness> {
   const runDir = mkdtempSync(path.join(os.tmpdir(), 'hearth-keeper-'));
   const watchers = new Set<() => void>();
   const wake = () => {
@@ -64,7 +68,8 @@ export async function startKeeper(t: TestContext, settings: Partial<FleetSetting
       warmBases: 2,
       maxBases: 64,
       basesPerHost: 4,
-      heapLimitMb: 512,
+      heapLimitMb: 4096,
+      memoryMb: 16_384,
       sandbox: null,
       stockNetwork: 'all',
       ...settings,
@@ -84,6 +89,7 @@ export async function startKeeper(t: TestContext, settings: Partial<FleetSetting
     },
     now: Date.now,
     log: SILENT,
+    ...(idleClock === undefined ? {} : { idleClock }),
   });
   t.after(() => harness.keeper.drain(0));
   await harness.keeper.start();
