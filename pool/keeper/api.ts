@@ -80,6 +80,8 @@ export interface InvokeFacts {
   phases: Phases;
   /** Epoch ms at which the trigger reached Hearth: phases count from here. */
   arrivedAtMs: number;
+  /** Monotonic ms at which the head (or the failure) was known: phases end here. */
+  headAt: number;
   /** 2 when the first base died before the function was called. */
   attempt: number;
 }

@@ -310,6 +310,7 @@ export class Invocation implements InvokeHandle {
       host: instance.base.host.id,
       phases: this.#cold ? this.#coldPhases(instance, headAt) : this.#warmPhases(instance, headAt),
       arrivedAtMs: this.#arrivedAtMs,
+      headAt,
       attempt: this.#attempt,
     };
   }

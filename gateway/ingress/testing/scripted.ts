@@ -15,6 +15,8 @@ export const FACTS: InvokeFacts = {
   host: 'host-1',
   phases: { wait: 0.05, run: 0.4125 },
   arrivedAtMs: 0,
+  // Later than any answer: nothing is added to `run`.
+  headAt: Number.MAX_SAFE_INTEGER,
   attempt: 1,
 };
 

@@ -9,6 +9,7 @@ export const WARM: InvokeFacts = {
   host: 'host-1',
   phases: { wait: 0.25, run: 1.5 },
   arrivedAtMs: 1_800_000_000_000.5,
+  headAt: 0,
   attempt: 1,
 };
 

@@ -141,6 +141,7 @@ export class ScriptedKeeper implements Pick<Keeper, 'invoke' | 'prewarm'> {
       host: 'host-1',
       phases: { wait: 1, run: 2 },
       arrivedAtMs: 1000,
+      headAt: 0,
       attempt: 1,
     };
     const invoked: Invoked = {
