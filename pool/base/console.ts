@@ -6,8 +6,12 @@ import type { BaseEvent, LogLine } from '../../functions/contract/invocation.ts'
 
 export type Level = LogLine['level'];
 
-/** Text of one event. What a module prints beyond it before the event can go is dropped and counted. */
+/**
+ * Text of one event, and of all events within WINDOW_MS: who prints more keeps the gateway busy with reading it. What is
+ * beyond is dropped and counted.
+ */
 export const MAX_PENDING_CHARS = 64 * 1024;
+export const WINDOW_MS = 50;
 const MAX_LINE_CHARS = 16 * 1024;
 const MAX_PENDING_LINES = 1_000;
 
@@ -27,6 +31,8 @@ export class LogBuffer {
   readonly #options: LogOptions;
   #lines: LogLine[] = [];
   #chars = 0;
+  #windowEndsAt = 0;
+  #windowChars = 0;
   #dropped = 0;
   #scheduled = false;
 
@@ -41,20 +47,30 @@ export class LogBuffer {
 
   write(level: Level, message: string, source = this.#options.source()): void {
     const text = message.length <= MAX_LINE_CHARS ? message : `${message.slice(0, MAX_LINE_CHARS)}…`;
-    if (this.#chars + text.length > MAX_PENDING_CHARS || this.#lines.length >= MAX_PENDING_LINES) {
+    const time = this.#options.now();
+    if (time >= this.#windowEndsAt || time < this.#windowEndsAt - WINDOW_MS) {
+      this.#windowEndsAt = time + WINDOW_MS;
+      this.#windowChars = 0;
+    }
+    const most = Math.max(this.#chars, this.#windowChars) + text.length;
+    if (most > MAX_PENDING_CHARS || this.#lines.length >= MAX_PENDING_LINES) {
       this.#dropped++;
     } else {
       this.#chars += text.length;
-      this.#lines.push({ time: this.#options.now(), level, message: text, ...source });
+      this.#windowChars += text.length;
+      this.#lines.push({ time, level, message: text, ...source });
     }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#send();
-    setImmediate(() => {
+    if (this.#lines.length > 0) this.#send();
+    const next = () => {
       this.#scheduled = false;
       this.#chars = 0;
       this.flush();
-    });
+    };
+    // A number alone can wait: a flood over many turns would send one with each.
+    if (this.#dropped > 0 && this.#lines.length === 0) setTimeout(next, WINDOW_MS);
+    else setImmediate(next);
   }
 
   flush(): void {

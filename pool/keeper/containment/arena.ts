@@ -91,7 +91,7 @@ export class Arena {
       (error: HearthError): Outcome => ({ error, text: null }),
     );
     await call.done.promise;
-    if (outcome.error !== null) t.diagnostic(`${outcome.error.code}: ${outcome.error.message}`);
+    if (outcome.error !== null) t.diagnostic(`${outcome.error.code}: ${outcome.error.message.slice(0, 200)}`);
     await this.gone(spec);
     const hosts = harness.events.slice(eventsBefore).filter(({ subject, what }) => {
       return subject === 'host' && (what === 'died' || what === 'killed');
