@@ -373,7 +373,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /** A retired pool ends each instance as soon as nothing runs in it. */
   #afterUse(instance: Instance): void {
     if (instance.inFlight > 0 || this.#waiting.size > 0) return;
-    if (instance.state === 'draining') instance.endWhenIdle('its last invocation has ended');
+    if (instance.state === 'draining') instance.endWhenIdle();
     else if (instance.state === 'ready' && this.#retiring !== null) instance.drain(this.#retiring);
     else if (instance.state === 'ready' && this.spec.limits.keepAlive === 0) instance.drain('keepAlive 0');
   }

@@ -68,6 +68,8 @@ export class Instance implements Lessee {
   #base: Base | null = null;
   #state: InstanceState = 'acquiring';
   #failure: HearthError | null = null;
+  /** Why it drains: what the pool's events say when it has gone. */
+  #drainedFor = '';
   #diedOf = 'its link closed';
 
   constructor(spec: ModuleSpec, wantCodeCache: boolean, owner: InstanceOwner, hooks: KeeperHooks) {
@@ -209,13 +211,14 @@ export class Instance implements Lessee {
     }
     if (this.#state === 'loading' || this.#state === 'ready') {
       this.#move('draining');
+      this.#drainedFor = why;
       this.#base?.drain(why);
     }
-    this.endWhenIdle(why);
+    this.endWhenIdle();
   }
 
-  endWhenIdle(why: string): void {
-    if (this.#state === 'draining' && this.inFlight === 0) this.#base?.end(why);
+  endWhenIdle(): void {
+    if (this.#state === 'draining' && this.inFlight === 0) this.#base?.end(this.#drainedFor);
   }
 
   /** Ends it with all that runs in it. */

@@ -259,3 +259,13 @@ test('a drained keeper leaves no process behind', async (t) => {
   await keeper.drain(1_000);
   for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
 });
+
+test('a handler that does not heed that its caller has gone holds its slot no longer than its wall clock limit', async (t) => {
+  const { keeper, logged, event } = await startKeeper(t);
+  const spec = fetchModule(`console.log('deaf'); await new Promise(() => {})`, { limits: { timeoutMs: 300 } });
+  const call = new Call(keeper, spec);
+  await logged('deaf');
+  call.handle.abort('client gone');
+  await call.done.promise;
+  await event(({ why }) => why === 'an invocation never came to its end');
+});

@@ -74,7 +74,15 @@ export function handicap(ageMs: number, othersInFlight: number): number {
  * needed again soon. Traffic that goes up and down then finds its instances still there.
  */
 export function surplusKeepMs(regrets: number): number {
-  return Math.min(SURPLUS_IDLE_MS * 2 ** regrets, MOST_SURPLUS_IDLE_MS);
+  return Math.min(SURPLUS_IDLE_MS * 5 ** regrets, MOST_SURPLUS_IDLE_MS);
+}
+
+/** A shrink that was undone within this time was a mistake. */
+const REGRET_MS = 600_000;
+
+/** How often in a row instances were given back too soon, now that one is there again after so long. */
+export function nextRegrets(regrets: number, sinceShrinkMs: number): number {
+  return sinceShrinkMs < REGRET_MS ? Math.min(regrets + 1, 3) : Math.max(0, regrets - 1);
 }
 
 export interface IdleView {

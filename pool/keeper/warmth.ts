@@ -5,13 +5,11 @@
 import type { ModuleLimits } from './api.ts';
 import type { EvictionClock, Use } from './policy/evict.ts';
 import { HOLD_MS, type IdleHistory, wantsLoaded } from './policy/keep-alive.ts';
-import { idleToRetire, mayGrowByLoop, SURPLUS_IDLE_MS, surplus, surplusKeepMs } from './scaling.ts';
+import { idleToRetire, mayGrowByLoop, nextRegrets, SURPLUS_IDLE_MS, surplus, surplusKeepMs } from './scaling.ts';
 
 /** After a load that failed nothing is loaded ahead for so long, twice as long after each further one. */
 const FAILED_PAUSE_MS = 5_000;
 const MOST_FAILED_PAUSE_MS = 600_000;
-/** A shrink that was undone this soon was a mistake. */
-const REGRET_MS = 600_000;
 
 export interface WarmthOptions {
   limits: ModuleLimits;
@@ -97,7 +95,7 @@ export class Warmth {
     this.#activeAt ??= now;
     this.#failures = 0;
     this.#coldMs = this.#coldMs === 1 ? coldMs : this.#coldMs * 0.7 + coldMs * 0.3;
-    if (again) this.#regrets = now - this.#shrunkAt < REGRET_MS ? this.#regrets + 1 : 0;
+    if (again) this.#regrets = nextRegrets(this.#regrets, now - this.#shrunkAt);
   }
 
   failed(now: number): void {
