@@ -26,10 +26,11 @@ const SUITES: Record<string, Suite> = {
   warm: (size) => warm({ rounds: rounds(size), secondsPerRun: of(size, 1, 3, 12) }),
   cold: (size) =>
     cold({
-      functions: of(size, 10, 200, 2000),
+      warmBases: of(size, 4, 16),
+      functions: of(size, 6, 200, 2000),
       rounds: rounds(size),
-      emptyCalls: of(size, 6, 200),
-      accountingCalls: of(size, 5, 40, 100),
+      emptyCalls: of(size, 4, 200),
+      accountingCalls: of(size, 3, 40, 100),
     }),
   bodies: (size) => bodies({ rounds: rounds(size), secondsPerRun: of(size, 1, 3), streamMb: of(size, 20, 100) }),
   burst: (size) => burst({ rounds: rounds(size), functions: of(size, 16, 100) }),

@@ -27,6 +27,11 @@ export interface Job {
   rate?: number;
   /** Open loop along these, for as long as they last: `durationMs` and `rate` count for nothing. */
   stages?: Stage[];
+  /**
+   * Open loop by timers alone: up to 2 ms late, which counts as latency, and next to no CPU. For loads that run beside
+   * others for long.
+   */
+  coarse?: boolean;
   /** Give each latency as well, in order of their ends. */
   keepSamples?: boolean;
 }
@@ -123,10 +128,14 @@ function microsecondsSince(ms: number): number {
   return Math.max(1, Math.round((performance.now() - ms) * 1000));
 }
 
+/** Node's servers close what was idle for 5 s. Clients that know of it do not send their next request just then. */
+const STALE_MS = 4000;
+
 /** A place for one request at a time; a connection that breaks is replaced, and counted. */
 class Lane {
   readonly #job: Job;
   #connection: Connection;
+  #idleSince = performance.now();
 
   constructor(job: Job) {
     this.#job = job;
@@ -138,15 +147,21 @@ class Lane {
   }
 
   async ask(ask: Ask, meter: Meter, sinceMs: number): Promise<void> {
+    if (performance.now() - this.#idleSince > STALE_MS) this.#replace();
     try {
       const { status } = await this.#connection.request(ask);
       if (status === 200) meter.record(sinceMs);
       else meter.failed(String(status));
     } catch {
-      this.#connection.close();
-      this.#connection = new Connection(this.#job.port);
+      this.#replace();
       meter.failed('connection');
     }
+    this.#idleSince = performance.now();
+  }
+
+  #replace(): void {
+    this.#connection.close();
+    this.#connection = new Connection(this.#job.port);
   }
 
   close(): void {
@@ -180,7 +195,12 @@ async function closedLoop(lanes: Lane[], asks: Asks, meter: Meter, durationMs: n
 /** Above this, a timer is exact enough; below it the loop turns. */
 const TURN_MS = 2;
 
-async function openLoop(lanes: Lane[], asks: Asks, meter: Meter, stages: readonly Stage[]): Promise<Result> {
+async function openLoop(
+  lanes: Lane[],
+  asks: Asks,
+  meter: Meter,
+  { stages, coarse }: { stages: readonly Stage[]; coarse: boolean },
+): Promise<Result> {
   const idle = [...lanes];
   const waiting: [number: number, dueAt: number][] = [];
   const running = new Set<Promise<void>>();
@@ -200,7 +220,8 @@ async function openLoop(lanes: Lane[], asks: Asks, meter: Meter, stages: readonl
     for (let left = dueAt - performance.now(); left > 0; left = dueAt - performance.now()) {
       // With an answer to come the loop has to turn; with none it sleeps to the point, so that the generator does not
       // take the core that its peer needs.
-      if (running.size === 0) sleep(left);
+      if (coarse) await wait(Math.ceil(left));
+      else if (running.size === 0) sleep(left);
       else if (left > TURN_MS) await wait(left - TURN_MS);
       else await turn();
     }
@@ -225,7 +246,9 @@ export async function generate(job: Job): Promise<Result> {
   const { rate } = job;
   const loop = (durationMs: number, stages: Stage[] | null) => {
     const meter = new Meter(job.keepSamples === true);
-    return stages === null ? closedLoop(lanes, asks, meter, durationMs) : openLoop(lanes, asks, meter, stages);
+    return stages === null
+      ? closedLoop(lanes, asks, meter, durationMs)
+      : openLoop(lanes, asks, meter, { stages, coarse: job.coarse === true });
   };
   const steady = (ms: number): Stage[] | null => (rate === undefined ? null : [{ from: rate, to: rate, ms }]);
   try {

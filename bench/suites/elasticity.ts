@@ -57,6 +57,7 @@ export async function elasticity({ scale }: ElasticityOptions): Promise<{ text: 
       warmupMs: 0,
       durationMs: 0,
       stages,
+      coarse: true,
     });
   } finally {
     watching.abort();
