@@ -6,9 +6,10 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { CONNECTION_CREDIT, connectLink, LINK_CLOSED, STREAM_CREDIT } from './connection.ts';
+import { CONNECTION_CREDIT, connectLink, LINK_CLOSED } from './connection.ts';
 import { ProtocolViolation } from './frames.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
+import { STREAM_CREDIT } from './stream.ts';
 
 interface Opened {
   head: unknown;

@@ -22,16 +22,18 @@ import {
   ProtocolViolation,
 } from './frames.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
+import { STREAM_CREDIT, Stream, type StreamOwner } from './stream.ts';
 import { Table } from './table.ts';
 
-export const STREAM_CREDIT = 256 * 1024;
 export const CONNECTION_CREDIT = 4 * 1024 * 1024;
 /** Streams that the other side may have open at once. */
 export const MAX_STREAMS = 65_536;
+/** A side that asks and never reads its answers would fill the other's memory: over these it has gone too far. */
+const MOST_UNREAD_PONG_BYTES = 1024 * 1024;
+const MOST_UNREAD_BYTES = 64 * 1024 * 1024;
 /** Bytes the socket may hold before bodies wait in their queues. */
 const SOCKET_HIGH_BYTES = 256 * 1024;
-/** Consumed bytes are given back in portions, so that small chunks do not cost a frame each. */
-const CREDIT_PORTION = STREAM_CREDIT / 4;
+/** Given back in portions, as with streams. */
 const CONNECTION_PORTION = CONNECTION_CREDIT / 4;
 
 export interface LinkOptions {
@@ -49,7 +51,7 @@ export function connectLink(socket: Socket, handler: LinkHandler, options: LinkO
   return new Connection(socket, handler, options);
 }
 
-class Connection implements Link {
+class Connection implements Link, StreamOwner {
   readonly #socket: Socket;
   readonly #handler: LinkHandler;
   readonly #writer: FrameWriter;
@@ -106,7 +108,7 @@ class Connection implements Link {
     }
     this.#nextId += 2;
     this.#open.add(stream);
-    this.sendWithHead(stream, OPEN, head, body, fin);
+    this.sendWithHead(stream, 'open', head, body, fin);
     return stream;
   }
 
@@ -147,7 +149,8 @@ class Connection implements Link {
   };
 
   /** The head with as much of the body as one frame and the credit take; the rest is queued. */
-  sendWithHead(stream: Stream, type: number, head: object, body: Uint8Array | null, fin: boolean): void {
+  sendWithHead(stream: Stream, kind: 'open' | 'head', head: object, body: Uint8Array | null, fin: boolean): void {
+    const type = kind === 'open' ? OPEN : HEAD;
     let first = body;
     if (body !== null && body.length > 0) {
       const room = Math.min(MAX_BODY_BYTES, stream.credit, this.#sendCredit);
@@ -287,6 +290,7 @@ class Connection implements Link {
         this.#handler.event(parseJson(payload));
         return;
       case PING:
+        if (this.#socket.writableLength > MOST_UNREAD_PONG_BYTES) throw new ProtocolViolation('pings without reading');
         this.#writer.u32(PONG, 0, u32(payload));
         this.flush();
         return;
@@ -305,6 +309,7 @@ class Connection implements Link {
   #onOpen(id: number, fin: boolean, payload: Buffer): void {
     if (id <= this.#lastPeerId || (id & 1) === (this.#nextId & 1)) throw new ProtocolViolation(`stream ${id} opened`);
     if (this.#open.size >= MAX_STREAMS) throw new ProtocolViolation('too many streams');
+    if (this.#socket.writableLength > MOST_UNREAD_BYTES) throw new ProtocolViolation('streams without reading');
     this.#lastPeerId = id;
     const { head, body } = splitHead(payload);
     const stream = new Stream(this, id, NOBODY, false);
@@ -372,142 +377,6 @@ class Connection implements Link {
 
 /** Code of the error that exchanges get when their connection ends. */
 export const LINK_CLOSED = 'LINK_CLOSED';
-
-/**
- *   open ──localEnd──► localEnded ──remoteEnd──► closed
- *    └───remoteEnd──► remoteEnded ──localEnd───► closed
- *   any ──fail, cancel──► closed
- */
-type StreamState = 'open' | 'localEnded' | 'remoteEnded' | 'closed';
-
-class Stream implements Exchange {
-  readonly id: number;
-  readonly opener: boolean;
-  handler: ExchangeHandler;
-  readonly queue: Uint8Array[] = [];
-  credit = STREAM_CREDIT;
-  /** Received bytes that were not yet consumed, and consumed ones that were not yet given back. */
-  held = 0;
-  headSeen = false;
-  wantsDrain = false;
-  finAfterQueue = false;
-  /** It stands in the connection's list of streams to serve. */
-  isReady = false;
-  nextInTable: Stream | null = null;
-  readonly #connection: Connection;
-  #state: StreamState = 'open';
-  #unreturned = 0;
-
-  constructor(connection: Connection, id: number, handler: ExchangeHandler, opener: boolean) {
-    this.#connection = connection;
-    this.id = id;
-    this.handler = handler;
-    this.opener = opener;
-  }
-
-  get closed(): boolean {
-    return this.#state === 'closed';
-  }
-
-  get remoteEnded(): boolean {
-    return this.#state === 'remoteEnded';
-  }
-
-  sendHead(head: object, body: Uint8Array | null = null, fin = false): boolean {
-    if (this.#state === 'closed') return true;
-    if (this.opener || this.headSeen) throw new Error('sendHead is for the answerer, once.');
-    this.headSeen = true;
-    this.#connection.sendWithHead(this, HEAD, head, body, fin);
-    return this.#mayWriteOn();
-  }
-
-  write(chunk: Uint8Array): boolean {
-    if (this.#state === 'closed' || chunk.length === 0) return true;
-    if (this.#state === 'localEnded' || this.finAfterQueue) throw new Error('write after end.');
-    if (this.#connection.sendData(this, chunk)) return true;
-    return this.#mayWriteOn();
-  }
-
-  end(): void {
-    if (this.#state === 'closed' || this.#state === 'localEnded' || this.finAfterQueue) return;
-    if (this.queue.length > 0) {
-      this.finAfterQueue = true;
-      return;
-    }
-    this.#connection.sendFin(this);
-    this.localEnd();
-  }
-
-  cancel(error: LinkError): void {
-    if (this.#state === 'closed') return;
-    this.#connection.sendCancel(this, error);
-    this.#close(error);
-  }
-
-  consumed(bytes: number): void {
-    if (this.#state === 'closed') return;
-    this.held -= bytes;
-    if (this.held < 0) throw new Error('More consumed than received.');
-    this.#connection.returned(bytes);
-    if (this.#state === 'remoteEnded') return;
-    this.#unreturned += bytes;
-    if (this.#unreturned < CREDIT_PORTION) return;
-    this.#connection.sendCredit(this, this.#unreturned);
-    this.#unreturned = 0;
-  }
-
-  fail(error: LinkError): void {
-    if (this.#state !== 'closed') this.#close(error);
-  }
-
-  localEnd(): void {
-    if (this.#state === 'remoteEnded') this.#close(null);
-    else if (this.#state === 'open') this.#state = 'localEnded';
-  }
-
-  remoteEnd(): void {
-    if (this.#state === 'closed') return;
-    const last = this.#state === 'localEnded';
-    if (!last) this.#state = 'remoteEnded';
-    this.handler.end();
-    if (last) this.#close(null);
-  }
-
-  enqueue(chunk: Uint8Array): void {
-    this.queue.push(chunk);
-  }
-
-  dequeue(most: number): Uint8Array {
-    const first = this.queue[0] as Uint8Array;
-    if (first.length <= most) {
-      this.queue.shift();
-      return first;
-    }
-    this.queue[0] = first.subarray(most);
-    return first.subarray(0, most);
-  }
-
-  takeHeld(): number {
-    const held = this.held;
-    this.held = 0;
-    return held;
-  }
-
-  #mayWriteOn(): boolean {
-    if (this.queue.length === 0) return true;
-    this.wantsDrain = true;
-    return false;
-  }
-
-  #close(error: LinkError | null): void {
-    this.#state = 'closed';
-    this.queue.length = 0;
-    this.#connection.forget(this);
-    // What the user still holds counts no more: the connection's credit must not leak with streams that broke off.
-    this.#connection.returned(this.takeHeld());
-    this.handler.closed(error);
-  }
-}
 
 /** Until `opened` has set a handler: streams of a handler that forgot are answered by silence, never by a crash. */
 const NOBODY: ExchangeHandler = { head: noop, data: noop, end: noop, drain: noop, closed: noop };
