@@ -37,9 +37,9 @@ const poolSchema = z
 const eventSchema = z
   .object({
     time: timestamp,
-    subject: z.enum(['host', 'base', 'instance']),
+    subject: z.enum(['host', 'base', 'instance', 'function']),
     id: z.string(),
-    what: z.enum(['started', 'warm', 'leased', 'loaded', 'retired', 'killed', 'died']),
+    what: z.enum(['started', 'warm', 'leased', 'loaded', 'retired', 'killed', 'died', 'quarantined', 'lifted']),
     why: z.string(),
     function: z.string().optional(),
   })

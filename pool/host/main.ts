@@ -54,6 +54,10 @@ class Host {
       worker: (threadId) => this.#worker(threadId),
       over: (base, breach) => this.#over(base, breach),
       now: () => performance.now(),
+      cpu: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
       rss: residentBytes,
     });
   }

@@ -47,6 +47,8 @@ export interface WatchOptions {
   /** Called once per base. */
   over(base: string, breach: Breach): void;
   now(): number;
+  /** CPU time of this process, ms. */
+  cpu(): number;
   /** Resident bytes of this process; 0 when unknown. */
   rss(): number;
 }
@@ -191,11 +193,11 @@ export class Watch {
     const pong = watched.read(PONG);
     const answered = pong === watched.read(PING);
     if (!answered && watched.read(PING) === watched.collectPing) return;
-    const step = watched.turn.step(now, answered, cpuMs);
+    const step = watched.turn.step(now, answered, cpuMs, this.#options.cpu());
     if (step === 'over') this.#over(watched, 'cpu', 0, true);
     if (step === 'ping') {
       watched.ping();
-      watched.turn.pinged(now);
+      watched.turn.pinged(now, this.#options.cpu());
     }
     if (step !== 'ask') return;
     const { turn } = watched.turn;

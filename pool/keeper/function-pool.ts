@@ -84,10 +84,8 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   }
 
   /** An instance of its own for the probe of a deploy; it stays as the first one. */
-  async probe(): Promise<Instance> {
-    const instance = this.#grow(null, true);
-    await instance.loaded.promise;
-    return instance;
+  probe(): Instance {
+    return this.#grow(null, true);
   }
 
   /** No new instances but for who waits already; resolves when all are gone. */
@@ -196,6 +194,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   /** Keep-alive, prewarming, minimum, scale-out by busy loops, scale-in. Called some times a second. */
   tend(around: Surroundings): void {
+    for (const instance of this.#instances) instance.giveUpLoading(monotonicMs());
     if (this.#retiring !== null) return;
     const { now } = around;
     const live = this.#live();

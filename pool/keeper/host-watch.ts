@@ -3,14 +3,15 @@
  * answers nothing, is killed; when all hosts together come near to what they may use, idle instances go and no base is
  * booted for stock. What a host's own watch sees, and ends a base for, comes long before.
  */
-import type { HostProcess } from './host-process.ts';
+import type { Resident } from './resident.ts';
 
-const LOOK_MS = 200;
+/** How often `look` is to be called. */
+export const LOOK_MS = 200;
 /** A look that comes so much too late says that the gateway itself stood still. */
 const OWN_LAG_MS = 100;
 /** Between two pings of a host, and how long one may stay unanswered. */
 const PING_EVERY_MS = 1_000;
-const ANSWER_MS = 3_000;
+const ANSWER_MS = 5_000;
 
 const MB = 2 ** 20;
 /** Node itself, Piscina, threads of V8. */
@@ -33,12 +34,20 @@ const STOCK_SHARE = 0.8;
  */
 export type Pressure = 'none' | 'stock' | 'full';
 
-export interface HostWatchOptions {
-  hosts(): Iterable<HostProcess>;
+/** Of a HostProcess what this needs. */
+export interface WatchedHost {
+  resident(): Resident | null;
+  ping(now: number): number;
+  forgive(now: number): void;
+  kill(why: string, culprit: string | null): void;
+}
+
+export interface HostWatchOptions<Host extends WatchedHost> {
+  hosts(): Iterable<Host>;
   /** `memoryMb` of each leased base of this host, and null for each of its others. */
-  limitsMb(host: HostProcess): (number | null)[];
+  limitsMb(host: Host): (number | null)[];
   /** Whoever alone is at work in this host: its base. */
-  suspect(host: HostProcess): string | null;
+  suspect(host: Host): string | null;
   /** What hosts may use together, bytes. */
   memoryBytes: number;
   pressure(level: Pressure): void;
@@ -48,24 +57,17 @@ export interface HostWatchOptions {
   now(): number;
 }
 
-export class HostWatch {
-  readonly #options: HostWatchOptions;
-  readonly #timer: NodeJS.Timeout;
+export class HostWatch<Host extends WatchedHost> {
+  readonly #options: HostWatchOptions<Host>;
   #lookedAt: number;
   #pingedAt = 0;
 
-  constructor(options: HostWatchOptions) {
+  constructor(options: HostWatchOptions<Host>) {
     this.#options = options;
     this.#lookedAt = options.now();
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
-    this.#timer.unref();
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  #look(): void {
+  look(): void {
     const now = this.#options.now();
     const lagged = now - this.#lookedAt - LOOK_MS > OWN_LAG_MS;
     this.#lookedAt = now;
@@ -86,14 +88,14 @@ export class HostWatch {
     this.#judgePressure(used + shared);
   }
 
-  #judgeMemory(host: HostProcess, bytes: number): void {
+  #judgeMemory(host: Host, bytes: number): void {
     const allowed = allowedBytes(this.#options.limitsMb(host));
     if (bytes <= allowed) return;
     const why = `it takes ${mb(bytes)}, and all its bases together may take ${mb(allowed)}`;
     host.kill(why, this.#options.suspect(host));
   }
 
-  #judgeAnswer(host: HostProcess, now: number): void {
+  #judgeAnswer(host: Host, now: number): void {
     if (host.ping(now) < ANSWER_MS) return;
     host.kill(`it has answered nothing for ${ANSWER_MS / 1000} s`, this.#options.suspect(host));
   }

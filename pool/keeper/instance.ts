@@ -47,6 +47,9 @@ export interface Loaded {
 /** Its one module's name on the link. Groups will have more. */
 const MODULE = 'main';
 
+/** The call that caused a load hears of its own time being over before the load is given up. */
+const LOAD_GRACE_MS = 250;
+
 export class Instance implements Lessee {
   readonly spec: ModuleSpec;
   readonly module = MODULE;
@@ -192,6 +195,16 @@ export class Instance implements Lessee {
       });
     }
     this.#base?.end('its module did not load');
+  }
+
+  /** A module that never comes to the end of its top level is given up as a call would be. */
+  giveUpLoading(now: number): void {
+    const { timeoutMs } = this.spec.limits;
+    if (this.readyAt > 0 || this.acquiredAt === 0 || now - this.acquiredAt < timeoutMs + LOAD_GRACE_MS) return;
+    if (this.#state !== 'loading' && this.#state !== 'draining') return;
+    const why = `The code did not load within ${timeoutMs} ms.`;
+    this.#failure ??= new HearthError('PROBE_FAILED', why);
+    this.#base?.end(why, { kind: 'blocked' });
   }
 
   expectSettled(invocation: Invocation): void {

@@ -22,7 +22,8 @@ import { bundleBase } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
 import { Fleet, type FleetSettings } from './fleet.ts';
 import { FunctionPool } from './function-pool.ts';
-import { HostWatch } from './host-watch.ts';
+import type { HostProcess } from './host-process.ts';
+import { HostWatch, LOOK_MS } from './host-watch.ts';
 import type { Instance } from './instance.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
@@ -76,7 +77,7 @@ class Pool implements Keeper {
   readonly #histories = new Map<string, IdleHistory>();
   readonly #evictionClock: EvictionClock = { value: 0 };
   readonly #quarantine = new Quarantine();
-  readonly #hostWatch: HostWatch;
+  readonly #hostWatch: HostWatch<HostProcess>;
   #tendedAt = monotonicMs();
   /** Versions with a reserve that take traffic. */
   readonly #reserving = new Set<FunctionPool>();
@@ -111,6 +112,7 @@ class Pool implements Keeper {
       now: monotonicMs,
     });
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
+    this.#timers.push(setInterval(() => this.#hostWatch.look(), LOOK_MS).unref());
     this.#timers.push(setInterval(() => this.#tend(), TEND_MS).unref());
     this.#timers.push(setInterval(() => this.#slowSweep(), FLEET_SWEEP_MS).unref());
   }
@@ -139,14 +141,14 @@ class Pool implements Keeper {
     if (this.#quarantine.lift(spec.key)) this.#lifted(spec.key, 'it was deployed again');
     const pool = this.#pool(spec);
     try {
-      const instance = await pool.probe();
-      const { head, codeCache } = await instance.loaded.promise;
+      const { head, codeCache } = await pool.probe().loaded.promise;
       const loadedAt = monotonicMs();
       if (readyPath !== null) await this.#askReady(pool, readyPath);
       return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
     } catch (error) {
       void this.retire(spec.key, 'its probe failed');
-      throw error;
+      const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
+      throw crashed ? new HearthError('PROBE_FAILED', error.message, { cause: error }) : error;
     }
   }
 
@@ -232,7 +234,6 @@ class Pool implements Keeper {
   kill(): void {
     this.#draining = true;
     for (const timer of this.#timers) clearInterval(timer);
-    this.#hostWatch.stop();
     for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
     this.#server?.close();
