@@ -94,7 +94,8 @@ export const ERRORS = {
     retryable: true,
     fault: 'caller',
     title: 'The function is at its limit',
-    advice: 'Send again after retry-after seconds, or raise concurrency or maxInstances.',
+    advice:
+      'Send again after retry-after seconds. Raise concurrency or maxInstances, or, where the detail speaks of quarantine, deploy a version that does not take down its host.',
   },
   FUNCTION_EXCEPTION: {
     status: 500,
