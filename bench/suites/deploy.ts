@@ -131,13 +131,20 @@ function report(times: Times, growth: Growth, registered: Registered): string {
     ),
     `growth: from ${tenth?.after} deploys to ${last?.after}.`,
     table(
-      ['registered', 'ready ms', 'gateway RSS MB', 'first call'],
+      ['registered', 'ready ms', 'gateway RSS MB', '5 s later', 'first call'],
       [
-        ['none', figure(registered.empty.readyMs, 0), mb(registered.empty.rssBytes), ''],
+        [
+          'none',
+          figure(registered.empty.readyMs, 0),
+          mb(registered.empty.rssBytes),
+          mb(registered.empty.settledRssBytes),
+          '',
+        ],
         [
           String(registered.functions),
           figure(registered.full.readyMs, 0),
           mb(registered.full.rssBytes),
+          mb(registered.full.settledRssBytes),
           registered.full.firstCall,
         ],
       ],

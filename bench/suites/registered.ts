@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { scheduler } from 'node:timers/promises';
 import { openSqliteStore } from '../../gateway/store/sqlite/client.ts';
 import { startGateway } from '../../gateway/testing/gateway.ts';
 import { rssBytes, tree } from '../load/proc.ts';
@@ -45,8 +46,9 @@ async function footprint({ gateway, pid }: HearthPeer, after: number): Promise<F
 
 interface Start {
   readyMs: number;
-  /** Of the gateway, right after it was ready. */
+  /** Of the gateway, right after it was ready, and when what the start left behind may have been collected. */
   rssBytes: number;
+  settledRssBytes: number;
   firstCall: string;
 }
 
@@ -103,12 +105,15 @@ async function seed(dataDir: string, functions: number): Promise<void> {
 }
 
 const BATCH = 500;
+const SETTLE_MS = 5000;
 
 async function start(dataDir: string, call: string | null): Promise<Start> {
   const begun = performance.now();
   await using gateway = await startGateway({ dataDir });
   const readyMs = performance.now() - begun;
   const rss = rssBytes(gateway.pid) ?? Number.NaN;
+  await scheduler.wait(SETTLE_MS);
+  const settled = rssBytes(gateway.pid) ?? Number.NaN;
   let firstCall = '';
   if (call !== null) {
     const response = await fetch(`${gateway.url}/${call}`);
@@ -116,5 +121,5 @@ async function start(dataDir: string, call: string | null): Promise<Start> {
     if (response.status !== 200) throw new Error(`${call} answered ${response.status}: ${text}`);
     firstCall = `${text}, ${response.headers.get('hearth-start')}`;
   }
-  return { readyMs, rssBytes: rss, firstCall };
+  return { readyMs, rssBytes: rss, settledRssBytes: settled, firstCall };
 }
