@@ -68,10 +68,11 @@ describe('a function that speaks on the link of its base', () => {
 
   for (const [what, code] of forged) {
     test(`ends its own host by ${what}`, async () => {
-      const { status, body } = await rig.attack(`${TAKE_LINK}; ${code}; await new Promise(() => {})`);
+      const name = await rig.freshAttacker();
+      const { status, body } = await rig.attack(`${TAKE_LINK}; ${code}; await new Promise(() => {})`, name);
       assert.equal(status, 502, JSON.stringify(body));
       assert.equal((body as { code: string }).code, 'FUNCTION_CRASHED');
-      assert.equal(await rig.result("return 'anew'"), 'anew');
+      assert.equal(await rig.result("return 'anew'", name), 'anew');
     });
   }
 
@@ -110,8 +111,7 @@ describe('a function that speaks on the link of its base', () => {
     ['a WebSocket nobody asked for', '{ ...answer, status: 101, webSocket: true }'],
   ] as const) {
     test(`sends no client ${what}`, async () => {
-      await rig.gateway.api('POST', '/v1/functions/attacker/evict');
-      const response = await fetch(`${rig.gateway.url}/attacker`, {
+      const response = await fetch(`${rig.gateway.url}/${await rig.freshAttacker()}`, {
         method: 'POST',
         body: `${TAKE_LINK}
           answerAll(${head});

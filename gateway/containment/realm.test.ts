@@ -149,8 +149,8 @@ describe('code that replaces the methods which its base is built of', () => {
       found as Record<string, string>;
     assert.deepEqual(symbols, ['Symbol(hearth.import)']);
     assert.equal(resource, 'undefined');
-    assert.match(hook as string, /is not a function/);
-    for (const said of [gate, addon, flags, worker, real]) assert.match(said as string, /not available to functions/);
+    for (const said of [hook, flags]) assert.match(said as string, /is not a function/);
+    for (const said of [gate, addon, worker, real]) assert.match(said as string, /not available to functions/);
     assert.match(engine as string, /refused/);
     for (const said of [imported, evaluated]) assert.match(said as string, /dynamic import callback/);
     assert.deepEqual(rest, {
@@ -176,8 +176,9 @@ describe('code that replaces the methods which its base is built of', () => {
     ],
   ] as const) {
     test(`harms itself alone by breaking ${what}`, async () => {
+      const name = await rig.freshAttacker();
       const controller = AbortSignal.timeout(5_000);
-      const answered = await fetch(`${rig.gateway.url}/attacker`, {
+      const answered = await fetch(`${rig.gateway.url}/${name}`, {
         method: 'POST',
         body: `${patch}; return 'done'`,
         signal: controller,
@@ -186,7 +187,7 @@ describe('code that replaces the methods which its base is built of', () => {
         () => 0,
       );
       assert.ok([0, 200, 500, 502, 504].includes(answered), String(answered));
-      assert.equal(await rig.result("return 'anew'"), 'anew');
+      assert.equal(await rig.result("return 'anew'", name), 'anew');
     });
   }
 });

@@ -12,6 +12,8 @@ export interface Attack {
 }
 
 export interface Rig extends AsyncDisposable {
+  /** The name of an attacker that did nothing before: one that killed several hosts is in quarantine. */
+  freshAttacker(): Promise<string>;
   gateway: TestGateway;
   /** Runs the code, the body of an async function (require, env, process, request), in a base that ran nothing before. */
   attack(code: string, name?: string): Promise<Attack>;
@@ -35,7 +37,8 @@ export default {
 
 /** `hearth`: of the attacker's manifest. */
 export async function startRig(hearth: object = {}): Promise<Rig> {
-  const gateway = await startGateway({ env: { HEARTH_LOG: 'warn' } });
+  // Without bubblewrap, which would hide what the walls inside of Node let pass; it has a test of its own.
+  const gateway = await startGateway({ env: { HEARTH_LOG: 'warn', HEARTH_SANDBOX: 'off' } });
   const deployAttacker: Rig['deployAttacker'] = async (name, manifest = {}, files = {}) => {
     const { hearth, ...rest } = manifest as { hearth?: object };
     await gateway.deploy(
@@ -82,9 +85,15 @@ export async function startRig(hearth: object = {}): Promise<Rig> {
     return { status: response.status, body: text === '' ? null : JSON.parse(text) };
   };
 
+  let fresh = 0;
   return {
     gateway,
     attack,
+    async freshAttacker() {
+      const name = `attacker-${++fresh}`;
+      await deployAttacker(name, { hearth });
+      return name;
+    },
     async result(code, name) {
       const { status, body } = await attack(code, name);
       assert.equal(status, 200, JSON.stringify(body));
