@@ -3,6 +3,7 @@
  * bench/results/NAME.json. --quick only shows that a suite runs: its figures stand nowhere and are of no use.
  */
 import { parseArgs } from 'node:util';
+import { policy } from './policy/suite.ts';
 import { environment, writeResult } from './report.ts';
 import { bodies } from './suites/bodies.ts';
 import { burst } from './suites/burst.ts';
@@ -44,6 +45,7 @@ const SUITES: Record<string, Suite> = {
     }),
   density: (size) => density({ bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]) }),
   elasticity: (size) => elasticity({ scale: of(size, 0.2, 1) }),
+  policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),
 };
 
 const { values, positionals } = readArguments();

@@ -116,7 +116,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /** What giving up one of its idle instances means; null when none is idle or what is idle is not to be taken. */
   evictable(): Use | null {
     if (this.#live().length <= this.leastBases || this.#idle().length === 0) return null;
-    return this.#options.warmth.use(this.spec.limits.memoryMb);
+    return this.#options.warmth.use(this.spec.limits.memoryMb, this.#live().length > 1);
   }
 
   /** Bases that others cannot take from it. */
@@ -306,6 +306,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /** One more instance, made for this invocation, which is its cold start. */
   #grow(invocation: Invocation | null, probe: boolean): Instance {
     const instance = new Instance(this.spec, probe, this, this.#options.hooks);
+    if (invocation !== null && this.#instances.size === 0) this.#options.warmth.cold();
     this.#instances.add(instance);
     if (invocation !== null) this.#assign(instance, invocation, true);
     const asked = monotonicMs();
@@ -397,7 +398,6 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   gone(instance: Instance, error: HearthError | null): void {
     this.#instances.delete(instance);
     if (error !== null) this.#options.warmth.failed(this.#idleNow());
-    else if (this.#instances.size === 0) this.#options.warmth.cold();
     for (const invocation of this.#settling.entries()) if (invocation.instance === instance) invocation.settled();
     if (error !== null) {
       for (const invocation of this.#running.entries()) {

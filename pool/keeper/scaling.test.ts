@@ -8,6 +8,7 @@ import {
   mayGrow,
   mayGrowByLoop,
   mayTake,
+  nextRegrets,
   reservedBases,
   SLOW_START_MS,
   SURPLUS_IDLE_MS,
@@ -99,8 +100,12 @@ test('instances in which little runs are given back down to twice what the last 
   assert.equal(surplus({ ...view, limits: { ...limits, keepAlive: 600 } }), 0);
 });
 
-test('what was given back too soon is kept twice as long the next time, ten minutes at most', () => {
-  assert.deepEqual([0, 1, 2, 20].map(surplusKeepMs), [20_000, 40_000, 80_000, 600_000]);
+test('what was given back too soon is kept longer the next time, ten minutes at most, until it was not too soon', () => {
+  assert.deepEqual([0, 1, 2, 20].map(surplusKeepMs), [20_000, 100_000, 500_000, 600_000]);
+  assert.equal(nextRegrets(0, 30_000), 1);
+  assert.equal(nextRegrets(3, 30_000), 3);
+  assert.equal(nextRegrets(2, 600_000), 1);
+  assert.equal(nextRegrets(0, Number.POSITIVE_INFINITY), 0);
 });
 
 test('a reserve is counted in bases', () => {

@@ -70,8 +70,8 @@ export function handicap(ageMs: number, othersInFlight: number): number {
 }
 
 /**
- * How long an instance beyond the first is kept idle, ms: twice as long after each time that one was given back and
- * needed again soon. Traffic that goes up and down then finds its instances still there.
+ * How long an instance beyond the first is kept idle, ms: five times as long after each time that one was given back
+ * and needed again soon. Traffic that goes up and down then finds its instances still there.
  */
 export function surplusKeepMs(regrets: number): number {
   return Math.min(SURPLUS_IDLE_MS * 5 ** regrets, MOST_SURPLUS_IDLE_MS);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModuleLimits } from './api.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
-import { SURPLUS_IDLE_MS } from './scaling.ts';
+import { SURPLUS_IDLE_MS, surplusKeepMs } from './scaling.ts';
 import { Warmth, type WarmthView } from './warmth.ts';
 
 const MINUTE = 60_000;
@@ -110,17 +110,21 @@ test('a shrink that is undone soon lets idle instances stay longer the next time
   assert.equal(idle(SURPLUS_IDLE_MS, 0), 1);
   warmth.loaded(SURPLUS_IDLE_MS + 1_000, 2, true);
   const again = SURPLUS_IDLE_MS + 2_000;
-  assert.equal(idle(again + SURPLUS_IDLE_MS, again), 0);
-  assert.equal(idle(again + 2 * SURPLUS_IDLE_MS, again), 1);
+  assert.equal(idle(again + surplusKeepMs(1) - 1, again), 0);
+  assert.equal(idle(again + surplusKeepMs(1), again), 1);
 });
 
-test('its worth to the pool grows with calls and load time and begins anew when it has gone cold', () => {
+test('its worth to the pool grows with each use after a pause, and begins anew when a call found it cold', () => {
   const { warmth, evictionClock, call } = open();
   warmth.loaded(0, 20, false);
-  for (let n = 0; n < 5; n++) call(n);
+  for (let n = 0; n < 100; n++) call(n);
+  assert.equal(warmth.use(64, false).frequency, 1, 'a burst is one use');
+  for (let n = 1; n < 5; n++) call(n * 2 * MINUTE);
   evictionClock.value = 7;
-  call(6);
-  assert.deepEqual(warmth.use(64), { clockAtUse: 7, frequency: 6, coldMs: 20, memoryMb: 64 });
+  call(20 * MINUTE);
+  assert.deepEqual(warmth.use(64, false), { clockAtUse: 7, frequency: 6, coldMs: 20, memoryMb: 64 });
+  assert.equal(warmth.use(64, true).frequency, 1);
   warmth.cold();
-  assert.equal(warmth.use(64).frequency, 0);
+  warmth.loaded(21 * MINUTE, 20, false);
+  assert.equal(warmth.use(64, false).frequency, 1);
 });

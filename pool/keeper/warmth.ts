@@ -80,10 +80,11 @@ export class Warmth {
   called(now: number, byCron: boolean, alone: () => boolean): void {
     const gap = this.#activeAt === null ? 0 : now - this.#activeAt;
     this.#activeAt = now;
-    this.#frequency++;
     this.#clockAtUse = this.#evictionClock.value;
     this.#quiet = false;
-    if (gap >= HOLD_MS && alone()) this.#history.record(gap, byCron);
+    if (gap < HOLD_MS || !alone()) return;
+    this.#frequency++;
+    this.#history.record(gap, byCron);
   }
 
   released(now: number): void {
@@ -94,6 +95,8 @@ export class Warmth {
   loaded(now: number, coldMs: number, again: boolean): void {
     this.#activeAt ??= now;
     this.#failures = 0;
+    this.#clockAtUse = this.#evictionClock.value;
+    if (!again) this.#frequency = Math.max(this.#frequency, 1);
     this.#coldMs = this.#coldMs === 1 ? coldMs : this.#coldMs * 0.7 + coldMs * 0.3;
     if (again) this.#regrets = nextRegrets(this.#regrets, now - this.#shrunkAt);
   }
@@ -114,13 +117,15 @@ export class Warmth {
     this.#heldUntil = Math.max(this.#heldUntil, until);
   }
 
-  /** The last instance has gone: what was used often was used often while it was there. */
+  /** A call found no instance: what made it worth keeping one begins anew. */
   cold(): void {
     this.#frequency = 0;
   }
 
-  use(memoryMb: number): Use {
-    return { clockAtUse: this.#clockAtUse, frequency: this.#frequency, coldMs: this.#coldMs, memoryMb };
+  /** `beyondFirst`: an instance beside others, which is worth one use whatever the function is worth. */
+  use(memoryMb: number, beyondFirst: boolean): Use {
+    const frequency = beyondFirst ? 1 : this.#frequency;
+    return { clockAtUse: this.#clockAtUse, frequency, coldMs: this.#coldMs, memoryMb };
   }
 
   decide(view: WarmthView): WarmthStep {

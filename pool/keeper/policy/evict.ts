@@ -6,7 +6,11 @@
 export interface Use {
   /** The clock's value when it was last used. */
   clockAtUse: number;
-  /** Invocations of the function since it was last without any instance. */
+  /**
+   * Times that the function was used after a pause since it was last without any instance. Calls that follow one another
+   * are one use: counted singly, as in the paper, a burst outweighed what was needed again and again, and cold starts
+   * rose by a tenth (bench/policy).
+   */
   frequency: number;
   /** What loading it takes, ms. */
   coldMs: number;
