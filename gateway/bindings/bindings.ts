@@ -12,6 +12,7 @@ import { BodyBudget, NO_BODY } from './body.ts';
 import { checkCall } from './calls.ts';
 import { kvCall, storedNamespace } from './kv.ts';
 import { queueCall } from './queue.ts';
+import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
 
 /** Bodies of kv.put and queue.send in memory at once: over all modules, and of one trust group. */
@@ -35,7 +36,7 @@ export interface BindingParts {
 export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
   const { store, queues, registry, dispatcher, now, log } = parts;
   const budget = new BodyBudget(MOST_BODY_BYTES, MOST_GROUP_BODY_BYTES);
-  const kvParts = { store: store.kv, now };
+  const kvParts = { store: store.kv, gate: new ReadGate(), now };
   const serviceParts = { registry, dispatcher };
 
   function begin(spec: ModuleSpec, binding: BindingSpec, head: BindingCallHead, exchange: Exchange) {

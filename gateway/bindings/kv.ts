@@ -3,15 +3,17 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { KvListResult } from '../../functions/contract/invocation.ts';
 import { MAX_KV_KEY_BYTES, MAX_KV_METADATA_BYTES, MAX_KV_VALUE_BYTES } from '../../functions/contract/limits.ts';
 import type { Exchange } from '../../pool/link/link.ts';
-import type { KvStore } from '../store/store.ts';
+import type { KvEntry, KvStore } from '../store/store.ts';
 import { type BodyRoom, NO_BODY, withBody } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
+import type { ReadGate } from './read-gate.ts';
 
 /** A head of the link is 512 KB at most. */
 const MAX_LIST_BYTES = 400 * 1024;
 
 export interface KvParts {
   store: KvStore;
+  gate: ReadGate;
   /** Epoch ms. */
   now(): number;
 }
@@ -26,7 +28,7 @@ export function storedNamespace(trustGroup: string, id: string): string {
 
 /** Answers the call. `namespace` is a stored one. Rejects with HearthError. */
 export async function kvCall(
-  { store, now }: KvParts,
+  { store, gate, now }: KvParts,
   namespace: string,
   call: CheckedCalls['kv'],
   room: BodyRoom,
@@ -36,9 +38,7 @@ export async function kvCall(
   switch (call.op) {
     case 'kv.get': {
       checkKey(call.key);
-      const entry = await store.get(namespace, call.key, now());
-      const { metadata = null, expiration = null } = entry ?? {};
-      exchange.sendHead({ found: entry !== null, metadata, expiration }, entry?.value ?? null, true);
+      await sendValue(gate, room.trustGroup, exchange, () => store.get(namespace, call.key, now()));
       return;
     }
     case 'kv.put': {
@@ -61,6 +61,36 @@ export async function kvCall(
       exchange.sendHead(await list(store, namespace, call, now()), null, true);
       return;
   }
+}
+
+/** Holds its room from before the value is read until its reader has taken it, or has gone. */
+async function sendValue(
+  gate: ReadGate,
+  trustGroup: string,
+  exchange: Exchange,
+  get: () => Promise<KvEntry | null>,
+): Promise<void> {
+  let closed = false;
+  let heldBytes = 0;
+  exchange.handler = {
+    ...NO_BODY,
+    closed: () => {
+      closed = true;
+      gate.released(trustGroup, heldBytes);
+    },
+  };
+  await gate.enter(trustGroup);
+  let entry: KvEntry | null = null;
+  try {
+    if (gate.full(trustGroup))
+      throw new HearthError('NO_CAPACITY', 'Too many values wait to be read; read some first.');
+    if (!closed) entry = await get();
+  } finally {
+    if (!closed) heldBytes = entry?.value.byteLength ?? 0;
+    gate.read(trustGroup, heldBytes);
+  }
+  const { metadata = null, expiration = null } = entry ?? {};
+  exchange.sendHead({ found: entry !== null, metadata, expiration }, entry?.value ?? null, true);
 }
 
 /** As many of the keys asked for as an answering head takes; `cursor` goes on from there. */

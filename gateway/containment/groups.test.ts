@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Rig, startRig } from './testing/rig.ts';
 
@@ -34,6 +35,23 @@ describe('what belongs to another trust group', () => {
     );
     assert.deepEqual(seen, [null, []]);
     assert.equal(await rig.result("return env.KV.get('k')", 'owner'), 'mine');
+  });
+
+  test("is the gateway's memory: values that are asked for and never read are held up to a limit", async () => {
+    const said = (await rig.result(
+      `await env.KV.put('big', new Uint8Array(20 * 1024 * 1024));
+       const streams = await Promise.all(Array.from({ length: 60 }, () => attempt(() => env.KV.get('big', 'stream'))));
+       return streams.map((s) => typeof s === 'string' ? s : 'a stream');`,
+      'thief',
+    )) as string[];
+    const rssMb = Number(readFileSync(`/proc/${rig.gateway.pid}/statm`, 'utf8').split(' ')[1]) / 256;
+    assert.ok(said.filter((line) => line === 'a stream').length < 20, String(said));
+    assert.ok(said.some((line) => /Too many values wait/.test(line)));
+    assert.ok(rssMb < 800, `${rssMb} MB`);
+    assert.equal(
+      await rig.result("return (await env.KV.get('big', 'arrayBuffer')).byteLength", 'thief'),
+      20 * 1024 * 1024,
+    );
   });
 
   test('is called over a service binding only as far as any HTTP client may', async () => {
