@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import type { PoolEvent } from './api.ts';
+import { SURPLUS_IDLE_MS } from './scaling.ts';
 import { ask, Call, fetchModule, type Harness, startKeeper } from './testing/harness.ts';
 
 const MINUTE = 60_000;
@@ -55,6 +56,26 @@ test('a function with a rhythm is let go after a minute and warm again before it
   await nthLease(harness, spec.functionName, leases + 1);
   clock.ms += 3 * MINUTE;
   assert.equal((await ask(harness.keeper, spec)).facts.start, 'warm');
+});
+
+test('what a crowd made grow goes after twenty seconds, but for one instance', async (t) => {
+  const clock = manualClock();
+  const harness = await startKeeper(t, {}, clock.now);
+  const { keeper, logged, events, event } = harness;
+  const spec = fetchModule(HOLDS, { limits: { concurrency: 1, maxInstances: 3 } });
+  const crowd = [1, 2, 3].map((n) => new Call(keeper, spec, { path: `/${n}` }));
+  await Promise.all([1, 2, 3].map((n) => logged(`held /${n}`)));
+  for (const call of crowd) call.handle.abort('enough');
+  await Promise.all(crowd.map((call) => call.done.promise));
+  clock.ms += SURPLUS_IDLE_MS;
+  const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
+  await event(() => gone() === 2);
+  // Another function is looked after meanwhile: the last one was passed over.
+  const other = fetchModule(OK, { limits: { keepAlive: 1 } });
+  await ask(keeper, other);
+  clock.ms += 1_000;
+  await retired(harness, other.functionName);
+  assert.equal(gone(), 2);
 });
 
 test('minInstances are there from activation on, outlast any idle time, and go when the version is retired', async (t) => {

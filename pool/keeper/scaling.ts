@@ -33,12 +33,13 @@ export interface GrowthView {
 /**
  * Whether callers that wait cause one more instance. Single flight: while the first instance is on its way nobody starts
  * another, so 500 callers of a cold function cause one load. Once there is one, as many may be on their way as the
- * callers fill, and at most as many as there are: growth doubles.
+ * callers fill, and at most half as many as there are: callers that pile up while a busy machine loads are not all to get
+ * instances of their own.
  */
 export function mayGrow({ ready, loading, waiting, concurrency, maxInstances }: GrowthView): boolean {
   if (ready + loading >= maxInstances) return false;
   if (loading === 0) return true;
-  return loading < ready && loading < Math.ceil(waiting / concurrency);
+  return loading < Math.ceil(ready / 2) && loading < Math.ceil(waiting / concurrency);
 }
 
 export interface LoopView {
