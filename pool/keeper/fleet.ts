@@ -210,7 +210,7 @@ export class Fleet {
     if (!this.#options.admits(wanted.functionName, 0)) return undefined;
     let spare: Base | undefined;
     for (const base of this.#bases.values()) {
-      if (base.state !== 'warm' || base.host.definition.name !== wanted.definition) continue;
+      if (base.state !== 'warm' || base.host.definition.name !== wanted.definition || base.host.stuck) continue;
       const binding = base.host.binding;
       if (binding === null) {
         if (!this.#isApart(wanted)) spare ??= base;
@@ -292,7 +292,9 @@ export class Fleet {
       return;
     }
     for (const definition of this.#definitions.values()) {
-      const hosts = [...this.#hosts.values()].filter((host) => host.definition === definition && host.state !== 'dead');
+      const hosts = [...this.#hosts.values()].filter(
+        (host) => host.definition === definition && host.state !== 'dead' && !host.stuck,
+      );
       const pending = this.#pending.filter((wanted) => wanted.definition === definition.name);
       const step = nextBoot({
         target: this.#stockTarget(),
@@ -451,6 +453,7 @@ export class Fleet {
       if (base.host.state === 'dead') return;
       emptyDirectory(base.filesDir);
       base.host.returnSlot(base.filesDir);
+      this.serve();
       this.#schedule(0);
     });
   }

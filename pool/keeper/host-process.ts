@@ -51,6 +51,8 @@ export interface HostOptions {
 
 /** `terminate()` does not come back from some loops and system calls: then the process has to go. */
 const END_MS = 1_000;
+/** A thread that takes longer than this to end may well take its host along: nothing new is placed beside it. */
+const STUCK_MS = 100;
 
 /**
  * What each host may set libuv's threads to: all bases of a host share them, and the four of the default are soon all
@@ -73,6 +75,8 @@ export class HostProcess {
   memoryBytes: number | null = null;
   readonly slots: string[];
   readonly #free: string[];
+  /** Bases whose threads should have ended and have not. */
+  readonly #stuck = new Set<string>();
   /** Threads by the base that lives in them. */
   readonly #threads = new Map<string, PromiseWithResolvers<void>>();
   readonly #child: ChildProcess;
@@ -148,6 +152,11 @@ export class HostProcess {
     this.#binding = binding;
   }
 
+  /** It will be killed soon, unless a thread ends after all. */
+  get stuck(): boolean {
+    return this.#stuck.size > 0;
+  }
+
   get freeSlots(): number {
     return this.#state === 'starting' || this.#state === 'running' ? this.#free.length : 0;
   }
@@ -179,8 +188,11 @@ export class HostProcess {
     if (thread === undefined) return;
     this.#send({ type: 'end', base });
     const grace = setTimeout(() => this.kill(`base ${base} did not end within ${END_MS} ms`, base), END_MS);
+    const stuck = setTimeout(() => this.#stuck.add(base), STUCK_MS);
     await thread.promise;
     clearTimeout(grace);
+    clearTimeout(stuck);
+    this.#stuck.delete(base);
   }
 
   /** What it takes now; null when that is unknown. */

@@ -113,7 +113,7 @@ export class Arena {
   /** Two more answers, of which the second was asked for after now. */
   async #served(neighbour: Neighbour): Promise<void> {
     const enough = neighbour.answered + 2;
-    while (neighbour.answered < enough) await new Promise((resolve) => setImmediate(resolve));
+    while (neighbour.answered < enough) await new Promise((resolve) => setTimeout(resolve, PACE_MS));
   }
 }
 
