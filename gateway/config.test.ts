@@ -71,6 +71,7 @@ describe('settings', () => {
 
   test('what is not built yet is refused, not ignored', () => {
     assert.match(refused([], { HEARTH_STORE: 'redis' }), /^HEARTH_STORE: given "redis", allowed is sqlite\.$/);
+    assert.match(refused([], { HEARTH_ARKLET_PORT: '1238' }), /^HEARTH_ARKLET_PORT: given "1238", allowed is off\.$/);
     assert.match(
       refused([], { HEARTH_SANDBOX: 'yes' }),
       /^HEARTH_SANDBOX: given "yes", allowed is auto, off, require\.$/,

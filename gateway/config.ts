@@ -19,6 +19,8 @@ export interface Config {
   dataDir: string;
   examples: 'auto' | 'off';
   store: 'sqlite';
+  /** Not built yet. */
+  arkletPort: 'off';
   /** Warm bases without a lessee, per base definition in use. */
   warmBases: number;
   maxBases: number;
@@ -180,6 +182,12 @@ function settings() {
       meaning: 'bubblewrap around hosts: auto (where it works), off, require',
       ...oneOf('auto', 'off', 'require'),
     },
+    'arklet-port': {
+      env: 'HEARTH_ARKLET_PORT',
+      default: 'off',
+      meaning: "arklet's operations API; not built yet",
+      ...oneOf('off'),
+    },
     'trust-proxy': {
       env: 'HEARTH_TRUST_PROXY',
       default: '',
@@ -258,6 +266,7 @@ export function readConfig(
     dataDir: required('data-dir'),
     examples: required('examples'),
     store: required('store'),
+    arkletPort: required('arklet-port'),
     warmBases: required('warm-bases'),
     maxBases: required('max-bases'),
     basesPerHost: required('bases-per-host'),

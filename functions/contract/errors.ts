@@ -24,7 +24,7 @@ export const ERRORS = {
     retryable: false,
     fault: 'caller',
     title: 'Malformed request',
-    advice: 'Compare the request with /openapi.json.',
+    advice: 'Mend what the detail names; calls of the control API are described in its /openapi.json.',
   },
   UNAUTHORIZED: {
     status: 401,
@@ -66,7 +66,7 @@ export const ERRORS = {
     retryable: false,
     fault: 'caller',
     title: 'Body over its limit',
-    advice: 'Send less, or raise the limit named in the detail.',
+    advice: 'Send less, or raise the setting where the detail names one.',
   },
   BUILD_FAILED: {
     status: 422,
@@ -80,7 +80,7 @@ export const ERRORS = {
     retryable: false,
     fault: 'caller',
     title: 'The code does not load on a base',
-    advice: 'Mend what its top level throws, then deploy again; the running version was left alone.',
+    advice: 'Mend what the detail names, then deploy again; the running version was left alone.',
   },
   MANIFEST_INVALID: {
     status: 422,
@@ -123,7 +123,8 @@ export const ERRORS = {
     retryable: true,
     fault: 'platform',
     title: 'No capacity',
-    advice: 'Send again after retry-after seconds; raise HEARTH_MAX_BASES or HEARTH_MEMORY_MB if it lasts.',
+    advice:
+      'Send again after retry-after seconds. Where it is the pool that stays full, raise HEARTH_MAX_BASES or HEARTH_MEMORY_MB.',
   },
   FUNCTION_TIMEOUT: {
     status: 504,
@@ -192,6 +193,12 @@ export function isErrorCode(value: unknown): value is ErrorCode {
 export function toHearthError(thrown: unknown): HearthError {
   if (thrown instanceof HearthError) return thrown;
   return new HearthError('INTERNAL', 'Hearth failed to handle the request.', { cause: thrown });
+}
+
+/** Whole seconds for the `retry-after` header, which each answer to be sent again later has; null: none. */
+export function retryAfterOf({ code, retryAfterS }: HearthError): number | null {
+  if (retryAfterS !== undefined) return Math.max(1, Math.ceil(retryAfterS));
+  return code === 'NO_CAPACITY' || code === 'OVERLOADED' ? 1 : null;
 }
 
 /** RFC 9457 problem details. `instance` names the invocation where there is one. */

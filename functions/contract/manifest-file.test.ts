@@ -205,9 +205,15 @@ describe('a manifest that is not valid', () => {
     assert.ok((error?.column ?? 0) >= 1);
   });
 
-  it('is refused by path when TOML holds a wrong value', () => {
-    const [error] = errorsOf(() => parseManifest('[limits]\ncpu_ms = "many"', 'wrangler.toml'));
-    assert.equal(error?.path, 'limits.cpu_ms');
+  it('is refused by line and column when TOML holds a wrong value or an unknown key', () => {
+    const errors = errorsOf(() => parseManifest('[limits]\ncpu_ms = "many"\n\n[[r2_buckets]]\n', 'wrangler.toml'));
+    assert.deepEqual(
+      errors.map(({ path, line, column }) => [path, line, column]),
+      [
+        ['limits.cpu_ms', 2, 10],
+        ['r2_buckets', 4, 3],
+      ],
+    );
   });
 
   for (const key of [...Object.keys(UNSUPPORTED_FEATURES), ...UNSUPPORTED_BUILD_KEYS]) {

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { HearthError, type SourceError } from './errors.ts';
 import { type Manifest, type ManifestDialect, manifestSchemaFor } from './manifest.ts';
 import { refusal } from './manifest-keys.ts';
+import { tomlPlaces } from './toml-places.ts';
 
 /** Names under which a manifest may stand beside the code; the first one present is taken. */
 export const MANIFEST_FILES = ['hearth.jsonc', 'hearth.json', 'wrangler.jsonc', 'wrangler.json', 'wrangler.toml'];
@@ -22,13 +23,12 @@ type Locate = (path: Path, atKey: boolean) => { line: number; column: number } |
  *
  * `functionName`, the name in the deploy's URL, replaces the one in the file: the same directory may be deployed under
  * several names. KV namespaces without an id belong to that name.
- * @throws HearthError MANIFEST_INVALID with `errors`; lines and columns where the file has them (for TOML only syntax
- * errors do).
+ * @throws HearthError MANIFEST_INVALID with `errors`, each with line and column.
  */
 export function parseManifest(text: string, fileName: string, functionName: string | null = null): Manifest {
   const dialect: ManifestDialect = /(^|\/)wrangler\.[a-z]+$/.test(fileName) ? 'wrangler' : 'hearth';
   if (fileName.endsWith('.toml'))
-    return check(readToml(text, fileName), dialect, functionName, fileName, () => undefined);
+    return check(readToml(text, fileName), dialect, functionName, fileName, tomlPlaces(text));
   const { value, locate } = readJsonc(text, fileName);
   return check(value, dialect, functionName, fileName, locate);
 }

@@ -247,6 +247,12 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
       'PROBE_FAILED',
       /on purpose/,
     );
+    const idle = await refused(
+      ['PUT', '/v1/functions/hello', 'export const x = 1;', { 'content-type': 'text/typescript' }],
+      'PROBE_FAILED',
+      /exports no handler/,
+    );
+    assert.deepEqual([idle.errors?.[0]?.file, idle.errors?.[0]?.line, idle.errors?.[0]?.column], ['index.ts', 1, 1]);
     const unready = {
       manifest: { hearth: { ready: '/up' } },
       files: { 'index.ts': 'export default { fetch: () => new Response("", { status: 500 }) }' },

@@ -5,7 +5,7 @@
 import type { BuildOutput } from '../../functions/build/api.ts';
 import { codeCacheKey } from '../../functions/build/cache-key.ts';
 import type { Builder } from '../../functions/build/client.ts';
-import { type Tree, versionOf } from '../../functions/build/tree.ts';
+import { mainOf, type Tree, versionOf } from '../../functions/build/tree.ts';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
@@ -148,7 +148,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
     } catch (error) {
       // Refused after all: what the probe started has nothing to serve.
       drain(candidate, 'its deploy was refused');
-      throw located(error, name, built.sourceMap);
+      throw located(error, { name, main: mainOf(manifest, files), sourceMap: built.sourceMap });
     }
   }
 
@@ -192,12 +192,16 @@ export function createDeployer(parts: DeployerParts): Deployer {
   }
 }
 
-/** A module that threw while it was loaded: with the place in its author's source. */
-function located(error: unknown, name: string, sourceMap: Uint8Array | null): unknown {
+/** A module that threw while it was loaded: with the place in its author's source; what has none is its main file's. */
+function located(error: unknown, source: { name: string; main: string; sourceMap: Uint8Array | null }): unknown {
   if (!(error instanceof HearthError) || error.code !== 'PROBE_FAILED' || error.functionStack === undefined)
     return error;
-  const origin = originOf(error.functionStack, name, sourceMap);
-  if (origin === null) return error;
+  const origin = originOf(error.functionStack, source.name, source.sourceMap) ?? {
+    message: error.message,
+    file: source.main,
+    line: 1,
+    column: 1,
+  };
   return new HearthError('PROBE_FAILED', `${error.message} (${origin.file}:${origin.line}:${origin.column}).`, {
     errors: [origin],
     functionStack: error.functionStack,

@@ -1,6 +1,7 @@
 /** What is known of recent invocations. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
+import type { Phases } from '../../pool/keeper/api.ts';
 import type { Dispatcher, InvocationRecord } from '../triggers/dispatcher.ts';
 import { requireRead } from './access.ts';
 import { answers, type ControlApp, guard, iso, isoOrNull, timestamp } from './http.ts';
@@ -70,8 +71,15 @@ function view(record: InvocationRecord): z.output<typeof invocationSchema> {
     traceId: record.traceId,
     start: facts?.start ?? null,
     instance: facts?.instance ?? null,
-    phases: facts?.phases ?? null,
+    phases: facts?.phases === undefined || facts.phases === null ? null : rounded(facts.phases),
     status: record.status,
     error: record.error,
   };
+}
+
+/** To the microsecond, as in `server-timing`. */
+function rounded(phases: Phases): Phases {
+  return Object.fromEntries(
+    Object.entries(phases).map(([phase, ms]) => [phase, Math.round(ms * 1000) / 1000]),
+  ) as unknown as Phases;
 }

@@ -1,7 +1,13 @@
 /** Every failure of the control API as `application/problem+json` with a code of the error table. */
 import { HTTPException } from 'hono/http-exception';
 import type { ZodError } from 'zod';
-import { HearthError, type SourceError, toHearthError, toProblem } from '../../functions/contract/errors.ts';
+import {
+  HearthError,
+  retryAfterOf,
+  type SourceError,
+  toHearthError,
+  toProblem,
+} from '../../functions/contract/errors.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -16,11 +22,12 @@ interface ProblemOptions {
 export function problemResponse(error: HearthError, options: ProblemOptions = {}): Response {
   const problem = toProblem(error, options.invocationId);
   const status = options.status ?? problem.status;
+  const retryAfter = retryAfterOf(error);
   return new Response(JSON.stringify({ ...problem, status }), {
     status,
     headers: {
       'content-type': PROBLEM_TYPE,
-      ...(error.retryAfterS === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(error.retryAfterS))) }),
+      ...(retryAfter === null ? {} : { 'retry-after': String(retryAfter) }),
       ...(error.code === 'UNAUTHORIZED' ? { 'www-authenticate': 'Bearer realm="hearth"' } : {}),
       ...options.headers,
     },

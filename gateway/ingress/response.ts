@@ -1,6 +1,6 @@
 /** From what a function answered, and how it was run, to the headers on the wire; and problem answers. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type HearthError, toProblem } from '../../functions/contract/errors.ts';
+import { type HearthError, retryAfterOf, toProblem } from '../../functions/contract/errors.ts';
 import { type HeaderList, monotonicMs } from '../../functions/contract/invocation.ts';
 import type { InvokeFacts, Phases } from '../../pool/keeper/api.ts';
 import { closeUnlessComplete, endWithUpload } from './linger.ts';
@@ -76,7 +76,8 @@ export function problemBody(error: HearthError, invocationId: string | null): st
 export function problemHeaders(error: HearthError, body: string, answer: AnswerFacts | null): string[] {
   const headers = ['content-type', 'application/problem+json', 'content-length', String(Buffer.byteLength(body))];
   headers.push('cache-control', 'no-store', 'x-content-type-options', 'nosniff');
-  if (error.retryAfterS !== undefined) headers.push('retry-after', String(Math.max(1, Math.ceil(error.retryAfterS))));
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== null) headers.push('retry-after', String(retryAfter));
   if (answer !== null) pushFacts(headers, answer);
   return headers;
 }

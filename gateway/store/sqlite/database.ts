@@ -140,9 +140,10 @@ export function toStoreError(error: unknown): HearthError {
   if (error instanceof HearthError) return error;
   switch (resultCode(error)) {
     case SQLITE.full:
+      // The log is moved into the database before room is left for anything new, hence the amount.
       return new HearthError(
         'NO_CAPACITY',
-        'The disk of the data directory is full, so nothing was stored; free some room, then send again.',
+        'The disk of the data directory is full, so nothing was stored; free some room (32 MB or more), then send again.',
         { cause: error },
       );
     case SQLITE.busy:
