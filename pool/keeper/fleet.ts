@@ -5,9 +5,12 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
+import { MAX_WAIT_MS } from '../../functions/contract/limits.ts';
 import type { Breach } from '../host/watch.ts';
 import type { BaseState, ModuleSpec, PoolEvent } from './api.ts';
 import { Base } from './base.ts';
+import { BootFailures } from './boot-failures.ts';
 import type { BaseDefinition } from './definition.ts';
 import { describeFault, type Fault } from './fault.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
@@ -57,6 +60,8 @@ export interface Wanted extends HostBinding {
 }
 
 interface Pending extends Wanted {
+  /** Monotonic ms. */
+  since: number;
   resolve(base: Base): void;
   reject(error: HearthError): void;
 }
@@ -66,8 +71,6 @@ const BOOT_MS = 5_000;
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
 const REFILL_PAUSE_MS = 25;
 const FAILED_BOOTS = 3;
-/** Longest pause after boots that failed one after another. */
-const MOST_PAUSE_MS = 5_000;
 /** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
 const IDLE_HOST_MS = 60_000;
 
@@ -85,7 +88,7 @@ export class Fleet {
   #refillTimer: NodeJS.Timeout | null = null;
   /** Warm ones that were ended to make room: no fault of theirs. */
   readonly #givenUp = new WeakSet<Base>();
-  #failedInARow = 0;
+  readonly #failures = new Map<string, BootFailures>();
   #closed = false;
 
   constructor(options: FleetOptions) {
@@ -140,7 +143,7 @@ export class Fleet {
         reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.definition}".`));
         return;
       }
-      this.#pending.push({ ...wanted, resolve, reject });
+      this.#pending.push({ ...wanted, since: monotonicMs(), resolve, reject });
       this.serve();
       this.#schedule(0);
     });
@@ -153,7 +156,23 @@ export class Fleet {
 
   /** Nobody who asked later is served: their leases fail. */
   cancelPending(error: HearthError): void {
-    for (const pending of this.#pending.splice(0)) pending.reject(error);
+    this.#reject(() => true, error);
+  }
+
+  /** Who has waited longer than that gets NO_CAPACITY. `now`: monotonic ms. */
+  expire(now: number): void {
+    const message = `No base came free within ${MAX_WAIT_MS / 1000} s.`;
+    this.#reject(
+      ({ since }) => now - since >= MAX_WAIT_MS,
+      new HearthError('NO_CAPACITY', message, { retryAfterS: 1 }),
+    );
+  }
+
+  #reject(which: (pending: Pending) => boolean, error: HearthError): void {
+    for (const pending of this.#pending.filter(which)) {
+      this.#pending.splice(this.#pending.indexOf(pending), 1);
+      pending.reject(error);
+    }
   }
 
   /** How near hosts are to the memory they may use together. */
@@ -267,10 +286,8 @@ export class Fleet {
     return false;
   }
 
-  #schedule(wantedMs: number): void {
+  #schedule(delayMs: number): void {
     if (this.#closed) return;
-    const pauseMs = this.#failedInARow === 0 ? 0 : Math.min(50 * 2 ** this.#failedInARow, MOST_PAUSE_MS);
-    const delayMs = Math.max(wantedMs, pauseMs);
     if (this.#refillTimer !== null) {
       if (delayMs > 0) return;
       clearTimeout(this.#refillTimer);
@@ -291,7 +308,13 @@ export class Fleet {
       this.#schedule(REFILL_PAUSE_MS);
       return;
     }
+    let pausedMs = Number.POSITIVE_INFINITY;
     for (const definition of this.#definitions.values()) {
+      const pauseMs = this.#failures.get(definition.name)?.pauseMs(monotonicMs()) ?? 0;
+      if (pauseMs > 0) {
+        pausedMs = Math.min(pausedMs, pauseMs);
+        continue;
+      }
       const hosts = [...this.#hosts.values()].filter(
         (host) => host.definition === definition && host.state !== 'dead' && !host.stuck,
       );
@@ -314,6 +337,7 @@ export class Fleet {
       if (waiting) this.#schedule(0);
       return;
     }
+    if (pausedMs < Number.POSITIVE_INFINITY) this.#schedule(pausedMs);
   }
 
   /** Under pressure a single base, so that Hearth can serve at all. */
@@ -428,7 +452,7 @@ export class Fleet {
 
   #onBaseState(base: Base, state: BaseState, why: string): void {
     if (state === 'warm') {
-      this.#failedInARow = 0;
+      this.#failures.get(base.host.definition.name)?.succeeded();
       this.#event('base', base.id, 'warm', why);
       this.serve();
       this.#schedule(0);
@@ -461,7 +485,15 @@ export class Fleet {
   /** Something is wrong with the definition, the host or the machine: told, and not repeated without a pause. */
   #bootFailed(host: HostProcess, why: string): void {
     host.failedBoots++;
-    this.#failedInARow++;
+    const { name } = host.definition;
+    const failures = this.#failures.getOrInsertComputed(name, () => new BootFailures());
+    failures.failed(why, monotonicMs());
+    if (failures.broken !== null) {
+      this.#reject(
+        (pending) => pending.definition === name,
+        new HearthError('NO_CAPACITY', `Bases of the definition "${name}" do not come up: ${failures.broken}.`),
+      );
+    }
     this.#options.log.error('a base did not come up', { base: host.definition.name, host: host.id, why });
     if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
   }

@@ -269,3 +269,26 @@ test('a handler that does not heed that its caller has gone holds its slot no lo
   await call.done.promise;
   await event(({ why }) => why === 'an invocation never came to its end');
 });
+
+test('who waits for a base that never comes up is told why, and other definitions go on', async (t) => {
+  const broken = {
+    name: 'broken',
+    shared: [{ specifier: 'gone', library: 'gone', version: '1.0.0', path: '/nowhere/gone.js', bytes: 0 }],
+    setupPath: null,
+    env: {},
+  };
+  const { keeper } = await startKeeper(t, {}, undefined, [broken]);
+  const onBroken = fetchModule(`return new Response('never')`, { base: 'broken' });
+  const told = { code: 'NO_CAPACITY', message: /"broken" do not come up/ };
+  await Promise.all([assert.rejects(ask(keeper, onBroken), told), assert.rejects(keeper.probe(onBroken, null), told)]);
+  for (let n = 0; n < 3; n++) {
+    assert.equal((await ask(keeper, fetchModule(`return new Response('fine')`))).text, 'fine');
+  }
+});
+
+test('without any stock the first call boots its base', async (t) => {
+  const { keeper } = await startKeeper(t, { warmBases: 0 });
+  const answer = await ask(keeper, fetchModule(`return new Response('booted for it')`));
+  assert.equal(answer.text, 'booted for it');
+  assert.equal(answer.facts.start, 'cold');
+});

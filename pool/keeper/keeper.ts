@@ -128,7 +128,7 @@ class Pool implements Keeper {
 
   start(): Promise<void> {
     this.#fleet.start();
-    return this.#firstWarm.promise;
+    return this.#options.settings.warmBases === 0 ? Promise.resolve() : this.#firstWarm.promise;
   }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
@@ -394,7 +394,9 @@ class Pool implements Keeper {
     const now = monotonicMs();
     for (const pool of this.#all()) pool.sweep(now);
     // Somebody waits in a full pool: an instance may have become idle since.
-    if (this.#fleet.pending > 0) this.#fleet.serve();
+    if (this.#fleet.pending === 0) return;
+    this.#fleet.expire(now);
+    this.#fleet.serve();
   }
 
   #slowSweep(): void {

@@ -17,6 +17,7 @@ import type {
   ModuleSpec,
   PoolEvent,
 } from '../api.ts';
+import type { BaseDefinition } from '../definition.ts';
 import type { FleetSettings } from '../fleet.ts';
 import { createKeeper } from '../keeper.ts';
 
@@ -37,6 +38,7 @@ export async function startKeeper(
   t: TestContext,
   settings: Partial<FleetSettings> = {},
   idleClock?: () => number,
+  more: BaseDefinition[] = [],
 ): Promise<Harness> {
   const runDir = mkdtempSync(path.join(os.tmpdir(), 'hearth-keeper-'));
   const watchers = new Set<() => void>();
@@ -63,7 +65,7 @@ export async function startKeeper(
     onBinding: (_spec, _call, exchange) => exchange.cancel({ code: 'NOT_FOUND', message: 'no bindings here' }),
   };
   harness.keeper = await createKeeper({
-    definitions: [{ name: 'default', shared: [], setupPath: null, env: {} }],
+    definitions: [{ name: 'default', shared: [], setupPath: null, env: {} }, ...more],
     settings: {
       warmBases: 2,
       maxBases: 64,
@@ -98,6 +100,7 @@ export async function startKeeper(
 
 export interface SpecOptions {
   name?: string;
+  base?: string;
   trustGroup?: string;
   network?: 'all' | 'none';
   vars?: Record<string, string>;
@@ -113,7 +116,7 @@ export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec 
     key: `${name}@1+0`,
     functionName: name,
     version: '1',
-    base: 'default',
+    base: options.base ?? 'default',
     trustGroup: options.trustGroup ?? 'default',
     network: options.network ?? 'all',
     group: null,
