@@ -27,13 +27,18 @@ test('five hundred callers of a cold function cause one load, and only one of th
 });
 
 test('a function with concurrency 1 gets as many instances as calls run at once, up to maxInstances', async (t) => {
-  const { keeper } = await startKeeper(t);
-  const spec = moduleOf(
-    `exports.default = { fetch: () => new Promise((resolve) => setTimeout(() => resolve(new Response('ok')), 300)) }`,
-    { limits: { concurrency: 1, maxInstances: 3 } },
-  );
-  const answers = await Promise.all(Array.from({ length: 3 }, () => ask(keeper, spec)));
-  assert.equal(new Set(answers.map(({ facts }) => facts.instance)).size, 3);
+  const { keeper, events, event, logged } = await startKeeper(t);
+  const spec = fetchModule(`console.log('held ' + request.url); await new Promise(() => {})`, {
+    limits: { concurrency: 1, maxInstances: 3 },
+  });
+  const calls = Array.from({ length: 4 }, (_, n) => ask(keeper, spec, { path: `/${n}` }));
+  const leases = () => events.filter(({ what, function: name }) => what === 'leased' && name === spec.functionName);
+  await event(() => leases().length === 3);
+  await Promise.all([0, 1, 2].map((n) => logged(`/${n}`)));
+  assert.equal(keeper.snapshot().waiting, 1);
+  assert.equal(new Set(leases().map(({ id }) => id)).size, 3);
+  keeper.kill();
+  for (const call of calls) await assert.rejects(call);
 });
 
 test('callers beyond concurrency × maxInstances are told OVERLOADED at once, those who fit are served', async (t) => {
