@@ -26,8 +26,8 @@ export const MAX_KV_METADATA_BYTES = 1024;
 export const MIN_KV_TTL_S = 60;
 export const MAX_KV_LIST = 1000;
 
-/** Files of one deploy. */
-export const MAX_DEPLOY_FILES = 2000;
+/** Files of one deploy: an ordinary node_modules fits (Fastify alone installs two thousand). */
+export const MAX_DEPLOY_FILES = 20_000;
 
 /** How long `waitUntil` may hold a slot after the response. */
 export const WAIT_UNTIL_MS = 30_000;

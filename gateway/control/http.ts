@@ -5,6 +5,7 @@ import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { ERRORS } from '../../functions/contract/errors.ts';
 import { NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from '../../functions/contract/limits.ts';
+import type { Phases } from '../../pool/keeper/api.ts';
 import type { Caller } from './access.ts';
 import { PROBLEM_TYPE } from './problems.ts';
 
@@ -32,6 +33,13 @@ export const timestamp = z.iso.datetime().openapi({ example: '2026-11-20T10:00:0
 
 export function iso(epochMs: number): string {
   return new Date(epochMs).toISOString();
+}
+
+/** Milliseconds to the microsecond, as in `server-timing`. */
+export function phasesView(phases: Phases): Phases {
+  return Object.fromEntries(
+    Object.entries(phases).map(([phase, ms]) => [phase, Math.round(ms * 1000) / 1000]),
+  ) as unknown as Phases;
 }
 
 export function isoOrNull(epochMs: number | null): string | null {

@@ -1,10 +1,9 @@
 /** What is known of recent invocations. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { Phases } from '../../pool/keeper/api.ts';
 import type { Dispatcher, InvocationRecord } from '../triggers/dispatcher.ts';
 import { requireRead } from './access.ts';
-import { answers, type ControlApp, guard, iso, isoOrNull, timestamp } from './http.ts';
+import { answers, type ControlApp, guard, iso, isoOrNull, phasesView, timestamp } from './http.ts';
 
 const phasesSchema = z
   .object({
@@ -71,15 +70,8 @@ function view(record: InvocationRecord): z.output<typeof invocationSchema> {
     traceId: record.traceId,
     start: facts?.start ?? null,
     instance: facts?.instance ?? null,
-    phases: facts?.phases === undefined || facts.phases === null ? null : rounded(facts.phases),
+    phases: facts?.phases === undefined || facts.phases === null ? null : phasesView(facts.phases),
     status: record.status,
     error: record.error,
   };
-}
-
-/** To the microsecond, as in `server-timing`. */
-function rounded(phases: Phases): Phases {
-  return Object.fromEntries(
-    Object.entries(phases).map(([phase, ms]) => [phase, Math.round(ms * 1000) / 1000]),
-  ) as unknown as Phases;
 }

@@ -6,7 +6,7 @@ import { MAX_BATCH_MESSAGES } from '../../functions/contract/limits.ts';
 import type { FunctionEntry, Registry } from '../registry/registry.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { requireScope } from './access.ts';
-import { answers, type ControlApp, jsonBody, nameParam, queueNameParam } from './http.ts';
+import { answers, type ControlApp, jsonBody, nameParam, phasesView, queueNameParam } from './http.ts';
 import { activeVersion, functionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
 
@@ -211,7 +211,7 @@ function queueTrigger(
 }
 
 function outcomeOf({ invocationId, head, body, facts }: CallResult, version: string): Outcome {
-  const common: Outcome = { invocationId, version, start: facts.start, phases: { ...facts.phases } };
+  const common: Outcome = { invocationId, version, start: facts.start, phases: { ...phasesView(facts.phases) } };
   switch (head.kind) {
     case 'response':
       return { ...common, status: head.status, headers: headersOf(head.headers), ...textOf(body) };

@@ -50,23 +50,31 @@ export async function deployAsForm(gateway: TestGateway, name: string): Promise<
 
 /** `node_modules` for what the example's package.json names: the packages and all that they need. */
 async function dependencies(name: string): Promise<Map<string, Uint8Array>> {
+  return await nodeModules(join(EXAMPLES, name, 'package.json'));
+}
+
+/** What npm would install for a package.json, or for these packages of it, as files of a tree. */
+export async function nodeModules(packageJson: string, only?: readonly string[]): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   const seen = new Set<string>();
-  const todo = [join(EXAMPLES, name, 'package.json')];
-  for (let manifest = todo.pop(); manifest !== undefined; manifest = todo.pop()) {
-    const { dependencies = {} } = JSON.parse(await readFile(manifest, 'utf8')) as {
-      dependencies?: Record<string, string>;
-    };
-    for (const dependency of Object.keys(dependencies)) {
-      const directory = packageDirectory(dependency, manifest);
-      if (seen.has(directory)) continue;
-      seen.add(directory);
-      const place = directory.slice(directory.indexOf(`${sep}node_modules${sep}`) + 1).replaceAll(sep, '/');
-      for (const [path, bytes] of await readTree(directory)) files.set(`${place}/${path}`, bytes);
-      todo.push(join(directory, 'package.json'));
-    }
+  const todo = (only ?? (await dependenciesOf(packageJson))).map((dependency) => ({ dependency, from: packageJson }));
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const directory = packageDirectory(next.dependency, next.from);
+    if (seen.has(directory)) continue;
+    seen.add(directory);
+    const place = directory.slice(directory.indexOf(`${sep}node_modules${sep}`) + 1).replaceAll(sep, '/');
+    for (const [path, bytes] of await readTree(directory)) files.set(`${place}/${path}`, bytes);
+    const from = join(directory, 'package.json');
+    for (const dependency of await dependenciesOf(from)) todo.push({ dependency, from });
   }
   return files;
+}
+
+async function dependenciesOf(packageJson: string): Promise<string[]> {
+  const { dependencies = {} } = JSON.parse(await readFile(packageJson, 'utf8')) as {
+    dependencies?: Record<string, string>;
+  };
+  return Object.keys(dependencies);
 }
 
 function packageDirectory(dependency: string, from: string): string {
