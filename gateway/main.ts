@@ -8,6 +8,7 @@ import { keepActive } from './activation.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
 import { prepareBases, resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
+import { createClock } from './clock.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
 import { createAccess } from './control/access.ts';
@@ -59,6 +60,7 @@ const EXPORT_MS = 2_000;
 async function start(config: Config, log: Logger, runningAs: (running: Running) => void): Promise<Ready> {
   const startedAt = performance.now();
   const now = Date.now;
+  const preciseNow = createClock();
   const newId = createIdMaker(now);
   const file = readConfigFile(config.configFile, process.cwd());
   const resolved = resolveBases(file, process.env);
@@ -99,7 +101,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       event: (event) => poolLog(event),
       acquired: (durationMs) => telemetry.acquired(durationMs),
     },
-    now,
+    now: preciseNow,
     log,
   });
   const telemetry = createTelemetry({
@@ -112,7 +114,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const dispatcher = createDispatcher({
     keeper,
     telemetry,
-    now,
+    now: preciseNow,
     newId,
     log,
     functionFailed({ spec, invocationId, instance, error }) {

@@ -59,11 +59,18 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
     await traces?.[Symbol.asyncDispose]();
   });
 
-  async function call(path: string, headers: Record<string, string> = {}): Promise<string> {
+  async function get(path: string, headers: Record<string, string> = {}): Promise<{ id: string; timing: string }> {
     const response = await fetch(`${gateway.url}${path}`, { headers });
     assert.equal(response.status, 200);
     await response.arrayBuffer();
-    return response.headers.get('hearth-invocation-id') ?? assert.fail('the answer names no invocation');
+    return {
+      id: response.headers.get('hearth-invocation-id') ?? assert.fail('the answer names no invocation'),
+      timing: response.headers.get('server-timing') ?? '',
+    };
+  }
+
+  async function call(path: string, headers: Record<string, string> = {}): Promise<string> {
+    return (await get(path, headers)).id;
   }
 
   /** All spans of the invocation's trace, once its `function.invoke` is among them. */
@@ -91,6 +98,23 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
     }
     const load = chain[1]!;
     for (const phase of ['transfer', 'compile', 'evaluate']) childOf(spans, load, `function.load.${phase}`);
+  });
+
+  test('the phases of a cold start last as long in its trace as its answer says', async () => {
+    await gateway.api('POST', '/v1/functions/hello/evict');
+    const { id, timing } = await get('/hello');
+    const spans = await traceOf(id);
+    const said = (phase: string) => Number(new RegExp(`${phase};dur=([\\d.]+)`).exec(timing)?.[1]);
+    const lasted = (name: string) => {
+      const span = spans.find((other) => other.name === name) ?? assert.fail(name);
+      return (span.endUs - span.startUs) / 1000;
+    };
+    for (const phase of ['transfer', 'compile', 'evaluate']) {
+      const difference = Math.abs(lasted(`function.load.${phase}`) - said(phase));
+      assert.ok(difference < 0.004, `${phase}: ${lasted(`function.load.${phase}`)} ms in the trace, ${timing}`);
+    }
+    const acquired = said('wait') + said('acquire');
+    assert.ok(Math.abs(lasted('pool.acquire') - acquired) < 0.004, `${lasted('pool.acquire')} ms, ${timing}`);
   });
 
   test('the call after a cold one is warm and has no function.load', async () => {
