@@ -245,7 +245,7 @@ export class Fleet {
     let again = true;
     while (again) {
       again = false;
-      for (const pending of [...this.#pending]) {
+      for (const pending of this.#inTurn()) {
         if (servedNow.has(pending.functionName)) continue;
         const base = this.#pick(pending);
         if (base === undefined) continue;
@@ -268,6 +268,16 @@ export class Fleet {
       if (!this.#options.admits(functionName, 1)) continue;
       if (this.#giveUpStock() || this.#options.relieve(functionName)) return;
     }
+  }
+
+  /** Who holds the fewest bases first, else who came first. */
+  #inTurn(): Pending[] {
+    if (this.#pending.length < 2) return [...this.#pending];
+    const held = new Map<string, number>();
+    for (const { state, takenFor } of this.#bases.values()) {
+      if (state === 'leased' && takenFor !== null) held.set(takenFor, (held.get(takenFor) ?? 0) + 1);
+    }
+    return this.#pending.toSorted((a, b) => (held.get(a.functionName) ?? 0) - (held.get(b.functionName) ?? 0));
   }
 
   /** The pool is full and somebody waits whom no warm base fits: one that stands on another's host makes room. */

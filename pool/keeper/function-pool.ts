@@ -127,8 +127,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   /** Drains the instance in which least runs, though something does. */
   giveOne(why: string): void {
-    const live = this.#live().sort((a, b) => a.inFlight - b.inFlight);
-    live[0]?.drain(why);
+    const ready = this.#live().filter(({ state }) => state === 'ready');
+    ready.sort((a, b) => a.inFlight - b.inFlight);
+    ready[0]?.drain(why);
   }
 
   /** Bases that its reserve still lacks. */
