@@ -101,20 +101,24 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
   });
 
   test('the phases of a cold start last as long in its trace as its answer says', async () => {
-    await gateway.api('POST', '/v1/functions/hello/evict');
-    const { id, timing } = await get('/hello');
-    const spans = await traceOf(id);
-    const said = (phase: string) => Number(new RegExp(`${phase};dur=([\\d.]+)`).exec(timing)?.[1]);
-    const lasted = (name: string) => {
-      const span = spans.find((other) => other.name === name) ?? assert.fail(name);
-      return (span.endUs - span.startUs) / 1000;
-    };
-    for (const phase of ['transfer', 'compile', 'evaluate']) {
-      const difference = Math.abs(lasted(`function.load.${phase}`) - said(phase));
-      assert.ok(difference < 0.004, `${phase}: ${lasted(`function.load.${phase}`)} ms in the trace, ${timing}`);
+    for (let n = 0; n < 5; n += 1) {
+      await gateway.api('POST', '/v1/functions/hello/evict');
+      const { id, timing } = await get('/hello');
+      const spans = await traceOf(id);
+      const said = (phase: string) => Number(new RegExp(`${phase};dur=([\\d.]+)`).exec(timing)?.[1]);
+      const lasted = ({ startUs, endUs }: TraceSpan) => (endUs - startUs) / 1000;
+      const named = (name: string) => spans.find((span) => span.name === name) ?? assert.fail(name);
+      for (const [span, ms] of [
+        [named('pool.acquire'), said('wait') + said('acquire')],
+        [named('function.load.transfer'), said('transfer')],
+        [named('function.load.compile'), said('compile')],
+        [named('function.load.evaluate'), said('evaluate')],
+      ] as const) {
+        assert.ok(Math.abs(lasted(span) - ms) < 0.005, `${span.name}: ${lasted(span)} ms in the trace, ${timing}`);
+      }
+      const all = [...timing.matchAll(/dur=([\d.]+)/g)].reduce((sum, [, ms]) => sum + Number(ms), 0);
+      assert.ok(lasted(rootOf(spans)) > all - 0.01, `${lasted(rootOf(spans))} ms in the trace, ${timing}`);
     }
-    const acquired = said('wait') + said('acquire');
-    assert.ok(Math.abs(lasted('pool.acquire') - acquired) < 0.004, `${lasted('pool.acquire')} ms, ${timing}`);
   });
 
   test('the call after a cold one is warm and has no function.load', async () => {

@@ -105,14 +105,15 @@ interface Times {
 }
 
 /**
- * Phases laid one after another from the arrival at the keeper. The clock behind epoch times may be coarser than the one
- * behind phases, so what would leave the server span is cut at its end.
+ * Phases laid one after another from the arrival, which for a request is that of its head, before anything was done for
+ * it. The clock behind epoch times may be coarser than the one behind phases, so what would leave the server span is cut
+ * at its end.
  */
 function cutTimes({ startedAtMs, endedAtMs, facts }: FinishedInvocation): Times {
+  const started = Math.min(startedAtMs, facts?.arrivedAtMs ?? startedAtMs);
   const ended = Math.max(startedAtMs, endedAtMs);
-  const within = (time: number) => Math.min(ended, Math.max(startedAtMs, time));
+  const within = (time: number) => Math.min(ended, time);
   if (facts === null) {
-    const started = startedAtMs;
     return { started, arrived: started, acquired: ended, transferred: ended, compiled: ended, evaluated: ended, ended };
   }
   const phases: Phases = facts.phases;
@@ -121,7 +122,7 @@ function cutTimes({ startedAtMs, endedAtMs, facts }: FinishedInvocation): Times 
   const transferred = within(acquired + (phases.transfer ?? 0));
   const compiled = within(transferred + (phases.compile ?? 0));
   const evaluated = within(compiled + (phases.evaluate ?? 0));
-  return { started: startedAtMs, arrived, acquired, transferred, compiled, evaluated, ended };
+  return { started, arrived, acquired, transferred, compiled, evaluated, ended };
 }
 
 function commonAttributes(invocation: FinishedInvocation): Attributes {
