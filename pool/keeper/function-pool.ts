@@ -266,9 +266,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     return best;
   }
 
-  #assign(instance: Instance, invocation: Invocation, cold: boolean): void {
+  #assign(instance: Instance, invocation: Invocation, cold: boolean, placedAt = monotonicMs()): void {
     instance.inFlight++;
-    invocation.placed(instance, cold);
+    invocation.placed(instance, cold, placedAt);
     this.#running.add(invocation);
     const at = this.#options.idleClock?.() ?? invocation.placedAt;
     this.#options.warmth.called(at, invocation.call.trigger === 'cron', this.#alone);
@@ -309,19 +309,30 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     const instance = new Instance(this.spec, probe, this, this.#options.hooks);
     if (invocation !== null && this.#instances.size === 0) this.#options.warmth.cold();
     this.#instances.add(instance);
-    if (invocation !== null) this.#assign(instance, invocation, true);
     const asked = monotonicMs();
     const base = this.#options.take(this.spec);
     if (base instanceof Promise) {
+      // No base at hand. Until one is, a slot may come free elsewhere: so the caller waits for either, at the head.
+      if (invocation !== null) this.#waiting.addFirst(invocation);
       void base.then(
-        (late) => this.#begin(instance, invocation, late, asked),
+        (late) => this.#begin(instance, invocation === null ? null : this.#firstFor(instance, asked), late, asked),
         (error: unknown) =>
           instance.failed(error instanceof HearthError ? error : new HearthError('INTERNAL', String(error))),
       );
     } else {
+      if (invocation !== null) this.#assign(instance, invocation, true);
       this.#begin(instance, invocation, base, asked);
     }
     return instance;
+  }
+
+  /** Whoever has waited longest is the cold start of an instance whose base has just come; null when nobody waits now. */
+  #firstFor(instance: Instance, asked: number): Invocation | null {
+    const first = instance.state === 'acquiring' ? this.#waiting.first : null;
+    if (first === null) return null;
+    this.#waiting.delete(first);
+    this.#assign(instance, first, true, Math.max(asked, first.arrivedAt));
+    return first;
   }
 
   #begin(instance: Instance, invocation: Invocation | null, base: Base, asked: number): void {
@@ -373,9 +384,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   /** A retired pool ends each instance as soon as nothing runs in it. */
   #afterUse(instance: Instance): void {
-    if (instance.inFlight > 0 || this.#waiting.size > 0) return;
     if (instance.state === 'draining') instance.endWhenIdle();
-    else if (instance.state === 'ready' && this.#retiring !== null) instance.drain(this.#retiring);
+    if (instance.inFlight > 0 || this.#waiting.size > 0) return;
+    if (instance.state === 'ready' && this.#retiring !== null) instance.drain(this.#retiring);
     else if (instance.state === 'ready' && this.spec.limits.keepAlive === 0) instance.drain('keepAlive 0');
   }
 
@@ -404,7 +415,8 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
       for (const invocation of this.#running.entries()) {
         if (invocation.instance === instance && invocation.state === 'waiting') invocation.fail(didNotLoad(error));
       }
-      if (error.code !== 'FUNCTION_CRASHED') {
+      // Of a base that never came those need not know who are served by another instance.
+      if (error.code !== 'FUNCTION_CRASHED' && (error.code !== 'NO_CAPACITY' || this.#instances.size === 0)) {
         for (const invocation of this.#waiting.entries()) this.#failWaiting(invocation, didNotLoad(error));
       }
     }

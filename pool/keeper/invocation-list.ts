@@ -28,6 +28,17 @@ export class InvocationList {
     this.#size++;
   }
 
+  /** At the head. It must be in no other list. */
+  addFirst(invocation: Invocation): void {
+    if (invocation.list !== null) throw new Error('An invocation is in one list at a time.');
+    invocation.list = this;
+    invocation.after = this.#first;
+    if (this.#first === null) this.#last = invocation;
+    else this.#first.before = invocation;
+    this.#first = invocation;
+    this.#size++;
+  }
+
   /** Nothing to do when it is not in this list. */
   delete(invocation: Invocation): void {
     if (invocation.list !== this) return;

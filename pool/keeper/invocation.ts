@@ -113,10 +113,10 @@ export class Invocation implements InvokeHandle {
   }
 
   /** It has a slot in this instance. `cold`: the load of the instance is its doing. */
-  placed(instance: Instance, cold: boolean): void {
+  placed(instance: Instance, cold: boolean, placedAt: number): void {
     this.#instance = instance;
     this.#cold = cold;
-    this.#placedAt = monotonicMs();
+    this.#placedAt = placedAt;
   }
 
   /** Goes out to the base, with what is there of the body. */
