@@ -87,15 +87,19 @@ describe('starting the SQLite store', () => {
 
   it(
     'refuses a data directory that cannot be written',
-    { skip: process.getuid?.() === 0 ? 'root may write everywhere' : false },
     withDir(async (dir) => {
-      const data = join(dir, 'data');
-      mkdirSync(data);
-      chmodSync(data, 0o500);
-      await assert.rejects(
-        openSqliteStore({ path: join(data, 'hearth.db'), log }),
-        refusal('STORE_UNWRITABLE', /make it writable/),
-      );
+      // Permissions do not stop root; a file in the way does.
+      const inTheWay = join(dir, 'file');
+      writeFileSync(inTheWay, '');
+      const locked = join(dir, 'locked');
+      mkdirSync(locked);
+      chmodSync(locked, 0o500);
+      for (const data of process.getuid?.() === 0 ? [inTheWay] : [inTheWay, locked]) {
+        await assert.rejects(
+          openSqliteStore({ path: join(data, 'hearth.db'), log }),
+          refusal('STORE_UNWRITABLE', /make it writable/),
+        );
+      }
     }),
   );
 
