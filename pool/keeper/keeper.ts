@@ -5,9 +5,8 @@ import type net from 'node:net';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { type HttpInvokeHead, monotonicMs } from '../../functions/contract/invocation.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type {
-  BaseState,
   InvokeCall,
   InvokeHandle,
   InvokeSink,
@@ -30,7 +29,9 @@ import type { Logger } from './log.ts';
 import { type EvictionClock, victim } from './policy/evict.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
 import { Quarantine, refuse } from './quarantine.ts';
+import { askReady } from './ready-path.ts';
 import { giverOf, mayTake, reservedBases } from './scaling.ts';
+import { snapshotOf } from './snapshot.ts';
 import { Warmth } from './warmth.ts';
 
 export interface KeeperOptions {
@@ -47,6 +48,8 @@ export interface KeeperOptions {
 
 const SWEEP_MS = 50;
 const TEND_MS = 250;
+/** Functions without an instance are tended each so many times. */
+const TENDS_OF_COLD = 4;
 /** The gateway's own loop was later than this: it cannot tell whether others are. */
 const OWN_LAG_MS = 15;
 /** Functions whose idle times are remembered, the last used ones. */
@@ -79,6 +82,7 @@ class Pool implements Keeper {
   readonly #quarantine = new Quarantine();
   readonly #hostWatch: HostWatch<HostProcess>;
   #tendedAt = monotonicMs();
+  #tends = 0;
   /** Versions with a reserve that take traffic. */
   readonly #reserving = new Set<FunctionPool>();
   #server: net.Server | null = null;
@@ -143,7 +147,7 @@ class Pool implements Keeper {
     try {
       const { head, codeCache } = await pool.probe().loaded.promise;
       const loadedAt = monotonicMs();
-      if (readyPath !== null) await this.#askReady(pool, readyPath);
+      if (readyPath !== null) await askReady(pool, readyPath);
       return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
     } catch (error) {
       void this.retire(spec.key, 'its probe failed');
@@ -182,36 +186,7 @@ class Pool implements Keeper {
   }
 
   snapshot(): PoolSnapshot {
-    const bases: Record<BaseState, number> = { booting: 0, rehearsing: 0, warm: 0, leased: 0, draining: 0, dead: 0 };
-    const inFlight = new Map<string, number>();
-    for (const pool of this.#all()) {
-      for (const instance of pool.instances) {
-        if (instance.state !== 'acquiring') inFlight.set(instance.base.id, instance.inFlight);
-      }
-    }
-    const hosts = [...this.#fleet.hosts].map((host) => ({
-      id: host.id,
-      pid: host.pid,
-      base: host.definition.name,
-      trustGroup: host.binding?.trustGroup ?? null,
-      network: host.binding?.network ?? null,
-      state: host.state,
-      memoryBytes: host.memoryBytes,
-      bases: [] as PoolSnapshot['hosts'][number]['bases'],
-    }));
-    for (const base of this.#fleet.bases) {
-      bases[base.state]++;
-      hosts
-        .find((host) => host.id === base.host.id)
-        ?.bases.push({
-          id: base.id,
-          state: base.state,
-          function: base.takenFor,
-          version: base.version,
-          inFlight: inFlight.get(base.id) ?? 0,
-        });
-    }
-    return { hosts, bases, waiting: this.#waiting() };
+    return snapshotOf(this.#fleet, this.#all());
   }
 
   events(): readonly PoolEvent[] {
@@ -348,7 +323,9 @@ class Pool implements Keeper {
       lagged,
       room: this.#fleet.pending === 0 && this.#taken() < this.#options.settings.maxBases,
     };
-    for (const pool of this.#functions.values()) pool.tend(around);
+    // Without an instance there is only prewarming to think of, which has time.
+    const all = this.#tends++ % TENDS_OF_COLD === 0;
+    for (const pool of this.#functions.values()) if (all || pool.instances.size > 0) pool.tend(around);
   }
 
   /** After a timeout: a base that answers goes on draining, one that does not is ended. */
@@ -365,29 +342,6 @@ class Pool implements Keeper {
     // If it was the gateway that stood still, the answer has come by now and is read before the immediate.
     const timer = setTimeout(() => setImmediate(late), PING_MS);
     instance.base.ping().then(settle, settle);
-  }
-
-  #askReady(pool: FunctionPool, readyPath: string): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const refuse = (what: string) =>
-      reject(new HearthError('PROBE_FAILED', `The ready path ${readyPath} ${what}, where 2xx was expected.`));
-    const invocation: InvokeHandle = pool.invoke(
-      readyCall(readyPath),
-      {
-        head: (head) => {
-          if (head.kind === 'response' && head.status >= 200 && head.status < 300) resolve();
-          else refuse(head.kind === 'response' ? `answered ${head.status}` : 'gave no response');
-        },
-        data: (chunk) => invocation.consumed(chunk.length),
-        end: () => undefined,
-        failed: (error) => refuse(`failed with ${error.code}: ${error.message}`),
-        drain: () => undefined,
-        released: () => undefined,
-      },
-      monotonicMs(),
-    );
-    invocation.end();
-    return promise;
   }
 
   #sweep(): void {
@@ -431,20 +385,4 @@ class Pool implements Keeper {
     if (event.subject === 'base' && event.what === 'warm') this.#firstWarm.resolve();
     this.#options.hooks.event(event);
   }
-}
-
-function readyCall(readyPath: string): Omit<HttpInvokeHead, 'module' | 'timeoutMs'> {
-  return {
-    kind: 'invoke',
-    trigger: 'http',
-    invocationId: `probe-${randomUUID()}`,
-    hops: 0,
-    traceparent: '',
-    method: 'GET',
-    url: `http://localhost${readyPath}`,
-    headers: [['host', 'localhost']],
-    hasBody: false,
-    upgrade: false,
-    remoteAddress: '127.0.0.1',
-  };
 }
