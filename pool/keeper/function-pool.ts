@@ -164,6 +164,10 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   kill(why: string): void {
     const error = new HearthError('NO_CAPACITY', why);
     for (const invocation of this.#waiting.entries()) this.#failWaiting(invocation, error);
+    // No fault of their function.
+    for (const list of [this.#running, this.#answering]) {
+      for (const invocation of list.entries()) invocation.fail(error);
+    }
     for (const instance of [...this.#instances]) instance.kill(why);
   }
 
