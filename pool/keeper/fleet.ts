@@ -70,6 +70,8 @@ interface Pending extends Wanted {
 const BOOT_MS = 5_000;
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
 const REFILL_PAUSE_MS = 25;
+/** Without a lease for so long, a burst is over. */
+const QUIET_MS = 100;
 const FAILED_BOOTS = 3;
 /** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
 const IDLE_HOST_MS = 60_000;
@@ -89,6 +91,8 @@ export class Fleet {
   /** Warm ones that were ended to make room: no fault of theirs. */
   readonly #givenUp = new WeakSet<Base>();
   readonly #failures = new Map<string, BootFailures>();
+  /** Monotonic ms of the last lease. */
+  #takenAt = 0;
   #closed = false;
 
   constructor(options: FleetOptions) {
@@ -134,7 +138,7 @@ export class Fleet {
   take(wanted: Wanted): Base | Promise<Base> {
     const base = this.#pending.length === 0 ? this.#pick(wanted) : undefined;
     if (base !== undefined) {
-      base.take(wanted.functionName);
+      this.#take(base, wanted.functionName);
       this.#schedule(REFILL_PAUSE_MS);
       return base;
     }
@@ -147,6 +151,12 @@ export class Fleet {
       this.serve();
       this.#schedule(0);
     });
+  }
+
+  #take(base: Base, functionName: string): void {
+    this.#takenAt = monotonicMs();
+    base.host.leasedAt = this.#takenAt;
+    base.take(functionName);
   }
 
   /** Brings the stock to its size. */
@@ -252,7 +262,7 @@ export class Fleet {
         this.#pending.splice(this.#pending.indexOf(pending), 1);
         servedNow.add(pending.functionName);
         // Taken here and not by who waits: that one runs later, and by then another could have it.
-        base.take(pending.functionName);
+        this.#take(base, pending.functionName);
         pending.resolve(base);
         again = true;
       }
@@ -313,8 +323,7 @@ export class Fleet {
     if (this.#closed) return;
     const waiting = this.#pending.length > 0;
     if (this.#booting() >= (waiting ? 2 : 1)) return;
-    const stock = [...this.#bases.values()].some((base) => base.state === 'warm');
-    if (!waiting && stock && this.#options.busy()) {
+    if (!waiting && this.#mayWait()) {
       this.#schedule(REFILL_PAUSE_MS);
       return;
     }
@@ -335,6 +344,7 @@ export class Fleet {
           id: host.id,
           bound: host.binding === null ? null : keyOf(host.binding),
           freeSlots: host.freeSlots,
+          leasedAt: host.leasedAt,
           ...this.#count(host),
         })),
         pending: pending.map(keyOf),
@@ -348,6 +358,18 @@ export class Fleet {
       return;
     }
     if (pausedMs < Number.POSITIVE_INFINITY) this.#schedule(pausedMs);
+  }
+
+  /**
+   * A boot takes a core for some 60 ms. While requests wait, or leases come one after another, that core is better used
+   * for them, as long as there is stock.
+   */
+  #mayWait(): boolean {
+    let stock = 0;
+    for (const base of this.#bases.values()) if (base.state === 'warm') stock++;
+    if (stock === 0) return false;
+    const leasing = monotonicMs() - this.#takenAt < QUIET_MS;
+    return this.#options.busy() || (leasing && stock > this.#stockTarget() / 4);
   }
 
   /** Under pressure a single base, so that Hearth can serve at all. */
@@ -487,9 +509,22 @@ export class Fleet {
       if (base.host.state === 'dead') return;
       emptyDirectory(base.filesDir);
       base.host.returnSlot(base.filesDir);
+      this.#endIfSpare(base.host);
       this.serve();
       this.#schedule(0);
     });
+  }
+
+  /** A bound host without any base keeps its memory for nothing when another of its kind has room. */
+  #endIfSpare(host: HostProcess): void {
+    if (host.binding === null || host.freeSlots < host.slots.length) return;
+    const key = keyOf(host.binding);
+    for (const other of this.#hosts.values()) {
+      if (other === host || other.definition !== host.definition || other.binding === null) continue;
+      if (keyOf(other.binding) !== key || other.freeSlots === 0 || other.stuck) continue;
+      host.kill('it holds nothing, and another host of its trust group has room');
+      return;
+    }
   }
 
   /** Something is wrong with the definition, the host or the machine: told, and not repeated without a pause. */

@@ -71,6 +71,8 @@ export class HostProcess {
   culprit: string | null = null;
   /** Boots that never said hello, in a row. */
   failedBoots = 0;
+  /** Monotonic ms of its last lease; 0: none yet. */
+  leasedAt = 0;
   /** Resident bytes at the last poll. */
   memoryBytes: number | null = null;
   readonly slots: string[];

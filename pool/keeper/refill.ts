@@ -9,6 +9,8 @@ export interface HostView {
   freeSlots: number;
   warm: number;
   booting: number;
+  /** Monotonic ms of its last lease; 0: none yet. The host used last is the one refilled first. */
+  leasedAt: number;
 }
 
 const START_HOST: RefillStep = { kind: 'start-host', bound: null };
@@ -30,8 +32,9 @@ export interface RefillInput {
 export type RefillStep = { kind: 'boot'; host: string } | { kind: 'start-host'; bound: string | null } | null;
 
 /**
- * First who waits; then unbound bases, at least half of the target, since only these can serve a trust group that was
- * never seen; then bound ones, since a lease on a host that is bound already leaves the unbound ones alone.
+ * First who waits. Then one unbound base, since only such a one can serve a trust group that was never seen. Then half of
+ * the target beside what is leased already: a lease that finds none there binds a whole new host. Then unbound ones up to
+ * their half, and whatever is missing to the target.
  */
 export function nextBoot(input: RefillInput): RefillStep {
   if (input.room <= 0) return null;
@@ -54,12 +57,12 @@ export function nextBoot(input: RefillInput): RefillStep {
     if (missing > spare) return boot(bound(key)) ?? boot(unbound) ?? START_HOST;
     if (missing > 0) spare -= missing;
   }
-  if (coming(unbound) < Math.ceil(input.target / 2)) return boot(unbound) ?? START_HOST;
-  if (coming(input.hosts) < input.target) {
-    const byNeed = input.hosts
-      .filter((host) => host.bound !== null)
-      .sort((a, b) => a.warm + a.booting - b.warm - b.booting);
-    return boot(byNeed) ?? boot(unbound) ?? START_HOST;
-  }
+  const taken = input.hosts.filter((host) => host.bound !== null).sort((a, b) => b.leasedAt - a.leasedAt);
+  const half = Math.ceil(input.target / 2);
+  if (coming(unbound) < Math.min(1, input.target)) return boot(unbound) ?? START_HOST;
+  const besideLeases = coming(taken) < input.target - half ? boot(taken) : null;
+  if (besideLeases !== null) return besideLeases;
+  if (coming(unbound) < half) return boot(unbound) ?? START_HOST;
+  if (coming(input.hosts) < input.target) return boot(taken) ?? boot(unbound) ?? START_HOST;
   return null;
 }
