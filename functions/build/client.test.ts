@@ -222,3 +222,18 @@ describe('a build that takes too long', () => {
     }
   });
 });
+
+it('is renewed between two builds, and none of them notices', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'hearth-builder-'));
+  const builder = createBuilder({ runDir: directory, log: { warn: assert.fail, error: assert.fail }, renewAfter: 3 });
+  t.after(async () => {
+    await builder.close();
+    rmSync(directory, { recursive: true });
+  });
+  const pids = new Set<number | undefined>();
+  for (let n = 0; n < 8; n++) {
+    pids.add(builder.pid);
+    assert.equal(run(await builder.build(inputOf({ 'index.ts': `export const n: number = ${n}` }))).n, n);
+  }
+  assert.equal(pids.size, 3);
+});

@@ -27,6 +27,8 @@ export interface BuilderOptions {
   log: BuilderLog;
   /** Wall clock of one build once it has begun, ms. Default 30000. */
   limitMs?: number;
+  /** Builds after which a fresh process takes over, between two builds. Default 200: each leaves some 0.7 MB behind. */
+  renewAfter?: number;
 }
 
 export interface Builder {
@@ -58,9 +60,12 @@ interface Running {
   ended: Promise<void>;
   /** Whether a build has come back from it. */
   answered: boolean;
+  /** Builds that have come back from it. */
+  builds: number;
 }
 
-export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: BuilderOptions): Builder {
+export function createBuilder(options: BuilderOptions): Builder {
+  const { runDir, log, limitMs = BUILD_LIMIT_MS, renewAfter = RENEW_AFTER } = options;
   const waiting: Job[] = [];
   const begun = new Map<number, Job>();
   let lastId = 0;
@@ -95,7 +100,7 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     // A broken pipe shows as the end of the process, which is handled there.
     socket.on('error', () => kill(child));
     socket.on('data', createFrameReader(answered));
-    return { child, socket, writing: Promise.resolve(), ended, answered: false };
+    return { child, socket, writing: Promise.resolve(), ended, answered: false, builds: 0 };
   }
 
   function pump(): void {
@@ -127,7 +132,10 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     const answer = head as BuildAnswer;
     const job = finish(answer.id);
     if (job === undefined) return;
-    if (running !== undefined) running.answered = true;
+    if (running !== undefined) {
+      running.answered = true;
+      running.builds++;
+    }
     if (answer.ok) {
       const { files, ...result } = answer.result;
       const { codeBytes, mapBytes } = answer;
@@ -147,6 +155,15 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
       job.reject(new HearthError('INTERNAL', 'The builder failed on this deploy.', { cause: answer.message }));
     }
     pump();
+    renew();
+  }
+
+  /** The next one is started before this one goes, so that no deploy waits for it. */
+  function renew(): void {
+    if (closed || running === undefined || running.builds < renewAfter || begun.size > 0) return;
+    const { child } = running;
+    running = start();
+    kill(child);
   }
 
   function expired(job: Job, child: ChildProcess): void {
@@ -200,6 +217,8 @@ export function createBuilder({ runDir, log, limitMs = BUILD_LIMIT_MS }: Builder
     },
   };
 }
+
+const RENEW_AFTER = 200;
 
 function failedWith(message: string): HearthError {
   return new HearthError('BUILD_FAILED', message, { errors: [{ message }] });
