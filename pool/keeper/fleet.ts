@@ -6,19 +6,20 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import { MAX_WAIT_MS } from '../../functions/contract/limits.ts';
 import type { Breach } from '../host/watch.ts';
 import type { BaseState, ModuleSpec, PoolEvent } from './api.ts';
 import { Base } from './base.ts';
 import { BootFailures } from './boot-failures.ts';
 import type { BaseDefinition } from './definition.ts';
 import { describeFault, type Fault } from './fault.ts';
+import { bindingOf, keyOf } from './host-key.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
 import type { Pressure } from './host-watch.ts';
 import type { Logger } from './log.ts';
 import { nextBoot } from './refill.ts';
 import { rehearse } from './rehearsal.ts';
 import type { Sandbox } from './sandbox.ts';
+import { WaitingLeases, type Wanted } from './waiting-leases.ts';
 
 export interface FleetSettings {
   /** Warm bases without a lessee, per definition. */
@@ -54,18 +55,6 @@ export interface FleetOptions {
   tookDown(spec: ModuleSpec, why: string): void;
 }
 
-export interface Wanted extends HostBinding {
-  definition: string;
-  functionName: string;
-}
-
-interface Pending extends Wanted {
-  /** Monotonic ms. */
-  since: number;
-  resolve(base: Base): void;
-  reject(error: HearthError): void;
-}
-
 /** From spawn to warm; on a machine that is busy a boot takes several times its usual 100 ms. */
 const BOOT_MS = 5_000;
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
@@ -81,7 +70,7 @@ export class Fleet {
   readonly #definitions = new Map<string, BaseDefinition>();
   readonly #hosts = new Map<string, HostProcess>();
   readonly #bases = new Map<string, Base>();
-  readonly #pending: Pending[] = [];
+  readonly #pending = new WaitingLeases();
   /** Since when a bound host has had no lease. */
   readonly #idleSince = new Map<string, number>();
   /** Bases that are dead while their threads are not gone yet. */
@@ -109,7 +98,7 @@ export class Fleet {
   }
 
   get pending(): number {
-    return this.#pending.length;
+    return this.#pending.size;
   }
 
   /** The base that may say hello with this token. */
@@ -122,7 +111,7 @@ export class Fleet {
   attached(base: Base): void {
     base.host.failedBoots = 0;
     // Who waits for this very base is served sooner without: the first call is its rehearsal.
-    if (this.#pending.some((pending) => fits(base.host, pending))) {
+    if (this.#pending.wanted.some((wanted) => fits(base.host, wanted))) {
       base.rehearsed();
       return;
     }
@@ -136,21 +125,20 @@ export class Fleet {
 
   /** A warm base of that host key, at once where there is one. Rejects with NO_CAPACITY once `closed`. */
   take(wanted: Wanted): Base | Promise<Base> {
-    const base = this.#pending.length === 0 ? this.#pick(wanted) : undefined;
+    const base = this.#pending.size === 0 ? this.#pick(wanted) : undefined;
     if (base !== undefined) {
       this.#take(base, wanted.functionName);
       this.#schedule(REFILL_PAUSE_MS);
       return base;
     }
-    return new Promise((resolve, reject) => {
-      if (!this.#definitions.has(wanted.definition)) {
-        reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.definition}".`));
-        return;
-      }
-      this.#pending.push({ ...wanted, since: monotonicMs(), resolve, reject });
-      this.serve();
-      this.#schedule(0);
-    });
+    if (!this.#definitions.has(wanted.definition)) {
+      const error = new HearthError('NO_CAPACITY', `There is no base definition "${wanted.definition}".`);
+      return Promise.reject(error);
+    }
+    const lease = this.#pending.add(wanted);
+    this.serve();
+    this.#schedule(0);
+    return lease;
   }
 
   #take(base: Base, functionName: string): void {
@@ -164,25 +152,9 @@ export class Fleet {
     this.#schedule(0);
   }
 
-  /** Nobody who asked later is served: their leases fail. */
-  cancelPending(error: HearthError): void {
-    this.#reject(() => true, error);
-  }
-
-  /** Who has waited longer than that gets NO_CAPACITY. `now`: monotonic ms. */
+  /** Who has waited too long gets NO_CAPACITY. `now`: monotonic ms. */
   expire(now: number): void {
-    const message = `No base came free within ${MAX_WAIT_MS / 1000} s.`;
-    this.#reject(
-      ({ since }) => now - since >= MAX_WAIT_MS,
-      new HearthError('NO_CAPACITY', message, { retryAfterS: 1 }),
-    );
-  }
-
-  #reject(which: (pending: Pending) => boolean, error: HearthError): void {
-    for (const pending of this.#pending.filter(which)) {
-      this.#pending.splice(this.#pending.indexOf(pending), 1);
-      pending.reject(error);
-    }
+    this.#pending.expire(now);
   }
 
   /** How near hosts are to the memory they may use together. */
@@ -214,7 +186,7 @@ export class Fleet {
   kill(why: string): void {
     this.#closed = true;
     if (this.#refillTimer !== null) clearTimeout(this.#refillTimer);
-    this.cancelPending(new HearthError('NO_CAPACITY', 'Hearth is shutting down.'));
+    this.#pending.reject(() => true, new HearthError('NO_CAPACITY', 'Hearth is shutting down.'));
     for (const host of [...this.#hosts.values()]) host.kill(why);
   }
 
@@ -251,43 +223,31 @@ export class Fleet {
 
   /** Gives warm bases to who waits, function by function in turn, so that one function's crowd delays no other. */
   serve(): void {
-    const servedNow = new Set<string>();
-    let again = true;
-    while (again) {
-      again = false;
-      for (const pending of this.#inTurn()) {
-        if (servedNow.has(pending.functionName)) continue;
-        const base = this.#pick(pending);
-        if (base === undefined) continue;
-        this.#pending.splice(this.#pending.indexOf(pending), 1);
-        servedNow.add(pending.functionName);
+    this.#pending.serve(
+      (wanted) => {
+        const base = this.#pick(wanted);
         // Taken here and not by who waits: that one runs later, and by then another could have it.
-        this.#take(base, pending.functionName);
-        pending.resolve(base);
-        again = true;
-      }
-      if (!again && servedNow.size > 0) {
-        servedNow.clear();
-        again = true;
-      }
-    }
+        if (base !== undefined) this.#take(base, wanted.functionName);
+        return base;
+      },
+      () => this.#held(),
+    );
     if (this.#bases.size < this.#options.settings.maxBases) return;
     // What was given up before is on its way to be a base again.
-    if (this.#booting() >= this.#pending.length) return;
-    for (const functionName of new Set(this.#pending.map((pending) => pending.functionName))) {
+    if (this.#booting() >= this.#pending.size) return;
+    for (const functionName of new Set(this.#pending.wanted.map((wanted) => wanted.functionName))) {
       if (!this.#options.admits(functionName, 1)) continue;
       if (this.#giveUpStock() || this.#options.relieve(functionName)) return;
     }
   }
 
-  /** Who holds the fewest bases first, else who came first. */
-  #inTurn(): Pending[] {
-    if (this.#pending.length < 2) return [...this.#pending];
+  /** Leased bases by function. */
+  #held(): Map<string, number> {
     const held = new Map<string, number>();
     for (const { state, takenFor } of this.#bases.values()) {
       if (state === 'leased' && takenFor !== null) held.set(takenFor, (held.get(takenFor) ?? 0) + 1);
     }
-    return this.#pending.toSorted((a, b) => (held.get(a.functionName) ?? 0) - (held.get(b.functionName) ?? 0));
+    return held;
   }
 
   /** The pool is full and somebody waits whom no warm base fits: one that stands on another's host makes room. */
@@ -321,7 +281,7 @@ export class Fleet {
   /** Boots one base; its being warm calls again. Two at once only while somebody waits with nothing in stock. */
   #refill(): void {
     if (this.#closed) return;
-    const waiting = this.#pending.length > 0;
+    const waiting = this.#pending.size > 0;
     if (this.#booting() >= (waiting ? 2 : 1)) return;
     if (!waiting && this.#mayWait()) {
       this.#schedule(REFILL_PAUSE_MS);
@@ -337,7 +297,7 @@ export class Fleet {
       const hosts = [...this.#hosts.values()].filter(
         (host) => host.definition === definition && host.state !== 'dead' && !host.stuck,
       );
-      const pending = this.#pending.filter((wanted) => wanted.definition === definition.name);
+      const pending = this.#pending.wanted.filter((wanted) => wanted.definition === definition.name);
       const step = nextBoot({
         target: this.#stockTarget(),
         hosts: hosts.map((host) => ({
@@ -534,8 +494,8 @@ export class Fleet {
     const failures = this.#failures.getOrInsertComputed(name, () => new BootFailures());
     failures.failed(why, monotonicMs());
     if (failures.broken !== null) {
-      this.#reject(
-        (pending) => pending.definition === name,
+      this.#pending.reject(
+        ({ definition }) => definition === name,
         new HearthError('NO_CAPACITY', `Bases of the definition "${name}" do not come up: ${failures.broken}.`),
       );
     }
@@ -581,14 +541,4 @@ function modulesDirectory(file: string): string {
 function fits(host: HostProcess, wanted: Wanted): boolean {
   if (host.definition.name !== wanted.definition) return false;
   return host.binding === null || keyOf(host.binding) === keyOf(wanted);
-}
-
-function keyOf(binding: HostBinding): string {
-  return `${binding.trustGroup}/${binding.network}`;
-}
-
-/** Back from `keyOf`: names of trust groups hold no slash. */
-function bindingOf(key: string): HostBinding {
-  const [trustGroup = '', network] = key.split('/');
-  return { trustGroup, network: network === 'none' ? 'none' : 'all' };
 }

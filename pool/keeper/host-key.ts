@@ -1,0 +1,12 @@
+/** What a host is bound to by its first lease, as one text that can be compared. */
+import type { HostBinding } from './host-process.ts';
+
+export function keyOf(binding: HostBinding): string {
+  return `${binding.trustGroup}/${binding.network}`;
+}
+
+/** Back from `keyOf`: names of trust groups hold no slash. */
+export function bindingOf(key: string): HostBinding {
+  const [trustGroup = '', network] = key.split('/');
+  return { trustGroup, network: network === 'none' ? 'none' : 'all' };
+}
