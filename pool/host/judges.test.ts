@@ -9,24 +9,32 @@ const LIMIT = 64 * MB;
 describe('memory of one base', () => {
   test('within the limit is left alone, and so is what comes back below it after collecting', () => {
     const judge = new MemoryJudge();
-    assert.equal(judge.answered(0, 64 * MB, 0, LIMIT), 'within');
-    assert.equal(judge.answered(25, 65 * MB, 0, LIMIT), 'collect');
-    assert.equal(judge.answered(50, 70 * MB, 0, LIMIT), 'within');
-    assert.equal(judge.answered(75, 20 * MB, 0, LIMIT), 'within');
-    assert.equal(judge.answered(5_000, 65 * MB, 0, LIMIT), 'collect');
+    assert.equal(judge.answered(0, 64 * MB, 0, LIMIT, true), 'within');
+    assert.equal(judge.answered(25, 65 * MB, 0, LIMIT, true), 'collect');
+    assert.equal(judge.answered(50, 70 * MB, 0, LIMIT, true), 'within');
+    assert.equal(judge.answered(75, 20 * MB, 0, LIMIT, true), 'within');
+    assert.equal(judge.answered(5_000, 65 * MB, 0, LIMIT, true), 'collect');
   });
 
   test('over the limit for longer than collecting takes is over', () => {
     const judge = new MemoryJudge();
-    judge.answered(0, 70 * MB, 0, LIMIT);
-    assert.equal(judge.answered(249, 70 * MB, 0, LIMIT), 'within');
-    assert.equal(judge.answered(250, 70 * MB, 0, LIMIT), 'over');
+    judge.answered(0, 70 * MB, 0, LIMIT, true);
+    assert.equal(judge.answered(249, 70 * MB, 0, LIMIT, true), 'within');
+    assert.equal(judge.answered(250, 70 * MB, 0, LIMIT, true), 'over');
+  });
+
+  test('Buffers alone are not held against a base that had no turn to collect them', () => {
+    const judge = new MemoryJudge();
+    assert.equal(judge.answered(0, 150 * MB, 120 * MB, LIMIT, false), 'collect');
+    assert.equal(judge.answered(1_000, 150 * MB, 120 * MB, LIMIT, false), 'within');
+    assert.equal(judge.answered(1_025, 150 * MB, 120 * MB, LIMIT, true), 'over');
+    assert.equal(judge.answered(1_050, 150 * MB, 40 * MB, LIMIT, false), 'over');
   });
 
   test('far over is over at once, Buffers that may be garbage apart', () => {
-    assert.equal(new MemoryJudge().answered(0, 129 * MB, 0, LIMIT), 'over');
-    assert.equal(new MemoryJudge().answered(0, 200 * MB, 150 * MB, LIMIT), 'collect');
-    assert.equal(new MemoryJudge().answered(0, 400 * MB, 390 * MB, LIMIT), 'over');
+    assert.equal(new MemoryJudge().answered(0, 129 * MB, 0, LIMIT, true), 'over');
+    assert.equal(new MemoryJudge().answered(0, 200 * MB, 150 * MB, LIMIT, true), 'collect');
+    assert.equal(new MemoryJudge().answered(0, 400 * MB, 390 * MB, LIMIT, true), 'over');
   });
 
   test('of a silent base is what the process has grown by, less what the others have', () => {
@@ -37,7 +45,7 @@ describe('memory of one base', () => {
     assert.equal(judge.silent(75), true);
     assert.equal(judge.grownSince(620 * MB, 50 * MB), 100 * MB);
     assert.equal(judge.grownSince(400 * MB, 50 * MB), 0);
-    judge.answered(80, 10 * MB, 0, LIMIT);
+    judge.answered(80, 10 * MB, 0, LIMIT, true);
     assert.equal(judge.silent(1_000), false);
   });
 });

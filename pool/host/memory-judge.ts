@@ -37,8 +37,11 @@ export class MemoryJudge {
     this.#othersWhenAsked = others;
   }
 
-  /** `buffers`: what of the bytes is memory of Buffers. */
-  answered(now: number, bytes: number, buffers: number, limitBytes: number): MemoryVerdict {
+  /**
+   * `buffers`: what of the bytes is memory of Buffers. `collected`: the base has come to collecting since it was asked;
+   * one whose loop does not turn cannot, and Buffers that it let go of meanwhile are no fault of its.
+   */
+  answered(now: number, bytes: number, buffers: number, limitBytes: number, collected: boolean): MemoryVerdict {
     this.#askedAt = null;
     this.bytes = bytes;
     if (bytes <= limitBytes) {
@@ -51,6 +54,7 @@ export class MemoryJudge {
       this.#overSince = now;
       return 'collect';
     }
+    if (!collected && bytes - Math.min(buffers, LOOSE_BUFFER_BYTES) <= limitBytes) return 'within';
     return now - this.#overSince < COLLECT_MS ? 'within' : 'over';
   }
 

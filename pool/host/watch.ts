@@ -165,6 +165,7 @@ export class Watch {
           bytes,
           statistics.external_memory,
           watched.limitBytes,
+          watched.collectPing !== -1 && watched.read(PONG) >= watched.collectPing,
         );
         if (verdict === 'over') this.#over(watched, 'memory', bytes, false);
         if (verdict !== 'collect') return;
