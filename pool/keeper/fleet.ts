@@ -322,14 +322,27 @@ export class Fleet {
 
   /**
    * A boot takes a core for some 60 ms. While requests wait, or leases come one after another, that core is better used
-   * for them, as long as there is stock.
+   * for them, as long as each definition has stock.
    */
   #mayWait(): boolean {
-    let stock = 0;
-    for (const base of this.#bases.values()) if (base.state === 'warm') stock++;
+    const stock = this.#leastStock();
     if (stock === 0) return false;
     const leasing = monotonicMs() - this.#takenAt < QUIET_MS;
     return this.#options.busy() || (leasing && stock > this.#stockTarget() / 4);
+  }
+
+  /** Warm bases of the definition that has the fewest; one whose boots fail just now does not count. */
+  #leastStock(): number {
+    const now = monotonicMs();
+    const stock = new Map<BaseDefinition, number>();
+    for (const definition of this.#definitions.values()) {
+      if ((this.#failures.get(definition.name)?.pauseMs(now) ?? 0) === 0) stock.set(definition, 0);
+    }
+    for (const { state, host } of this.#bases.values()) {
+      const counted = stock.get(host.definition);
+      if (state === 'warm' && counted !== undefined) stock.set(host.definition, counted + 1);
+    }
+    return Math.min(...stock.values());
   }
 
   /** Under pressure a single base, so that Hearth can serve at all. */
