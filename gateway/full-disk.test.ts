@@ -24,7 +24,7 @@ export default {
   },
 };`;
 const MANIFEST = {
-  queues: { consumers: [{ queue: 'work', max_batch_timeout: 0 }] },
+  queues: { consumers: [{ queue: 'jobs', max_batch_timeout: 0 }] },
   kv_namespaces: [{ binding: 'SEEN', id: 'seen' }],
 };
 
@@ -57,7 +57,7 @@ test('on a full disk what cannot be kept is refused, what was accepted is delive
   for (let n = 0; refused === null; n += 1) {
     assert.ok(n < 1_000, 'the disk never became full');
     const id = `message-${n}`;
-    const answer = await gateway.api('POST', '/v1/queues/work/messages', {
+    const answer = await gateway.api('POST', '/v1/queues/jobs/messages', {
       messages: [{ id, body: 'x'.repeat(100_000) }],
     });
     if (answer.status === 202) accepted.push(id);
@@ -77,7 +77,7 @@ test('on a full disk what cannot be kept is refused, what was accepted is delive
 
   await rm(ballast);
   await gateway.deploy('worker', CONSUMER, { manifest: MANIFEST });
-  const queue = async () => (await gateway.api<{ depth: number; inFlight: number }>('GET', '/v1/queues/work')).body;
+  const queue = async () => (await gateway.api<{ depth: number; inFlight: number }>('GET', '/v1/queues/jobs')).body;
   for (let left = await queue(); left.depth + left.inFlight > 0; left = await queue()) await new Promise(setImmediate);
   assert.deepEqual(await (await fetch(`${gateway.url}/worker`)).json(), accepted.toSorted());
   assert.equal(await gateway.stop(), 0);
