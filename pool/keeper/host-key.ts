@@ -1,5 +1,6 @@
 /** What a host is bound to by its first lease, as one text that can be compared. */
 import type { HostBinding } from './host-process.ts';
+import type { FleetSettings } from './settings.ts';
 
 export function keyOf(binding: HostBinding): string {
   return `${binding.trustGroup}/${binding.network}`;
@@ -9,4 +10,12 @@ export function keyOf(binding: HostBinding): string {
 export function bindingOf(key: string): HostBinding {
   const [trustGroup = '', network] = key.split('/');
   return { trustGroup, network: network === 'none' ? 'none' : 'all' };
+}
+
+/** Hosts in stock have their network, or lack of it, from the sandbox, and cannot be leased for the other policy. */
+export function isApart(
+  { network }: Pick<HostBinding, 'network'>,
+  { sandbox, stockNetwork }: Pick<FleetSettings, 'sandbox' | 'stockNetwork'>,
+): boolean {
+  return sandbox !== null && network !== stockNetwork;
 }

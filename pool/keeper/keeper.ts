@@ -19,7 +19,7 @@ import type {
 } from './api.ts';
 import { bundleBase } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
-import { Fleet, type FleetSettings } from './fleet.ts';
+import { Fleet } from './fleet.ts';
 import { FunctionPool } from './function-pool.ts';
 import type { HostProcess } from './host-process.ts';
 import { HostWatch, LOOK_MS } from './host-watch.ts';
@@ -31,6 +31,7 @@ import { IdleHistory } from './policy/keep-alive.ts';
 import { Quarantine, refuse } from './quarantine.ts';
 import { askReady } from './ready-path.ts';
 import { giverOf, mayTake, reservedBases } from './scaling.ts';
+import type { FleetSettings } from './settings.ts';
 import { snapshotOf } from './snapshot.ts';
 import { Warmth } from './warmth.ts';
 
@@ -348,13 +349,11 @@ class Pool implements Keeper {
     const now = monotonicMs();
     for (const pool of this.#all()) pool.sweep(now);
     // Somebody waits in a full pool: an instance may have become idle since.
-    if (this.#fleet.pending === 0) return;
-    this.#fleet.expire(now);
-    this.#fleet.serve();
+    if (this.#fleet.pending > 0) this.#fleet.sweepPending(now);
   }
 
   #slowSweep(): void {
-    this.#fleet.sweep(this.#options.now());
+    this.#fleet.sweepHosts(this.#options.now());
     for (const key of this.#quarantine.expired(monotonicMs())) this.#lifted(key, 'its time is over');
   }
 

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import type { ModuleLimits, ModuleSpec } from '../api.ts';
-import type { FleetSettings } from '../fleet.ts';
+import type { FleetSettings } from '../settings.ts';
 import { ask, Call, fetchModule, type Harness, moduleOf, startKeeper } from '../testing/harness.ts';
 
 /** Between two calls of a neighbour, ms: enough to have one under way at most moments, and to leave a core free. */

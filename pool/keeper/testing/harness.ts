@@ -18,8 +18,8 @@ import type {
   PoolEvent,
 } from '../api.ts';
 import type { BaseDefinition } from '../definition.ts';
-import type { FleetSettings } from '../fleet.ts';
 import { createKeeper } from '../keeper.ts';
+import type { FleetSettings } from '../settings.ts';
 
 export interface Harness {
   keeper: Keeper;

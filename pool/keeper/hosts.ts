@@ -1,0 +1,315 @@
+/**
+ * Hosts and the bases in them: how they start, how they end, and which function is to blame when one has to go. When a
+ * base is booted is the stock's business (stock.ts), who gets it that of placement.ts.
+ */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { Breach } from '../host/watch.ts';
+import type { BaseState, ModuleSpec, PoolEvent } from './api.ts';
+import { Base } from './base.ts';
+import type { BaseDefinition } from './definition.ts';
+import { describeFault, type Fault } from './fault.ts';
+import { keyOf } from './host-key.ts';
+import { type HostBinding, HostProcess } from './host-process.ts';
+import type { Logger } from './log.ts';
+import { rehearse } from './rehearsal.ts';
+import type { FleetSettings } from './settings.ts';
+
+export interface HostsOptions {
+  settings: FleetSettings;
+  runDir: string;
+  socketPath: string;
+  baseFile: string;
+  newId(kind: 'host' | 'base'): string;
+  now(): number;
+  log: Logger;
+  event(event: PoolEvent): void;
+  owner: HostsOwner;
+}
+
+export interface HostsOwner {
+  /** Somebody waits for a base of this host: it is served sooner without a rehearsal, the first call is one. */
+  awaited(host: HostProcess): boolean;
+  warm(base: Base): void;
+  /** A base ended before it was ever warm, or a warm one by itself. */
+  bootFailed(definition: string, why: string): void;
+  /** A base or a host is gone. */
+  ended(): void;
+  /** The thread of a base is gone too: its slot can be used again. */
+  slotFree(): void;
+  /** A host is gone on account of this. */
+  tookDown(spec: ModuleSpec, why: string): void;
+}
+
+/** From spawn to warm; on a machine that is busy a boot takes several times its usual 100 ms. */
+const BOOT_MS = 5_000;
+const FAILED_BOOTS = 3;
+/** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
+const IDLE_HOST_MS = 60_000;
+
+export class Hosts {
+  readonly #options: HostsOptions;
+  readonly #hosts = new Map<string, HostProcess>();
+  readonly #bases = new Map<string, Base>();
+  /** Bases that are dead while their threads are not gone yet. */
+  readonly #ending = new Map<string, Base>();
+  /** Warm ones that were ended to make room: no fault of theirs. */
+  readonly #givenUp = new WeakSet<Base>();
+  /** Since when a bound host has had no lease. */
+  readonly #idleSince = new Map<string, number>();
+  #closed = false;
+
+  constructor(options: HostsOptions) {
+    this.#options = options;
+  }
+
+  get all(): Iterable<HostProcess> {
+    return this.#hosts.values();
+  }
+
+  get bases(): Iterable<Base> {
+    return this.#bases.values();
+  }
+
+  get baseCount(): number {
+    return this.#bases.size;
+  }
+
+  get(id: string): HostProcess | undefined {
+    return this.#hosts.get(id);
+  }
+
+  /* ── from spawn to warm ── */
+
+  /** `binding`: what it is bound to from the start; null: by its first lease. */
+  start(definition: BaseDefinition, binding: HostBinding | null): HostProcess {
+    const { settings, socketPath, log } = this.#options;
+    const id = this.#options.newId('host');
+    const dir = path.join(this.#options.runDir, id);
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    // A library reads its own files and those of what it depends on; all of it is dropped before foreign code runs.
+    const readable = [...new Set(definition.shared.map((shared) => modulesDirectory(shared.path)))];
+    if (definition.setupPath !== null) readable.push(definition.setupPath);
+    const host = new HostProcess({
+      id,
+      definition,
+      dir,
+      sandbox: settings.sandbox,
+      network: binding?.network ?? settings.stockNetwork,
+      socketPath,
+      log,
+      settings: {
+        baseFile: this.#options.baseFile,
+        readable,
+        maxBases: settings.basesPerHost,
+        heapLimitMb: settings.heapLimitMb,
+      },
+      onState: (changed, state, why) => {
+        if (state === 'running') this.#event('host', id, 'started', why);
+        if (state === 'dead') this.#hostDied(changed, dir, why);
+      },
+      onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
+      onBreach: (base, breach) => this.#breached(base, breach),
+    });
+    if (binding !== null) host.bind(binding);
+    this.#hosts.set(id, host);
+    return host;
+  }
+
+  boot(host: HostProcess): void {
+    const base = new Base({
+      id: this.#options.newId('base'),
+      host,
+      onState: (changed, state, why) => this.#onBaseState(changed, state, why),
+    });
+    this.#bases.set(base.id, base);
+    this.#event('base', base.id, 'started', 'refill');
+    host.boot({
+      base: base.id,
+      socketPath: this.#options.socketPath,
+      token: base.token,
+      shared: host.definition.shared.map(({ specifier, path: file }) => ({ specifier, path: file })),
+      setupPath: host.definition.setupPath,
+      env: host.definition.env,
+      filesDir: base.filesDir,
+    });
+    setTimeout(() => {
+      if (base.state !== 'booting' && base.state !== 'rehearsing') return;
+      base.end(`not warm within ${BOOT_MS} ms`);
+    }, BOOT_MS).unref();
+  }
+
+  /** The base that may say hello with this token. */
+  claim(id: string, token: string): Base | undefined {
+    const base = this.#bases.get(id);
+    return base !== undefined && base.state === 'booting' && base.token === token ? base : undefined;
+  }
+
+  /** Called when a base has said hello. */
+  attached(base: Base): void {
+    base.host.failedBoots = 0;
+    if (this.#options.owner.awaited(base.host)) {
+      base.rehearsed();
+      return;
+    }
+    rehearse(base).then(
+      () => {
+        if (base.state === 'rehearsing') base.rehearsed();
+      },
+      (error: unknown) => base.end(String(error)),
+    );
+  }
+
+  #onBaseState(base: Base, state: BaseState, why: string): void {
+    if (state === 'warm') {
+      this.#event('base', base.id, 'warm', why);
+      this.#options.owner.warm(base);
+    } else if (state === 'leased') {
+      this.#event('base', base.id, 'leased', why, base.takenFor ?? undefined);
+    } else if (state === 'dead') {
+      this.#baseDied(base, why);
+    }
+  }
+
+  /* ── their end ── */
+
+  /** Ends a warm base that nobody holds. */
+  giveUp(base: Base, why: string): void {
+    this.#givenUp.add(base);
+    base.end(why);
+  }
+
+  #baseDied(base: Base, why: string): void {
+    this.#bases.delete(base.id);
+    const failed = base.takenFor === null && !this.#givenUp.has(base);
+    if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
+    const ended = base.fault === null ? 'retired' : 'killed';
+    this.#event('base', base.id, base.takenFor === null ? 'died' : ended, why, base.takenFor ?? undefined);
+    this.#options.owner.ended();
+    // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
+    this.#ending.set(base.id, base);
+    void base.host.endBase(base.id).then(() => {
+      this.#ending.delete(base.id);
+      if (base.host.state === 'dead') return;
+      emptyDirectory(base.filesDir);
+      base.host.returnSlot(base.filesDir);
+      this.#endIfSpare(base.host);
+      this.#options.owner.slotFree();
+    });
+  }
+
+  /** Something is wrong with the definition, the host or the machine. */
+  #bootFailed(host: HostProcess, why: string): void {
+    host.failedBoots++;
+    this.#options.owner.bootFailed(host.definition.name, why);
+    this.#options.log.error('a base did not come up', { base: host.definition.name, host: host.id, why });
+    if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
+  }
+
+  #hostDied(host: HostProcess, dir: string, why: string): void {
+    this.#hosts.delete(host.id);
+    this.#idleSince.delete(host.id);
+    const culprit = host.killed ? host.culprit : this.suspect(host);
+    const blamed = culprit === null ? undefined : (this.#bases.get(culprit) ?? this.#ending.get(culprit))?.lessee?.spec;
+    this.#event('host', host.id, culprit === null ? 'died' : 'killed', why, blamed?.functionName);
+    for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
+    // Not before the process is gone: until then it may still write.
+    void host.exited.then(() => rmSync(dir, { recursive: true, force: true }));
+    if (blamed !== undefined) this.#options.owner.tookDown(blamed, why);
+    this.#options.owner.ended();
+  }
+
+  /** Gives up hosts that are bound and serve nobody. Call it now and then. */
+  sweep(nowMs: number): void {
+    for (const host of [...this.#hosts.values()]) {
+      const used = [...this.#bases.values()].some(
+        (base) => base.host === host && (base.state === 'leased' || base.state === 'draining'),
+      );
+      if (host.binding === null || used) {
+        this.#idleSince.delete(host.id);
+        continue;
+      }
+      const since = this.#idleSince.get(host.id) ?? nowMs;
+      this.#idleSince.set(host.id, since);
+      if (nowMs - since >= IDLE_HOST_MS) host.kill('bound, and without a lease for a minute');
+    }
+  }
+
+  /** A bound host without any base keeps its memory for nothing when another of its kind has room. */
+  #endIfSpare(host: HostProcess): void {
+    if (host.binding === null || host.freeSlots < host.slots.length) return;
+    const key = keyOf(host.binding);
+    for (const other of this.#hosts.values()) {
+      if (other === host || other.definition !== host.definition || other.binding === null) continue;
+      if (keyOf(other.binding) !== key || other.freeSlots === 0 || other.stuck) continue;
+      host.kill('it holds nothing, and another host of its trust group has room');
+      return;
+    }
+  }
+
+  /** All of them, at once. */
+  kill(why: string): void {
+    this.#closed = true;
+    for (const host of [...this.#hosts.values()]) host.kill(why);
+  }
+
+  /* ── what they may use, and who uses more ── */
+
+  /** What is leased in this host, and null for each base in stock. */
+  limitsMb(host: HostProcess): (number | null)[] {
+    const limits: (number | null)[] = [];
+    for (const base of this.#bases.values()) if (base.host === host) limits.push(limitMb(base));
+    for (const base of this.#ending.values()) if (base.host === host) limits.push(limitMb(base));
+    return limits;
+  }
+
+  /** The base that is at work there; null when bases of several functions are, or none. */
+  suspect(host: HostProcess): string | null {
+    const faulty = [...this.#ending.values()].filter((base) => base.host === host && base.fault !== null);
+    const busy = [...this.#bases.values()].filter(
+      (base) => base.host === host && base.lessee !== null && base.lessee.inFlight > 0,
+    );
+    const suspects = faulty.length > 0 ? faulty : busy;
+    const keys = new Set(suspects.map((base) => base.lessee?.spec.key));
+    return keys.size === 1 ? (suspects[0]?.id ?? null) : null;
+  }
+
+  #breached(id: string, breach: Breach): void {
+    const base = this.#bases.get(id);
+    const spec = base?.lessee?.spec;
+    if (base === undefined || spec === undefined) return;
+    const fault: Fault =
+      breach.limit === 'memory' ? { kind: 'memory', usedMb: breach.usedMb } : { kind: 'cpu', stream: breach.stream };
+    const why = describeFault(fault, spec);
+    base.end(why, fault);
+    // Such a thread seldom ends, and takes more and more meanwhile.
+    if (breach.silent) base.host.kill(`${why}, and its thread answers nothing`, id);
+  }
+
+  #event(subject: PoolEvent['subject'], id: string, what: PoolEvent['what'], why: string, functionName?: string): void {
+    this.#options.event({
+      time: this.#options.now(),
+      subject,
+      id,
+      what,
+      why,
+      ...(functionName === undefined ? {} : { function: functionName }),
+    });
+  }
+}
+
+function limitMb(base: Base): number | null {
+  return base.lessee?.spec.limits.memoryMb ?? null;
+}
+
+/** The directory itself stays: a thread that starts meanwhile must find each slot to be one. */
+function emptyDirectory(dir: string): void {
+  for (const entry of readdirSync(dir)) rmSync(path.join(dir, entry), { recursive: true, force: true });
+}
+
+/** The `node_modules` in which a library stands with its dependencies; the file itself when it stands in none. */
+function modulesDirectory(file: string): string {
+  const name = `${path.sep}node_modules${path.sep}`;
+  const at = file.indexOf(name);
+  return at < 0 ? file : file.slice(0, at + name.length - 1);
+}
