@@ -160,12 +160,12 @@ class Pool implements Keeper {
   activate(spec: ModuleSpec): void {
     if (this.#draining) return;
     const pool = this.#pool(spec);
-    pool.activate();
+    pool.upkeep.activate();
     if (spec.limits.reserved > 0) this.#reserving.add(pool);
   }
 
   prewarm(spec: ModuleSpec, keepMs: number): void {
-    if (!this.#draining) this.#pool(spec).prewarm(keepMs);
+    if (!this.#draining) this.#pool(spec).upkeep.prewarm(keepMs);
   }
 
   async retire(key: string, why: string): Promise<void> {
@@ -256,13 +256,13 @@ class Pool implements Keeper {
   #evictOne(why: string): boolean {
     const candidates = [];
     for (const pool of this.#all()) {
-      const use = pool.evictable();
+      const use = pool.upkeep.evictable();
       if (use !== null) candidates.push({ pool, ...use });
     }
     const found = victim(candidates, this.#evictionClock.value);
     if (found === null) return false;
     this.#evictionClock.value = found.clock;
-    return found.candidate.pool.evictOldest(why);
+    return found.candidate.pool.upkeep.evictOldest(why);
   }
 
   /** Room for a function that waits for a base: an idle instance goes, else one of a function that holds many. */
@@ -274,10 +274,10 @@ class Pool implements Keeper {
       pool,
       functionName: pool.spec.functionName,
       held: pool.basesHeld,
-      least: pool.leastBases,
+      least: pool.upkeep.leastBases,
     }));
     const giver = giverOf(holders, functionName);
-    giver?.pool.giveOne('another function waits for a base');
+    giver?.pool.upkeep.giveOne('another function waits for a base');
     return giver !== null;
   }
 
@@ -287,7 +287,7 @@ class Pool implements Keeper {
     let unused = 0;
     const own = { live: 0, reserved: 0 };
     for (const pool of this.#reserving) {
-      if (pool.spec.functionName !== functionName) unused += pool.unusedReserve;
+      if (pool.spec.functionName !== functionName) unused += pool.upkeep.unusedReserve;
       else {
         own.live += pool.basesHeld;
         own.reserved += reservedBases(pool.spec.limits);

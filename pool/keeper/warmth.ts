@@ -1,6 +1,6 @@
 /**
  * Why a function has instances though nobody calls it, and how many: what was learned of its idle times, its minimum, and
- * what something to come asked for. Remembers and decides by the pure policies; function-pool.ts applies.
+ * what something to come asked for. Remembers and decides by the pure policies; upkeep.ts applies.
  */
 import type { ModuleLimits } from './api.ts';
 import type { EvictionClock, Use } from './policy/evict.ts';
