@@ -2,7 +2,16 @@
  * WASM memory and SharedArrayBuffers, counted where they are made: V8's statistics hold neither. What would go over the
  * limit is refused with a RangeError, as the engine refuses what the machine does not have.
  */
+import { types } from 'node:util';
 import { boundMemories, PAGE_BYTES } from './meter-wasm.ts';
+import { apply, construct as constructOf, defineProperty, uncurry } from './policy/intrinsics.ts';
+
+// Taken before foreign code runs, which could replace them to go uncounted, or to be handed the real constructors.
+const deref = uncurry(WeakRef.prototype.deref) as (ref: WeakRef<object>) => object | undefined;
+const { isView } = ArrayBuffer;
+const { isAnyArrayBuffer } = types;
+const Bytes = Uint8Array;
+const Reference = WeakRef;
 
 export interface OffHeapOptions {
   changed(bytes: number): void;
@@ -54,17 +63,22 @@ export class OffHeap {
   }
 
   #add<T extends object>(object: T, bytes: (held: T) => number): void {
-    this.#held.push({ ref: new WeakRef(object), bytes: bytes as (held: object) => number });
+    this.#held[this.#held.length] = { ref: new Reference(object), bytes: bytes as (held: object) => number };
     this.#count();
   }
 
   #count(): number {
     let sum = 0;
-    this.#held = this.#held.filter(({ ref, bytes }) => {
-      const held = ref.deref();
-      if (held !== undefined) sum += bytes(held);
-      return held !== undefined;
-    });
+    let kept = 0;
+    // In place and by index: there is no method that could have been replaced.
+    for (let at = 0; at < this.#held.length; at++) {
+      const sized = this.#held[at] as Sized;
+      const held = deref(sized.ref);
+      if (held === undefined) continue;
+      sum += sized.bytes(held);
+      this.#held[kept++] = sized;
+    }
+    this.#held.length = kept;
     this.#options.changed(sum);
     return sum;
   }
@@ -83,8 +97,22 @@ export class OffHeap {
     const counted = () => this.#count();
     define(Real.prototype, 'grow', function (this: SharedArrayBuffer, length?: number) {
       admit(this, Number(length));
-      grow.call(this, length);
+      apply(grow, this, [length]);
       counted();
+    });
+    // It makes the copy with whatever constructor the buffer says, the real one when it says none.
+    const slice = Real.prototype.slice;
+    const admitCopy = (buffer: object) => this.#admit(byteLength(buffer), 'SharedArrayBuffer.slice()');
+    // The constructor that the buffer names may be the one above, which has counted it.
+    const add = (copy: object) => {
+      const last = this.#held[this.#held.length - 1];
+      if (last === undefined || deref(last.ref) !== copy) this.#add(copy, byteLength);
+    };
+    define(Real.prototype, 'slice', function (this: SharedArrayBuffer, ...range: unknown[]) {
+      admitCopy(this);
+      const copy = apply(slice, this, range) as SharedArrayBuffer;
+      add(copy);
+      return copy;
     });
     define(target, 'SharedArrayBuffer', made);
   }
@@ -110,7 +138,7 @@ export class OffHeap {
     const counted = () => this.#count();
     define(Real.prototype, 'grow', function (this: object, pages: unknown) {
       admit(pages);
-      const before = grow.call(this, pages);
+      const before = apply(grow, this, [pages]) as number;
       counted();
       return before;
     });
@@ -195,7 +223,7 @@ function replace<T extends object>(
     const target = new.target as unknown as AnyConstructor | undefined;
     if (target === undefined) throw new TypeError(`${name} must be called with new`);
     const kind = target === (Made as unknown) ? (Real as unknown as AnyConstructor) : target;
-    return make(args, (given) => Reflect.construct(Real as unknown as AnyConstructor, given, kind) as T);
+    return make(args, (given) => constructOf(Real as unknown as AnyConstructor, given, kind) as T);
   };
   for (const key of Reflect.ownKeys(Real)) {
     if (key === 'prototype' || key === 'length' || key === 'name') continue;
@@ -208,23 +236,33 @@ function replace<T extends object>(
 }
 
 function define(target: object, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
+  defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
 }
 
 function getter(prototype: object, name: string): (held: object) => number {
   const read = Object.getOwnPropertyDescriptor(prototype, name)?.get;
   if (read === undefined) throw new Error(`No getter ${name} to count by.`);
-  return (held) => read.call(held) as number;
+  return uncurry(read as (this: object) => number);
 }
 
 function memoryBytes(prototype: object): (memory: object) => number {
   const read = Object.getOwnPropertyDescriptor(prototype, 'buffer')?.get;
   if (read === undefined) throw new Error('No buffer to count by.');
-  return (memory) => (read.call(memory) as ArrayBuffer).byteLength;
+  const bufferOf = uncurry(read as (this: object) => ArrayBuffer | SharedArrayBuffer);
+  const plainLength = getter(ArrayBuffer.prototype, 'byteLength');
+  const sharedLength = getter(SharedArrayBuffer.prototype, 'byteLength');
+  return (memory) => {
+    const buffer = bufferOf(memory);
+    try {
+      return plainLength(buffer);
+    } catch {
+      return sharedLength(buffer); // a memory that is shared: the getters refuse each other's buffers
+    }
+  };
 }
 
 function bytesFrom(source: unknown): Uint8Array | null {
-  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
-  if (source instanceof ArrayBuffer || source instanceof SharedArrayBuffer) return new Uint8Array(source);
+  if (isView(source)) return new Bytes(source.buffer, source.byteOffset, source.byteLength);
+  if (isAnyArrayBuffer(source)) return new Bytes(source);
   return null;
 }

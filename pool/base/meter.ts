@@ -18,6 +18,10 @@ import {
 } from './gauge.ts';
 import { OffHeap } from './meter-off-heap.ts';
 
+// Function code shares the realm. Who replaced one of these would be handed the gauge, and write its own limits into it.
+const { load, store, exchange, notify, waitAsync } = Atomics;
+const { ceil, max, min } = Math;
+
 export class Meter {
   readonly #gauge: Int32Array;
   readonly #wake: Int32Array;
@@ -32,7 +36,7 @@ export class Meter {
     this.#collect = takeCollector();
     this.#offHeap = new OffHeap({
       changed: (bytes) => {
-        this.#gauge[OFF_HEAP_KIB] = Math.ceil(bytes / 1024);
+        this.#gauge[OFF_HEAP_KIB] = ceil(bytes / 1024);
       },
       collect: this.#collect,
     });
@@ -43,15 +47,15 @@ export class Meter {
   install(): void {
     this.#offHeap.install(globalThis);
     const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
-    this.#gauge[OWN_KIB] = Math.ceil((heap + external) / 1024);
+    this.#gauge[OWN_KIB] = ceil((heap + external) / 1024);
   }
 
   /** Of several modules in one base: the memory of the largest, the shortest turn. */
   leased(memoryMb: number, cpuMs: number): void {
     const gauge = this.#gauge;
-    gauge[MEMORY_MB] = Math.max(gauge[MEMORY_MB] ?? 0, memoryMb);
+    gauge[MEMORY_MB] = max(gauge[MEMORY_MB] ?? 0, memoryMb);
     const turn = gauge[CPU_MS] ?? 0;
-    if (cpuMs > 0) gauge[CPU_MS] = turn === 0 ? cpuMs : Math.min(turn, cpuMs);
+    if (cpuMs > 0) gauge[CPU_MS] = turn === 0 ? cpuMs : min(turn, cpuMs);
     this.#offHeap.limitBytes = (gauge[MEMORY_MB] ?? 0) * 2 ** 20;
   }
 
@@ -72,17 +76,17 @@ export class Meter {
   }
 
   #wakeHost(): void {
-    Atomics.store(this.#wake, ASLEEP, 0);
-    Atomics.notify(this.#wake, ASLEEP);
+    store(this.#wake, ASLEEP, 0);
+    notify(this.#wake, ASLEEP);
   }
 
   async #answer(): Promise<never> {
     const gauge = this.#gauge;
     for (;;) {
-      const ping = Atomics.load(gauge, PING);
-      if (Atomics.exchange(gauge, COLLECT, 0) === 1) this.#collect();
-      Atomics.store(gauge, PONG, ping);
-      const waiting = Atomics.waitAsync(gauge, PING, ping);
+      const ping = load(gauge, PING);
+      if (exchange(gauge, COLLECT, 0) === 1) this.#collect();
+      store(gauge, PONG, ping);
+      const waiting = waitAsync(gauge, PING, ping);
       if (waiting.async) await waiting.value;
     }
   }

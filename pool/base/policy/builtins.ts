@@ -98,7 +98,7 @@ function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown):
   return {
     fs,
     'fs/promises': fs.promises,
-    os: { ...os, ...refusals('os', ['setPriority']) },
+    os: reducedOs(),
     console: options.console,
     process: options.process,
     // No hooks: a hook's `resource` would be the base's own socket.
@@ -139,6 +139,21 @@ function reduced(options: BuiltinsOptions, get: (specifier: string) => unknown):
         ...['compileFunction', 'SourceTextModule', 'SyntheticModule', 'measureMemory'],
       ]),
     },
+  };
+}
+
+/** Of the machine what programs branch on; neither who runs Hearth nor which processes there are. */
+function reducedOs(): unknown {
+  const { getPriority } = os;
+  return {
+    ...os,
+    ...refusals('os', ['setPriority']),
+    getPriority: (pid: unknown = 0) => {
+      if (pid === 0) return getPriority(0);
+      throw new NotAllowedError('os.getPriority of another process');
+    },
+    homedir: () => '/',
+    userInfo: () => ({ uid: 65_534, gid: 65_534, username: 'nobody', homedir: '/', shell: null }),
   };
 }
 

@@ -70,6 +70,10 @@ export function guardedFs(print: (fd: 1 | 2, text: string) => void): Record<stri
       return false; // what may not be seen is not there: code that looks around first should not break on it
     }
   };
+  // Node's own walk up the path asks nobody: it tells which files there are, and where links lead.
+  const { realpath, realpathSync } = fs;
+  guarded.realpath = Object.assign(realpath.native, { native: realpath.native });
+  guarded.realpathSync = Object.assign(realpathSync.native, { native: realpathSync.native });
   guarded.openSync = (...args: unknown[]) => {
     const fd = call('openSync', args) as number;
     own[fd] = true;

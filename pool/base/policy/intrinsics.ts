@@ -4,7 +4,7 @@
  */
 
 /** `fn.call` fixed to `fn`: a call that looks nothing up. */
-function uncurry<This, Args extends unknown[], Result>(
+export function uncurry<This, Args extends unknown[], Result>(
   fn: (this: This, ...args: Args) => Result,
 ): (self: This, ...args: Args) => Result {
   return Function.prototype.call.bind(fn) as (self: This, ...args: Args) => Result;
@@ -13,7 +13,7 @@ function uncurry<This, Args extends unknown[], Result>(
 export const startsWith = uncurry(String.prototype.startsWith);
 export const sliceText = uncurry(String.prototype.slice) as (text: string, from: number) => string;
 export const pop = uncurry(Array.prototype.pop) as (array: unknown[]) => unknown;
-export const { apply } = Reflect;
+export const { apply, construct } = Reflect;
 export const { defineProperty, hasOwn } = Object;
 
 /** An object that inherits nothing: reading a key asks nobody else. */

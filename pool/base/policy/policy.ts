@@ -9,7 +9,7 @@ import { requestClass } from '../web/light-request.ts';
 import { responseClass } from '../web/light-response.ts';
 import { WebSocketPair } from '../websocket.ts';
 import { type Builtins, guardedBuiltins } from './builtins.ts';
-import { sealSockets } from './descriptors.ts';
+import { sealFileHandles, sealSockets } from './descriptors.ts';
 import { guardedFetch } from './fetch.ts';
 import { guardImports } from './imports.ts';
 import { dropBootGrants, dropForLease } from './permissions.ts';
@@ -93,6 +93,7 @@ export class Policy {
     const options = this.#options;
     dropBootGrants(process.execArgv, options.filesDir);
     sealSockets(options.socket);
+    sealFileHandles();
     guardImports({
       builtins: this.builtins,
       provided: (specifier) => this.scope().provided(specifier),
