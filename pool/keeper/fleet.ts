@@ -34,6 +34,7 @@ export class Fleet {
       ...options,
       owner: {
         awaited: (host) => this.#placement.awaited(host),
+        leasing: () => this.#stock.leasing,
         warm: (base) => {
           this.#stock.bootSucceeded(base.host.definition.name);
           this.#roomMade();

@@ -4,10 +4,12 @@
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Breach } from '../host/watch.ts';
 import type { BaseState, ModuleSpec, PoolEvent } from './api.ts';
 import { Base } from './base.ts';
 import type { BaseDefinition } from './definition.ts';
+import { Endings } from './endings.ts';
 import { describeFault, type Fault } from './fault.ts';
 import { keyOf } from './host-key.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
@@ -30,6 +32,8 @@ export interface HostsOptions {
 export interface HostsOwner {
   /** Somebody waits for a base of this host: it is served sooner without a rehearsal, the first call is one. */
   awaited(host: HostProcess): boolean;
+  /** Leases come one after another just now. */
+  leasing(): boolean;
   warm(base: Base): void;
   /** A base ended before it was ever warm, or a warm one by itself. */
   bootFailed(definition: string, why: string): void;
@@ -53,6 +57,7 @@ export class Hosts {
   readonly #bases = new Map<string, Base>();
   /** Bases that are dead while their threads are not gone yet. */
   readonly #ending = new Map<string, Base>();
+  readonly #endings: Endings;
   /** Warm ones that were ended to make room: no fault of theirs. */
   readonly #givenUp = new WeakSet<Base>();
   /** Since when a bound host has had no lease. */
@@ -61,6 +66,15 @@ export class Hosts {
 
   constructor(options: HostsOptions) {
     this.#options = options;
+    this.#endings = new Endings({
+      quiet: () => !options.owner.leasing(),
+      end: (base) => this.#endThread(base),
+      now: monotonicMs,
+      after: (ms, call) => {
+        const timer = setTimeout(call, ms);
+        return { cancel: () => clearTimeout(timer) };
+      },
+    });
   }
 
   get all(): Iterable<HostProcess> {
@@ -185,17 +199,25 @@ export class Hosts {
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
     this.#event('base', base.id, base.takenFor === null ? 'died' : ended, why, base.takenFor ?? undefined);
-    this.#options.owner.ended();
-    // Its slot is free once the thread is gone; a thread that does not end takes its host with it.
     this.#ending.set(base.id, base);
-    void base.host.endBase(base.id).then(() => {
-      this.#ending.delete(base.id);
-      if (base.host.state === 'dead') return;
-      emptyDirectory(base.filesDir);
-      base.host.returnSlot(base.filesDir);
-      this.#endIfSpare(base.host);
-      this.#options.owner.slotFree();
-    });
+    this.#endings.add(base);
+    this.#options.owner.ended();
+  }
+
+  /** Its slot is free once the thread is gone; a thread that does not end takes its host with it. */
+  async #endThread(base: Base): Promise<void> {
+    await base.host.endBase(base.id);
+    this.#ending.delete(base.id);
+    if (base.host.state === 'dead') return;
+    emptyDirectory(base.filesDir);
+    base.host.returnSlot(base.filesDir);
+    this.#endIfSpare(base.host);
+    this.#options.owner.slotFree();
+  }
+
+  /** Threads of retired bases that were to end later end now: somebody needs what they hold. */
+  flush(): void {
+    this.#endings.flush();
   }
 
   /** Something is wrong with the definition, the host or the machine. */
@@ -251,6 +273,7 @@ export class Hosts {
   kill(why: string): void {
     this.#closed = true;
     for (const host of [...this.#hosts.values()]) host.kill(why);
+    this.#endings.flush();
   }
 
   /* ── what they may use, and who uses more ── */

@@ -29,7 +29,7 @@ export class Placement {
 
   /** A warm base of that host key, at once where there is one. Rejects with NO_CAPACITY once `closed`. */
   take(wanted: Wanted): Base | Promise<Base> {
-    const { pending, stock } = this.#options;
+    const { pending, stock, hosts } = this.#options;
     const base = pending.size === 0 ? this.#pick(wanted) : undefined;
     if (base !== undefined) {
       this.#lease(base, wanted.functionName);
@@ -40,6 +40,7 @@ export class Placement {
       return Promise.reject(error);
     }
     const lease = pending.add(wanted);
+    hosts.flush();
     this.serve();
     stock.refill();
     return lease;

@@ -52,6 +52,11 @@ export class Stock {
     return booting;
   }
 
+  /** Within a burst of leases. */
+  get leasing(): boolean {
+    return monotonicMs() - this.#takenAt < QUIET_MS;
+  }
+
   /** A base of it was taken. */
   leased(now: number): void {
     this.#takenAt = now;
@@ -67,6 +72,7 @@ export class Stock {
   press(level: Pressure): void {
     if (this.#pressure === level) return;
     this.#pressure = level;
+    if (level !== 'none') this.#options.hosts.flush();
     this.refill();
   }
 
@@ -173,8 +179,7 @@ export class Stock {
   #mayWait(): boolean {
     const stock = this.#leastStock();
     if (stock === 0) return false;
-    const leasing = monotonicMs() - this.#takenAt < QUIET_MS;
-    return this.#options.busy() || (leasing && stock > this.#target() / 4);
+    return this.#options.busy() || (this.leasing && stock > this.#target() / 4);
   }
 
   /** Warm bases of the definition that has the fewest; one whose boots fail just now does not count. */
