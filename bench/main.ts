@@ -11,6 +11,7 @@ import { cold } from './suites/cold.ts';
 import { density } from './suites/density.ts';
 import { deploy } from './suites/deploy.ts';
 import { elasticity } from './suites/elasticity.ts';
+import { neighbour } from './suites/neighbour.ts';
 import { warm } from './suites/warm.ts';
 
 type Size = 'quick' | 'usual' | 'full';
@@ -45,6 +46,7 @@ const SUITES: Record<string, Suite> = {
     }),
   density: (size) => density({ bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]) }),
   elasticity: (size) => elasticity({ scale: of(size, 0.2, 1) }),
+  neighbour: (size) => neighbour({ rounds: rounds(size), secondsPerRun: of(size, 2, 6), rate: 200 }),
   policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),
 };
 

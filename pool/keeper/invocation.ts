@@ -231,6 +231,8 @@ export class Invocation implements InvokeHandle {
       this.fail(crash ?? fromLink(error));
       return;
     }
+    // A base that is about to go refuses what came too late for it.
+    if (error?.code === 'FUNCTION_CRASHED' && this.#maybeAgain()) return;
     this.fail(error === null ? new HearthError('FUNCTION_CRASHED', 'The base sent no answer.') : fromLink(error));
   }
 

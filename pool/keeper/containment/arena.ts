@@ -3,17 +3,27 @@
  * trust group of its own, one beside the culprit. And a count of what a run leaves behind.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import type { ModuleLimits, ModuleSpec } from '../api.ts';
+import { bundleBase } from '../bundle.ts';
 import type { FleetSettings } from '../settings.ts';
 import { ask, Call, fetchModule, type Harness, moduleOf, startKeeper } from '../testing/harness.ts';
+import { type Belongings, belongingsAtRest, nothingLeft, Timers } from './belongings.ts';
 
 /** Between two calls of a neighbour, ms: enough to have one under way at most moments, and to leave a core free. */
 const PACE_MS = 4;
 
-export const CULPRIT_LIMITS = { memoryMb: 64, timeoutMs: 3_000 } satisfies Partial<ModuleLimits>;
+/** One slot in all: the next call is answered only if the culprit's comes back. */
+export const CULPRIT_LIMITS = {
+  memoryMb: 64,
+  timeoutMs: 3_000,
+  concurrency: 1,
+  maxInstances: 1,
+} satisfies Partial<ModuleLimits>;
 
 /** A function that is called again and again. */
 class Neighbour {
@@ -58,10 +68,18 @@ export interface Outcome {
   text: string | null;
 }
 
+export interface Suffering {
+  path?: string;
+  body?: string;
+  /** Its module does not load, so that there is no next call to be answered. */
+  unloadable?: boolean;
+}
+
 export class Arena {
   readonly harness: Harness;
   readonly #apart: Neighbour;
   readonly #beside: Neighbour;
+  #rest: Belongings | null = null;
 
   private constructor(harness: Harness) {
     this.harness = harness;
@@ -69,31 +87,60 @@ export class Arena {
     this.#beside = new Neighbour(harness, 'default');
   }
 
-  static async open(t: TestContext, settings: Partial<FleetSettings> = {}): Promise<Arena> {
+  /** Judges after the body that the whole of it has left nothing behind in this process. */
+  static async during(
+    t: TestContext,
+    body: (arena: Arena) => Promise<void>,
+    settings: Partial<FleetSettings> = {},
+  ): Promise<void> {
+    await startHelpers();
+    const nobody = () => ({ hosts: [] });
+    const before = await belongingsAtRest(process.pid, nobody);
+    using timers = new Timers();
     const arena = new Arena(await startKeeper(t, settings));
-    for (const neighbour of [arena.#apart, arena.#beside]) {
-      await ask(arena.harness.keeper, neighbour.spec);
-      neighbour.start();
-      // Before the keeper ends, or their last calls would count as errors.
-      t.after(() => neighbour.stop());
+    try {
+      await arena.#start();
+      await body(arena);
+    } finally {
+      // First they: their last calls would count as errors.
+      await Promise.all([arena.#apart.stop(), arena.#beside.stop()]);
+      await arena.harness.keeper.drain(0);
     }
-    return arena;
+    await nothingLeft(process.pid, nobody, before);
+    await timers.allGone();
   }
 
-  /** Calls it once and lets its caller hear; then judges the neighbours and that its slot is free. */
-  async suffer(t: TestContext, spec: ModuleSpec, request: { path?: string; body?: string } = {}): Promise<Outcome> {
-    const { harness } = this;
-    const eventsBefore = harness.events.length;
+  async #start(): Promise<void> {
+    const { keeper } = this.harness;
+    for (const { spec } of [this.#apart, this.#beside]) await ask(keeper, spec);
+    this.#rest = await belongingsAtRest(process.pid, () => keeper.snapshot());
+    this.#apart.start();
+    this.#beside.start();
+  }
+
+  /**
+   * Calls it once and lets its caller hear; then judges that its slot is free, the neighbours unharmed and nothing of
+   * it left.
+   */
+  async suffer(t: TestContext, spec: ModuleSpec, request: Suffering = {}): Promise<Outcome> {
+    const { keeper, events } = this.harness;
+    const eventsBefore = events.length;
     const errorsBefore = this.#beside.errors.length;
-    const call = new Call(harness.keeper, spec, request);
+    const call = new Call(keeper, spec, request);
     const outcome = await call.answer.promise.then(
       ({ text }): Outcome => ({ error: null, text }),
       (error: HearthError): Outcome => ({ error, text: null }),
     );
+    const heardAt = performance.now();
+    if (request.unloadable !== true) assert.equal((await ask(keeper, spec, { path: NEXT })).text, 'next');
+    const slotMs = Math.round(performance.now() - heardAt);
+    if (outcome.error !== null) {
+      t.diagnostic(`${outcome.error.code}: ${outcome.error.message.slice(0, 200)}; next answer after ${slotMs} ms`);
+    }
     await call.done.promise;
-    if (outcome.error !== null) t.diagnostic(`${outcome.error.code}: ${outcome.error.message.slice(0, 200)}`);
     await this.gone(spec);
-    const hosts = harness.events.slice(eventsBefore).filter(({ subject, what }) => {
+    await nothingLeft(process.pid, () => keeper.snapshot(), this.#rest as Belongings);
+    const hosts = events.slice(eventsBefore).filter(({ subject, what }) => {
       return subject === 'host' && (what === 'died' || what === 'killed');
     });
     await this.#served(this.#apart);
@@ -117,32 +164,25 @@ export class Arena {
   }
 }
 
+const NEXT = '/next';
+
+/** `body` of its fetch handler; another call, by NEXT, is answered as by anybody. */
 export function culprit(body: string, limits: Partial<ModuleLimits> = {}): ModuleSpec {
-  return fetchModule(body, { limits: { ...CULPRIT_LIMITS, ...limits } });
+  return fetchModule(`if (request.url.endsWith('${NEXT}')) return new Response('next'); ${body}`, {
+    limits: { ...CULPRIT_LIMITS, ...limits },
+  });
 }
 
 export function culpritModule(source: string, limits: Partial<ModuleLimits> = {}): ModuleSpec {
   return moduleOf(source, { limits: { ...CULPRIT_LIMITS, ...limits } });
 }
 
-/** After a keeper has come and gone: what is there now is not its doing (esbuild keeps a process of its own). */
-export async function belongingsAtRest(t: TestContext): Promise<ReturnType<typeof belongings>> {
-  await t.test('a keeper comes and goes', async (one) => {
-    await startKeeper(one);
-  });
-  return belongings();
-}
-
-/** Child processes and sockets of this process. */
-export function belongings(): { children: number; sockets: number } {
-  const tasks = readdirSync('/proc/self/task');
-  const children = tasks.flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, 'utf8').split(' '));
-  const sockets = readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');
-    } catch {
-      return false; // the descriptor by which the directory was read
-    }
-  });
-  return { children: children.filter((pid) => pid !== '').length, sockets: sockets.length };
+/** esbuild keeps a process, and libuv its threads, from their first use on: no keeper's doing. */
+async function startHelpers(): Promise<void> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'hearth-arena-'));
+  try {
+    await bundleBase(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ErrorCode } from '../../../functions/contract/errors.ts';
 import type { ModuleSpec } from '../api.ts';
 import { ask, Call } from '../testing/harness.ts';
-import { Arena, belongings, belongingsAtRest, culprit, culpritModule } from './arena.ts';
+import { Arena, culprit, culpritModule, type Suffering } from './arena.ts';
 
 const SHORT = { timeoutMs: 400 };
 
@@ -12,7 +12,7 @@ interface Case {
   spec: ModuleSpec;
   code: ErrorCode | null;
   says?: RegExp;
-  request?: { path?: string; body?: string };
+  request?: Suffering;
 }
 
 const CASES: Case[] = [
@@ -138,23 +138,22 @@ const CASES: Case[] = [
   {
     name: 'a loop at the top level of a module',
     spec: culpritModule('for (;;);', SHORT),
+    request: { unloadable: true },
     code: 'FUNCTION_TIMEOUT',
   },
 ];
 
 test('what a function may do wrong ends with a coded answer to its caller and leaves nothing behind', async (t) => {
-  const before = await belongingsAtRest(t);
-  await t.test('each', async (all) => {
-    const arena = await Arena.open(all);
+  await Arena.during(t, async (arena) => {
     for (const { name, spec, code, says, request } of CASES) {
-      await all.test(`${name}: ${code ?? 'answered'}`, async (one) => {
+      await t.test(`${name}: ${code ?? 'answered'}`, async (one) => {
         const { error, text } = await arena.suffer(one, spec, request);
         assert.equal(error?.code ?? null, code);
         if (says !== undefined) assert.match(error?.message ?? text ?? '', says);
         assert.equal(({} as { polluted?: number }).polluted, undefined);
       });
     }
-    await all.test('a response that never ends: its slot is free when the caller goes', async () => {
+    await t.test('a response that never ends: its slot is free when the caller goes', async () => {
       const { keeper, logged } = arena.harness;
       const spec = culprit(
         `if (request.url.endsWith('/next')) return new Response('next');
@@ -172,7 +171,7 @@ test('what a function may do wrong ends with a coded answer to its caller and le
       assert.equal((await ask(keeper, spec, { path: '/next' })).text, 'next');
       await arena.gone(spec);
     });
-    await all.test('an error outside of any request retires the base, and the next call has another', async () => {
+    await t.test('an error outside of any request retires the base, and the next call has another', async () => {
       const { keeper, event } = arena.harness;
       const spec = culprit(`if (request.url.endsWith('/next')) return new Response('next');
         setTimeout(() => { throw new Error('much later'); }); return new Response('first');`);
@@ -185,5 +184,4 @@ test('what a function may do wrong ends with a coded answer to its caller and le
       await arena.gone(spec);
     });
   });
-  assert.deepEqual(belongings(), before);
 });

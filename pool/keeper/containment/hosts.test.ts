@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import { ask, Call, fetchModule, moduleOf, startKeeper } from '../testing/harness.ts';
-import { Arena, belongings, belongingsAtRest, CULPRIT_LIMITS } from './arena.ts';
+import { Arena, CULPRIT_LIMITS } from './arena.ts';
 
 test('a host that stands still is killed from outside, and its calls hear of it', async (t) => {
   const { keeper, events, event, logged } = await startKeeper(t);
@@ -23,9 +23,7 @@ test('a host that stands still is killed from outside, and its calls hear of it'
 });
 
 test('a deploy whose code never comes to its end, or takes too much memory, is refused', async (t) => {
-  const before = await belongingsAtRest(t);
-  await t.test('each', async (all) => {
-    const arena = await Arena.open(all);
+  await Arena.during(t, async (arena) => {
     const { keeper } = arena.harness;
     const cases: [source: string, says: RegExp, timeoutMs?: number][] = [
       ['for (;;);', /did not load within 400 ms/],
@@ -45,7 +43,6 @@ test('a deploy whose code never comes to its end, or takes too much memory, is r
       });
     }
   });
-  assert.deepEqual(belongings(), before);
 });
 
 test('when hosts come near to the memory they may use, idle instances go and the next calls are served', async (t) => {
