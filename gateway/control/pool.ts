@@ -30,6 +30,9 @@ const poolSchema = z
       }),
     ),
     bases: z.record(baseState, z.int()),
+    stock: z
+      .array(z.object({ base: z.string(), warm: z.int(), target: z.int() }))
+      .openapi({ description: 'By base definition: warm bases nobody holds, and how many there should be just now' }),
     waiting: z.int().openapi({ description: 'Invocations that wait for a slot' }),
   })
   .openapi('Pool');

@@ -133,6 +133,8 @@ export interface PoolSnapshot {
   }[];
   /** Bases by state, over all hosts. */
   bases: Record<BaseState, number>;
+  /** By base definition: warm bases without a lessee, and how many there should be just now. */
+  stock: { base: string; warm: number; target: number }[];
   waiting: number;
 }
 

@@ -5,7 +5,12 @@
  *      └──────────────────┴───────────┴────────────────┴──── link closed, thread ended ──┘
  */
 import { randomBytes } from 'node:crypto';
-import { type BaseEvent, type GatewayEvent, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
+import {
+  type BaseEvent,
+  type GatewayEvent,
+  monotonicMs,
+  PROTOCOL_VERSION,
+} from '../../functions/contract/invocation.ts';
 import { ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, ExchangeHandler, Link } from '../link/link.ts';
 import type { BaseState, ModuleSpec } from './api.ts';
@@ -46,6 +51,8 @@ export class Base {
   readonly filesDir: string;
   /** Admits one connection. */
   readonly token = randomBytes(24).toString('base64url');
+  /** Monotonic ms at which its boot began. */
+  readonly startedAt = monotonicMs();
   /** What it was taken for and holds, for people who look at the pool. */
   takenFor: string | null = null;
   version: string | null = null;

@@ -5,4 +5,6 @@ export interface BaseDefinition {
   shared: { specifier: string; library: string; version: string; path: string; bytes: number }[];
   setupPath: string | null;
   env: Record<string, string>;
+  /** Warm bases without a lessee at least; without it as many as the pool's settings say. */
+  warm?: number;
 }

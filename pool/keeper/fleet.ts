@@ -3,6 +3,7 @@
  * Knows nothing of functions but the name for which a base is taken.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
+import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { ModuleSpec } from './api.ts';
 import type { Base } from './base.ts';
 import type { BaseDefinition } from './definition.ts';
@@ -15,7 +16,7 @@ import { WaitingLeases, type Wanted } from './waiting-leases.ts';
 
 export interface FleetOptions
   extends Omit<HostsOptions, 'owner'>,
-    Pick<StockOptions, 'busy'>,
+    Pick<StockOptions, 'busy' | 'clock'>,
     Pick<PlacementOptions, 'relieve' | 'admits'> {
   definitions: BaseDefinition[];
   /** A host is gone on account of this. */
@@ -36,7 +37,7 @@ export class Fleet {
         awaited: (host) => this.#placement.awaited(host),
         leasing: () => this.#stock.leasing,
         warm: (base) => {
-          this.#stock.bootSucceeded(base.host.definition.name);
+          this.#stock.bootSucceeded(base.host.definition.name, monotonicMs() - base.startedAt);
           this.#roomMade();
         },
         bootFailed: (definition, why) => this.#stock.bootFailed(definition, why),
@@ -93,9 +94,19 @@ export class Fleet {
     this.#hosts.sweep(nowMs);
   }
 
-  /** How near hosts are to the memory they may use together. */
-  press(level: Pressure): void {
-    this.#stock.press(level);
+  /** How near hosts are to the memory they may use together, and what that is. */
+  press(level: Pressure, usedMb: number): void {
+    this.#stock.press(level, usedMb);
+  }
+
+  /** Ends some of what is more in stock than leases are expected. Call it now and then. */
+  shrinkStock(): void {
+    this.#stock.shrink();
+  }
+
+  /** Warm bases without a lessee by definition, and how many there should be. */
+  stockLevels(): { base: string; warm: number; target: number }[] {
+    return this.#stock.levels();
   }
 
   /** Ends a warm base nobody holds, as long as more than so many are there. */

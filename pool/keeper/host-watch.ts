@@ -50,7 +50,8 @@ export interface HostWatchOptions<Host extends WatchedHost> {
   suspect(host: Host): string | null;
   /** What hosts may use together, bytes. */
   memoryBytes: number;
-  pressure(level: Pressure): void;
+  /** Called at each look. `usedMb`: what hosts use together. */
+  pressure(level: Pressure, usedMb: number): void;
   /** Give up an idle instance, or else a base in stock. False: there is none. */
   evict(): boolean;
   /** Monotonic ms. */
@@ -102,7 +103,7 @@ export class HostWatch<Host extends WatchedHost> {
 
   #judgePressure(bytes: number): void {
     const { memoryBytes, pressure, evict } = this.#options;
-    pressure(pressureOf(bytes, memoryBytes));
+    pressure(pressureOf(bytes, memoryBytes), bytes / MB);
     if (bytes > memoryBytes * EVICT_SHARE) evict();
   }
 }

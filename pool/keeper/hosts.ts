@@ -198,7 +198,7 @@ export class Hosts {
     const failed = base.takenFor === null && !this.#givenUp.has(base);
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
-    this.#event('base', base.id, base.takenFor === null ? 'died' : ended, why, base.takenFor ?? undefined);
+    this.#event('base', base.id, failed ? 'died' : ended, why, base.takenFor ?? undefined);
     this.#ending.set(base.id, base);
     this.#endings.add(base);
     this.#options.owner.ended();
@@ -257,14 +257,13 @@ export class Hosts {
     }
   }
 
-  /** A bound host without any base keeps its memory for nothing when another of its kind has room. */
+  /** A host without any base keeps its memory for nothing when another of its kind has room. */
   #endIfSpare(host: HostProcess): void {
-    if (host.binding === null || host.freeSlots < host.slots.length) return;
-    const key = keyOf(host.binding);
+    if (host.freeSlots < host.slots.length) return;
     for (const other of this.#hosts.values()) {
-      if (other === host || other.definition !== host.definition || other.binding === null) continue;
-      if (keyOf(other.binding) !== key || other.freeSlots === 0 || other.stuck) continue;
-      host.kill('it holds nothing, and another host of its trust group has room');
+      if (other === host || other.definition !== host.definition || other.freeSlots === 0 || other.stuck) continue;
+      if (bindingKey(other) !== bindingKey(host)) continue;
+      host.kill('it holds nothing, and another host of its kind has room');
       return;
     }
   }
@@ -319,6 +318,10 @@ export class Hosts {
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }
+}
+
+function bindingKey({ binding }: HostProcess): string | null {
+  return binding === null ? null : keyOf(binding);
 }
 
 function limitMb(base: Base): number | null {

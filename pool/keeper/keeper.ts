@@ -103,6 +103,7 @@ class Pool implements Keeper {
       log: options.log,
       event: (event) => this.#note(event),
       busy: () => this.#waiting() > 0,
+      clock: options.idleClock ?? monotonicMs,
       relieve: (functionName) => this.#relieve(functionName),
       admits: (functionName, freed) => this.#admits(functionName, freed),
       tookDown: (spec, why) => this.#tookDown(spec, why),
@@ -112,7 +113,7 @@ class Pool implements Keeper {
       limitsMb: (host) => this.#fleet.limitsMb(host),
       suspect: (host) => this.#fleet.suspect(host),
       memoryBytes: options.settings.memoryMb * 2 ** 20,
-      pressure: (level) => this.#fleet.press(level),
+      pressure: (level, usedMb) => this.#fleet.press(level, usedMb),
       evict: () => this.#evictOne('memory runs short') || this.#fleet.giveUpStock('memory runs short', 1),
       now: monotonicMs,
     });
@@ -315,6 +316,7 @@ class Pool implements Keeper {
     const now = monotonicMs();
     const lagged = now - this.#tendedAt - TEND_MS > OWN_LAG_MS;
     this.#tendedAt = now;
+    this.#fleet.shrinkStock();
     let busyLoops = 0;
     for (const pool of this.#functions.values()) busyLoops += pool.busyLoops;
     const around = {

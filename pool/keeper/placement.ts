@@ -30,6 +30,7 @@ export class Placement {
   /** A warm base of that host key, at once where there is one. Rejects with NO_CAPACITY once `closed`. */
   take(wanted: Wanted): Base | Promise<Base> {
     const { pending, stock, hosts } = this.#options;
+    stock.asked(wanted.definition);
     const base = pending.size === 0 ? this.#pick(wanted) : undefined;
     if (base !== undefined) {
       this.#lease(base, wanted.functionName);

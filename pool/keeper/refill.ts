@@ -1,5 +1,6 @@
 /**
- * Which base to boot next: a pure function of what is there. Only counts, no clock: pacing is the caller's.
+ * In which host the next base is booted or ended: pure functions of what is there. Only counts, no clock: pacing is the
+ * caller's.
  */
 
 export interface HostView {
@@ -40,7 +41,6 @@ export function nextBoot(input: RefillInput): RefillStep {
   if (input.room <= 0) return null;
   const bound = (key: string) => input.hosts.filter((host) => host.bound === key);
   const unbound = input.hosts.filter((host) => host.bound === null);
-  const coming = (hosts: HostView[]) => hosts.reduce((sum, host) => sum + host.warm + host.booting, 0);
   const boot = (hosts: HostView[]): RefillStep => {
     const host = hosts.find((candidate) => candidate.freeSlots > 0);
     return host === undefined ? null : { kind: 'boot', host: host.id };
@@ -65,4 +65,24 @@ export function nextBoot(input: RefillInput): RefillStep {
   if (coming(unbound) < half) return boot(unbound) ?? START_HOST;
   if (coming(input.hosts) < input.target) return boot(taken) ?? boot(unbound) ?? START_HOST;
   return null;
+}
+
+/**
+ * The host one of whose warm bases is ended when there are more than the target; null: none. By the same halves as
+ * nextBoot, so that neither undoes what the other did: beside leases first where none was for longest, else where the
+ * fewest are, so that whole hosts become empty.
+ */
+export function nextEnd({ target, hosts }: Pick<RefillInput, 'target' | 'hosts'>): string | null {
+  if (coming(hosts) <= target) return null;
+  const half = Math.ceil(target / 2);
+  const bound = hosts.filter((host) => host.bound !== null);
+  const unbound = hosts.filter((host) => host.bound === null);
+  const longest = bound.filter(({ warm }) => warm > 0).sort((a, b) => a.leasedAt - b.leasedAt)[0];
+  if (coming(bound) > target - half && longest !== undefined) return longest.id;
+  const fewest = unbound.filter(({ warm }) => warm > 0).sort((a, b) => a.warm - b.warm)[0];
+  return coming(unbound) > half && fewest !== undefined ? fewest.id : null;
+}
+
+function coming(hosts: HostView[]): number {
+  return hosts.reduce((sum, host) => sum + host.warm + host.booting, 0);
 }

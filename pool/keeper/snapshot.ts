@@ -35,5 +35,5 @@ export function snapshotOf(fleet: Fleet, pools: Iterable<FunctionPool>): PoolSna
         inFlight: inFlight.get(base.id) ?? 0,
       });
   }
-  return { hosts, bases, waiting: waiting };
+  return { hosts, bases, stock: fleet.stockLevels(), waiting };
 }

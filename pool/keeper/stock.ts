@@ -1,6 +1,6 @@
 /**
- * The stock of warm bases: how many stand ready for each definition, and when the next one is booted. Which host gets it
- * is refill.ts.
+ * The stock of warm bases, by definition: boots what is missing and ends what is too much, one at a time. How many there
+ * should be is policy/stock.ts, in which host is refill.ts.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
@@ -10,9 +10,10 @@ import { bindingOf, isApart, keyOf } from './host-key.ts';
 import type { HostProcess } from './host-process.ts';
 import type { Pressure } from './host-watch.ts';
 import type { Hosts } from './hosts.ts';
-import { nextBoot, type RefillStep } from './refill.ts';
+import { LeaseDemand, mayBoot, stockCeiling, stockTarget, surplusStep } from './policy/stock.ts';
+import { type HostView, nextBoot, nextEnd } from './refill.ts';
 import type { FleetSettings } from './settings.ts';
-import type { WaitingLeases } from './waiting-leases.ts';
+import type { WaitingLeases, Wanted } from './waiting-leases.ts';
 
 export interface StockOptions {
   definitions: BaseDefinition[];
@@ -21,17 +22,34 @@ export interface StockOptions {
   pending: WaitingLeases;
   /** True while requests wait for a slot: refill stands back unless the stock is empty. */
   busy(): boolean;
+  /** Monotonic ms by which demand is forgotten; tests move it by hand. */
+  clock(): number;
+}
+
+/** One definition, its stock, and who waits for it. */
+interface Shelf {
+  definition: BaseDefinition;
+  hosts: HostView[];
+  warm: number;
+  booting: number;
+  awaited: Wanted[];
 }
 
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
 const REFILL_PAUSE_MS = 25;
 /** Without a lease for so long, a burst is over. */
 const QUIET_MS = 100;
+/** How often some of what is too much is ended. */
+const SHRINK_MS = 5_000;
 
 export class Stock {
   readonly #options: StockOptions;
   readonly #failures = new Map<string, BootFailures>();
+  readonly #demand = new Map<string, LeaseDemand>();
   #pressure: Pressure = 'none';
+  /** What hosts use together, MB. */
+  #usedMb = 0;
+  #shrunkAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
   /** Monotonic ms of the last lease. */
   #takenAt = 0;
@@ -57,7 +75,12 @@ export class Stock {
     return monotonicMs() - this.#takenAt < QUIET_MS;
   }
 
-  /** A base of it was taken. */
+  /** Somebody asks for a base of it, whether there is one or not. */
+  asked(definition: string): void {
+    if (this.has(definition)) this.#demandOf(definition).leased(this.#options.clock());
+  }
+
+  /** A base was taken. `now`: monotonic ms. */
   leased(now: number): void {
     this.#takenAt = now;
     this.#schedule(REFILL_PAUSE_MS);
@@ -68,8 +91,9 @@ export class Stock {
     this.#schedule(0);
   }
 
-  /** How near hosts are to the memory they may use together. */
-  press(level: Pressure): void {
+  /** How near hosts are to the memory they may use together, and what that is. */
+  press(level: Pressure, usedMb: number): void {
+    this.#usedMb = usedMb;
     if (this.#pressure === level) return;
     this.#pressure = level;
     if (level !== 'none') this.#options.hosts.flush();
@@ -85,8 +109,10 @@ export class Stock {
     return true;
   }
 
-  bootSucceeded(definition: string): void {
+  /** It took so long from its start to being warm. */
+  bootSucceeded(definition: string, tookMs: number): void {
     this.#failures.get(definition)?.succeeded();
+    this.#demandOf(definition).booted(tookMs);
   }
 
   /** Told, and not repeated without a pause. */
@@ -122,81 +148,110 @@ export class Stock {
     if (this.#closed) return;
     const waiting = this.#options.pending.size > 0;
     if (this.booting >= (waiting ? 2 : 1)) return;
-    if (!waiting && this.#mayWait()) {
-      this.#schedule(REFILL_PAUSE_MS);
-      return;
-    }
-    let pausedMs = Number.POSITIVE_INFINITY;
-    for (const definition of this.#options.definitions) {
-      const pauseMs = this.#pauseMs(definition);
+    const { hosts } = this.#options;
+    const room = this.#room();
+    let againMs = Number.POSITIVE_INFINITY;
+    for (const shelf of this.#shelves()) {
+      const { definition, awaited, warm } = shelf;
+      const pauseMs = this.#failures.get(definition.name)?.pauseMs(monotonicMs()) ?? 0;
       if (pauseMs > 0) {
-        pausedMs = Math.min(pausedMs, pauseMs);
+        againMs = Math.min(againMs, pauseMs);
         continue;
       }
-      const step = this.#nextBoot(definition);
+      const target = this.#target(shelf);
+      const step = nextBoot({
+        target: this.#pressure === 'none' ? target : Math.min(1, target),
+        hosts: shelf.hosts,
+        pending: awaited.map(keyOf),
+        apart: new Set(awaited.filter((wanted) => isApart(wanted, this.#options.settings)).map(keyOf)),
+        room,
+      });
       if (step === null) continue;
-      const { hosts } = this.#options;
+      const requestsWait = this.#options.busy();
+      if (!mayBoot({ warm, target, awaited: awaited.length > 0, requestsWait, leasing: this.leasing })) {
+        againMs = Math.min(againMs, REFILL_PAUSE_MS);
+        continue;
+      }
       const host =
         step.kind === 'boot'
           ? hosts.get(step.host)
           : hosts.start(definition, step.bound === null ? null : bindingOf(step.bound));
       if (host !== undefined) hosts.boot(host);
-      if (waiting) this.#schedule(0);
+      if (waiting) this.refill();
       return;
     }
-    if (pausedMs < Number.POSITIVE_INFINITY) this.#schedule(pausedMs);
+    if (againMs < Number.POSITIVE_INFINITY) this.#schedule(againMs);
   }
 
-  #nextBoot(definition: BaseDefinition): RefillStep {
-    const hosts = [...this.#options.hosts.all].filter(
-      (host) => host.definition === definition && host.state !== 'dead' && !host.stuck,
-    );
-    const pending = this.#options.pending.wanted.filter((wanted) => wanted.definition === definition.name);
-    return nextBoot({
-      target: this.#target(),
-      hosts: hosts.map((host) => ({
-        id: host.id,
-        bound: host.binding === null ? null : keyOf(host.binding),
-        freeSlots: host.freeSlots,
-        leasedAt: host.leasedAt,
-        ...this.#count(host),
-      })),
-      pending: pending.map(keyOf),
-      apart: new Set(pending.filter((wanted) => isApart(wanted, this.#options.settings)).map(keyOf)),
-      room: this.#room(),
+  /** Ends some of what is more than leases are expected. Call it now and then. */
+  shrink(): void {
+    const now = this.#options.clock();
+    if (this.leasing || now - this.#shrunkAt < SHRINK_MS) return;
+    this.#shrunkAt = now;
+    const { hosts } = this.#options;
+    for (const shelf of this.#shelves()) {
+      const target = this.#target(shelf);
+      for (let left = surplusStep(shelf.warm + shelf.booting - target); left > 0; left--) {
+        const id = nextEnd({ target, hosts: shelf.hosts });
+        const view = shelf.hosts.find((host) => host.id === id);
+        const base = [...hosts.bases].find(({ state, host }) => state === 'warm' && host.id === id);
+        if (view === undefined || base === undefined) break;
+        view.warm--;
+        hosts.giveUp(base, 'more in stock than leases are expected');
+      }
+    }
+  }
+
+  /** What stands ready, and what should. */
+  levels(): { base: string; warm: number; target: number }[] {
+    return this.#shelves().map((shelf) => ({
+      base: shelf.definition.name,
+      warm: shelf.warm,
+      target: this.#target(shelf),
+    }));
+  }
+
+  /** Those for which somebody waits first, then those of which least is there. */
+  #shelves(): Shelf[] {
+    const shelves = this.#options.definitions.map((definition): Shelf => {
+      const awaited = this.#options.pending.wanted.filter((wanted) => wanted.definition === definition.name);
+      return { definition, hosts: [], warm: 0, booting: 0, awaited };
+    });
+    const views = new Map<HostProcess, HostView>();
+    const shelfOf = new Map(shelves.map((shelf) => [shelf.definition, shelf]));
+    for (const host of this.#options.hosts.all) {
+      if (host.state === 'dead' || host.stuck) continue;
+      const { id, freeSlots, leasedAt, binding } = host;
+      const view = { id, freeSlots, leasedAt, bound: binding === null ? null : keyOf(binding), warm: 0, booting: 0 };
+      views.set(host, view);
+      shelfOf.get(host.definition)?.hosts.push(view);
+    }
+    for (const { state, host } of this.#options.hosts.bases) {
+      const view = views.get(host);
+      const shelf = shelfOf.get(host.definition);
+      if (view === undefined || shelf === undefined) continue;
+      if (state === 'warm') {
+        view.warm++;
+        shelf.warm++;
+      } else if (state === 'booting' || state === 'rehearsing') {
+        view.booting++;
+        shelf.booting++;
+      }
+    }
+    return shelves.sort((a, b) => Number(b.awaited.length > 0) - Number(a.awaited.length > 0) || a.warm - b.warm);
+  }
+
+  #target({ definition, warm, booting }: Shelf): number {
+    const { memoryMb, warmBases } = this.#options.settings;
+    return stockTarget({
+      expected: this.#demandOf(definition.name).expected(this.#options.clock()),
+      floor: definition.warm ?? warmBases,
+      ceiling: stockCeiling({ memoryMb, usedMb: this.#usedMb, stock: warm + booting }),
     });
   }
 
-  /** Ms until the next boot of this definition may be tried. */
-  #pauseMs({ name }: BaseDefinition): number {
-    return this.#failures.get(name)?.pauseMs(monotonicMs()) ?? 0;
-  }
-
-  /**
-   * A boot takes a core for some 60 ms. While requests wait, or leases come one after another, that core is better used
-   * for them, as long as each definition has stock.
-   */
-  #mayWait(): boolean {
-    const stock = this.#leastStock();
-    if (stock === 0) return false;
-    return this.#options.busy() || (this.leasing && stock > this.#target() / 4);
-  }
-
-  /** Warm bases of the definition that has the fewest; one whose boots fail just now does not count. */
-  #leastStock(): number {
-    const stock = new Map<BaseDefinition, number>();
-    for (const definition of this.#options.definitions) if (this.#pauseMs(definition) === 0) stock.set(definition, 0);
-    for (const { state, host } of this.#options.hosts.bases) {
-      const counted = stock.get(host.definition);
-      if (state === 'warm' && counted !== undefined) stock.set(host.definition, counted + 1);
-    }
-    return Math.min(...stock.values());
-  }
-
-  /** Under pressure a single base, so that Hearth can serve at all. */
-  #target(): number {
-    const { warmBases } = this.#options.settings;
-    return this.#pressure === 'none' ? warmBases : Math.min(1, warmBases);
+  #demandOf(definition: string): LeaseDemand {
+    return this.#demand.getOrInsertComputed(definition, () => new LeaseDemand());
   }
 
   /** Bases that may still be booted. */
@@ -204,16 +259,5 @@ export class Stock {
     const bases = [...this.#options.hosts.bases];
     const inUse = bases.some((base) => base.state === 'leased' || base.state === 'draining');
     return this.#pressure === 'full' && inUse ? 0 : this.#options.settings.maxBases - bases.length;
-  }
-
-  #count(host: HostProcess): { warm: number; booting: number } {
-    let warm = 0;
-    let booting = 0;
-    for (const base of this.#options.hosts.bases) {
-      if (base.host !== host) continue;
-      if (base.state === 'warm') warm++;
-      if (base.state === 'booting' || base.state === 'rehearsing') booting++;
-    }
-    return { warm, booting };
   }
 }

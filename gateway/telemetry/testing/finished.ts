@@ -45,6 +45,7 @@ export function poolSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapshot 
   return {
     hosts: [],
     bases: { booting: 0, rehearsing: 0, warm: 3, leased: 2, draining: 0, dead: 0 },
+    stock: [],
     waiting: 0,
     ...changes,
   };

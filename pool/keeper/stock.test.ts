@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { ask, fetchModule, startKeeper } from './testing/harness.ts';
+
+const HOUR_MS = 3_600_000;
+const TOO_MUCH = 'more in stock than leases are expected';
+
+/** A keeper whose demand is forgotten by a clock that the test moves. */
+async function poolWithClock(t: TestContext, settings: Parameters<typeof startKeeper>[1]) {
+  let now = 0;
+  const harness = await startKeeper(t, settings, () => now);
+  const level = (base = 'default') => {
+    const found = harness.keeper.snapshot().stock.find((stock) => stock.base === base);
+    assert.ok(found);
+    return found;
+  };
+  return {
+    ...harness,
+    level,
+    pass: (ms: number) => {
+      now += ms;
+    },
+    filled: () => harness.event(() => level().warm >= level().target),
+  };
+}
+
+const crowd = (count: number) =>
+  Array.from({ length: count }, () => fetchModule(`return new Response('served')`, { limits: { keepAlive: 86_400 } }));
+
+test('a run of leases raises the stock, quiet lowers it to its floor again, one base after another', async (t) => {
+  const { keeper, events, event, level, pass, filled } = await poolWithClock(t, { warmBases: 1, basesPerHost: 8 });
+  assert.equal(level().target, 1);
+  const answers = await Promise.all(crowd(3).map((spec) => ask(keeper, spec)));
+  assert.ok(answers.every(({ text }) => text === 'served'));
+  // Three, and twice the square root of three.
+  assert.equal(level().target, 7);
+  await filled();
+  assert.equal(level().warm, 7);
+
+  pass(HOUR_MS);
+  assert.equal(level().target, 1);
+  const given = () => events.filter(({ why }) => why === TOO_MUCH);
+  for (let gone = 1; gone <= 6; gone++) {
+    await event(() => given().length === gone);
+    assert.equal(level().warm, 7 - gone);
+    pass(5_000);
+  }
+  assert.ok(given().every(({ what }) => what === 'retired'));
+  const { text } = await ask(keeper, fetchModule(`return new Response('still served')`));
+  assert.equal(text, 'still served');
+});
+
+test('the stock keeps to its floor where the memory of hosts leaves no room for more', async (t) => {
+  const { keeper, level, event } = await poolWithClock(t, { warmBases: 1, memoryMb: 64 });
+  // Known from the first look at its hosts on.
+  await event(() => keeper.snapshot().hosts.some(({ memoryBytes }) => memoryBytes !== null));
+  await Promise.all(crowd(4).map((spec) => ask(keeper, spec)));
+  await event(() => level().target === 1);
+});
+
+test('a definition may have a floor of its own', async (t) => {
+  const own = { name: 'own', shared: [], setupPath: null, env: {}, warm: 3 };
+  const { keeper, event } = await startKeeper(t, { warmBases: 1 }, undefined, [own]);
+  await event(() => keeper.snapshot().stock.every(({ warm, target }) => warm === target));
+  const stock = keeper.snapshot().stock.toSorted((a, b) => a.base.localeCompare(b.base));
+  assert.deepEqual(stock, [
+    { base: 'default', warm: 1, target: 1 },
+    { base: 'own', warm: 3, target: 3 },
+  ]);
+});
