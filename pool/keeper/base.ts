@@ -57,6 +57,8 @@ export class Base {
   takenFor: string | null = null;
   version: string | null = null;
   lessee: Lessee | null = null;
+  /** What it takes beyond what it took when it was warm, by its host's own measure, MB; null: not measured yet. */
+  heldMb: number | null = null;
   /** What it did that it was ended for. */
   fault: Fault | null = null;
   readonly #onState: BaseOptions['onState'];
@@ -105,10 +107,17 @@ export class Base {
   /** Ends it, whatever it is doing; the fleet sees to its thread. Idempotent. */
   end(why: string, fault: Fault | null = null): void {
     if (this.#state === 'dead') return;
+    const idle = fault === null && this.lessee?.inFlight === 0;
     this.fault = fault;
     this.#move('dead', why);
     // First the lessee: what its exchanges tell when they break off must not find this base alive.
     this.lessee?.died(why);
+    // Of one that is only retired the link goes with the thread, when the cores have time for both.
+    if (!idle) this.close(why);
+  }
+
+  /** Breaks off whatever is still open. Idempotent. */
+  close(why: string): void {
     this.#link?.destroy(why);
   }
 

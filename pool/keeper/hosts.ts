@@ -124,6 +124,10 @@ export class Hosts {
       },
       onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
       onBreach: (base, breach) => this.#breached(base, breach),
+      onMeasured: (id, heldMb) => {
+        const base = this.#bases.get(id);
+        if (base !== undefined) base.heldMb = heldMb;
+      },
     });
     if (binding !== null) host.bind(binding);
     this.#hosts.set(id, host);
@@ -131,10 +135,14 @@ export class Hosts {
   }
 
   boot(host: HostProcess): void {
+    let late: NodeJS.Timeout | undefined;
     const base = new Base({
       id: this.#options.newId('base'),
       host,
-      onState: (changed, state, why) => this.#onBaseState(changed, state, why),
+      onState: (changed, state, why) => {
+        if (state === 'warm' || state === 'dead') clearTimeout(late);
+        this.#onBaseState(changed, state, why);
+      },
     });
     this.#bases.set(base.id, base);
     this.#event('base', base.id, 'started', 'refill');
@@ -147,10 +155,8 @@ export class Hosts {
       env: host.definition.env,
       filesDir: base.filesDir,
     });
-    setTimeout(() => {
-      if (base.state !== 'booting' && base.state !== 'rehearsing') return;
-      base.end(`not warm within ${BOOT_MS} ms`);
-    }, BOOT_MS).unref();
+    late = setTimeout(() => base.end(`not warm within ${BOOT_MS} ms`), BOOT_MS);
+    late.unref();
   }
 
   /** The base that may say hello with this token. */
@@ -195,7 +201,8 @@ export class Hosts {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
-    const failed = base.takenFor === null && !this.#givenUp.has(base);
+    const givenUp = this.#givenUp.has(base);
+    const failed = base.takenFor === null && !givenUp;
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
     this.#event('base', base.id, failed ? 'died' : ended, why, base.takenFor ?? undefined);
@@ -206,6 +213,7 @@ export class Hosts {
 
   /** Its slot is free once the thread is gone; a thread that does not end takes its host with it. */
   async #endThread(base: Base): Promise<void> {
+    base.close('retired');
     await base.host.endBase(base.id);
     this.#ending.delete(base.id);
     if (base.host.state === 'dead') return;

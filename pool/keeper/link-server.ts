@@ -42,6 +42,10 @@ class Incoming implements LinkHandler {
   opened(head: unknown, exchange: Exchange): void {
     const lessee = this.#base?.lessee;
     if (lessee === undefined || lessee === null) throw new ProtocolViolation('a stream before the lease');
+    if (this.#base?.state === 'dead') {
+      exchange.cancel({ code: 'FUNCTION_CRASHED', message: 'The instance has been retired.' });
+      return;
+    }
     lessee.opened(head, exchange);
   }
 
