@@ -51,8 +51,9 @@ export class Stock {
   #usedMb = 0;
   #shrunkAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
-  /** Monotonic ms of the last lease. */
+  /** Monotonic ms of the last lease, and of the first of those that came one after another up to it. */
   #takenAt = 0;
+  #burstSince = 0;
   #closed = false;
 
   constructor(options: StockOptions) {
@@ -82,6 +83,7 @@ export class Stock {
 
   /** A base was taken. `now`: monotonic ms. */
   leased(now: number): void {
+    if (!this.leasing) this.#burstSince = now;
     this.#takenAt = now;
     this.#schedule(REFILL_PAUSE_MS);
   }
@@ -168,7 +170,15 @@ export class Stock {
       });
       if (step === null) continue;
       const requestsWait = this.#options.busy();
-      if (!mayBoot({ warm, target, awaited: awaited.length > 0, requestsWait, leasing: this.leasing })) {
+      if (
+        !mayBoot({
+          warm,
+          target,
+          awaited: awaited.length > 0,
+          requestsWait,
+          burstMs: this.leasing ? monotonicMs() - this.#burstSince : null,
+        })
+      ) {
         againMs = Math.min(againMs, REFILL_PAUSE_MS);
         continue;
       }

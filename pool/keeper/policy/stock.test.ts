@@ -101,17 +101,24 @@ test('stock beyond its floor fills memory up to half of what hosts may use', () 
 });
 
 test('nothing is booted for stock while requests wait for a core, unless there is none', () => {
-  const view = { warm: 1, target: 8, awaited: false, requestsWait: true, leasing: false };
+  const view = { warm: 1, target: 8, awaited: false, requestsWait: true, burstMs: null };
   assert.equal(mayBoot(view), false);
   assert.equal(mayBoot({ ...view, warm: 0 }), true);
   assert.equal(mayBoot({ ...view, awaited: true }), true);
   assert.equal(mayBoot({ ...view, requestsWait: false }), true);
 });
 
-test('within a burst of leases nothing is booted until a quarter of the stock is left', () => {
-  const view = { warm: 3, target: 8, awaited: false, requestsWait: false, leasing: true };
+test('when leases go on coming nothing is booted until a quarter of the stock is left', () => {
+  const view = { warm: 3, target: 8, awaited: false, requestsWait: false, burstMs: 300 };
   assert.equal(mayBoot(view), false);
   assert.equal(mayBoot({ ...view, warm: 2 }), true);
+});
+
+test('a burst has the cores to itself as long as nobody waits for a base, even when it took the last one', () => {
+  const view = { warm: 0, target: 8, awaited: false, requestsWait: false, burstMs: 100 };
+  assert.equal(mayBoot(view), false);
+  assert.equal(mayBoot({ ...view, awaited: true }), true);
+  assert.equal(mayBoot({ ...view, burstMs: 300 }), true);
 });
 
 test('a surplus goes in steps', () => {

@@ -94,17 +94,22 @@ export interface BootView {
   awaited: boolean;
   /** Requests wait for a slot in what runs already. */
   requestsWait: boolean;
-  /** Leases come one after another just now. */
-  leasing: boolean;
+  /** For how many ms leases have come one after another; null: they do not just now. */
+  burstMs: number | null;
 }
 
+/** A burst that lasts longer is load: its next leases need stock more than its last ones need the cores. */
+const BURST_MS = 300;
+
 /**
- * Whether stock is booted now rather than later. A boot takes a core for some 60 ms: while requests wait, or a burst of
- * leases is under way, that core is better used for them, as long as there is stock.
+ * Whether stock is booted now rather than later. A boot takes a core for some 60 ms, and 140 with a new host: while
+ * requests wait, or a burst of leases is under way, that core is better used for them.
  */
-export function mayBoot({ warm, target, awaited, requestsWait, leasing }: BootView): boolean {
-  if (awaited || warm === 0) return true;
-  return !requestsWait && !(leasing && warm > target / 4);
+export function mayBoot({ warm, target, awaited, requestsWait, burstMs }: BootView): boolean {
+  if (awaited) return true;
+  if (burstMs !== null && burstMs < BURST_MS) return false;
+  if (warm === 0) return true;
+  return !requestsWait && !(burstMs !== null && warm > target / 4);
 }
 
 /** How many warm bases too many are ended at once: an eighth of them, so that a great stock shrinks as a small one does. */
