@@ -8,10 +8,9 @@ export function keepActive(
   keeper: Pick<Keeper, 'activate'>,
 ): () => void {
   function activate(name: string): void {
-    const spec = registry.function(name)?.active?.spec;
-    if (spec === undefined) return;
-    // A version without either needs no pool before its first call: there may be ten thousand of them.
-    if (spec.limits.minInstances > 0 || spec.limits.reserved > 0) keeper.activate(spec);
+    const active = registry.function(name)?.active;
+    // Others need no pool before their first call: there may be ten thousand of them.
+    if (active?.claims.resident === true) keeper.activate(active.spec);
   }
   for (const { record } of registry.functions()) activate(record.name);
   return registry.onChange(activate);

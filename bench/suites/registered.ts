@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { scheduler } from 'node:timers/promises';
 import { openSqliteStore } from '../../gateway/store/sqlite/client.ts';
+import type { VersionRecord } from '../../gateway/store/store.ts';
 import { startGateway } from '../../gateway/testing/gateway.ts';
 import { rssBytes, tree } from '../load/proc.ts';
 import { HELLO, type HearthPeer, poolOf, startHearth, untilWarm } from '../peers/hearth.ts';
@@ -84,8 +85,9 @@ async function seed(dataDir: string, functions: number): Promise<void> {
   }
   const store = await openSqliteStore({ path: join(dataDir, 'hearth.sqlite'), log: console });
   try {
-    const { functions: [record] = [], versions: [version] = [] } = await store.registry.load();
-    if (record === undefined || version === undefined) throw new Error('what was deployed is not in the store');
+    const { functions: [record] = [], versions: [stored] = [] } = await store.registry.page(null);
+    if (record === undefined || stored === undefined) throw new Error('what was deployed is not in the store');
+    const version = JSON.parse(stored.text) as VersionRecord;
     const artifact = await store.registry.getArtifact('f-0', version.version);
     if (artifact === null) throw new Error('what was deployed has no artifact in the store');
     for (let first = 1; first < functions; first += BATCH) {

@@ -95,7 +95,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
 
     const { record } = outcome.entry;
     const ownCopies = outcome.ownCopies ?? [];
-    const active = parts.registry.function(name)?.active?.record.version === version;
+    const active = parts.registry.function(name)?.active?.version === version;
     await parts.audit(request.actor, 'deploy', name, { version, activate, built: known === undefined });
     if (active && manifest.hearth.keepAlive === 0) await parts.keeper.evict(name);
     return {
@@ -167,12 +167,9 @@ export function createDeployer(parts: DeployerParts): Deployer {
   }
 
   function drain(version: VersionEntry, why: string): void {
-    parts.keeper.retire(version.spec.key, why).catch((error: unknown) => {
-      parts.log.error('retiring a version failed', {
-        function: version.spec.functionName,
-        version: version.spec.version,
-        error,
-      });
+    const { key, functionName } = version;
+    parts.keeper.retire(key, why).catch((error: unknown) => {
+      parts.log.error('retiring a version failed', { function: functionName, version: version.version, error });
     });
   }
 

@@ -37,6 +37,6 @@ export function versionNamed(entry: FunctionEntry, version: string): VersionEntr
 export function requireDeploy(caller: Caller, registry: Registry, name: string): void {
   requireScope(caller, 'deploy', name);
   for (const version of registry.function(name)?.versions.values() ?? []) {
-    requireTrustGroup(caller, version.manifest.hearth.trustGroup);
+    requireTrustGroup(caller, version.claims.trustGroup);
   }
 }

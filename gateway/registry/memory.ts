@@ -4,13 +4,22 @@
  * across functions.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { Manifest } from '../../functions/contract/manifest.ts';
-import type { ModuleImage } from '../../pool/keeper/api.ts';
+import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Seal } from '../store/seal.ts';
-import type { Artifact, FunctionRecord, FunctionSecrets, Store, Traffic, VersionRecord } from '../store/store.ts';
+import type {
+  Artifact,
+  FunctionRecord,
+  FunctionSecrets,
+  RegistryPage,
+  Store,
+  Traffic,
+  VersionRecord,
+} from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { type Claims, createClaims } from './claims.ts';
+import { KeptFunction, type KeptVersion, keptVersion, Shelf } from './entries.ts';
 import { createImageCache, toImage } from './images.ts';
-import type { FunctionEntry, Registry, VersionEntry } from './registry.ts';
+import type { FunctionEntry, Registry } from './registry.ts';
 import { createRouteTable } from './routes.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
 
@@ -25,26 +34,27 @@ export interface RegistryOptions {
   now?(): number;
   /** What images may take in memory; default 256 MB. */
   imageBytes?: number;
+  /** Versions whose manifest and spec are in memory, the last used ones; default 1000, which are 6 MB. */
+  openVersions?: number;
 }
 
 /** Images up to this size are read ahead after a start, so that the first call finds them in memory. */
 const SMALL_IMAGE_BYTES = 64 * 1024;
-/** A part of the image cache that reading ahead may fill. */
-const READ_AHEAD_SHARE = 0.25;
+/** So many functions, those that were changed last. Each costs 30 KB at a start, and of ten thousand few are called soon. */
+const READ_AHEAD_FUNCTIONS = 50;
 
 const NO_SECRETS: OpenedSecrets = { revision: 0, values: {}, problem: null };
 
 /** A version that is being probed. It holds its image itself until it is stored. */
 interface Candidate {
-  entry: VersionEntry;
-  revision: number;
+  spec: ModuleSpec;
   stored(): void;
 }
 
 /** Reads everything but code. Rejects with NO_CAPACITY when the store is away. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { store, seal, defaults, log, cacheKeyOf, now = Date.now, imageBytes = 256 * 1024 * 1024 } = options;
-  const functions = new Map<string, FunctionEntry>();
+  const functions = new Map<string, KeptFunction>();
   const routes = createRouteTable<FunctionEntry>();
   const consumers = new Map<string, FunctionEntry>();
   const secrets = new Map<string, OpenedSecrets>();
@@ -52,6 +62,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const listeners = new Set<(name: string) => void>();
   const images = createImageCache({ read: store.registry.getArtifact, cacheKeyOf, mostBytes: imageBytes });
   const inTurn = createTurns();
+  const claimsOf = createClaims();
+  const opener = {
+    shelf: new Shelf(options.openVersions ?? 1000),
+    spec: (record: VersionRecord, opened: OpenedSecrets) => specOf(record, opened, () => images.get(record)),
+  };
 
   const secretsOf = (name: string): OpenedSecrets => secrets.get(name) ?? NO_SECRETS;
 
@@ -84,35 +99,32 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     }
   }
 
-  function versionEntry(record: VersionRecord, image?: () => ModuleImage | Promise<ModuleImage>): VersionEntry {
-    const spec = createSpec({
-      record,
-      secrets: secretsOf(record.functionName),
-      network: defaults.network,
-      image: image ?? (() => images.get(record)),
-    });
-    return { record, manifest: record.manifest, spec };
+  function specOf(record: VersionRecord, opened: OpenedSecrets, image: ModuleSpec['image']): ModuleSpec {
+    const { network } = defaults;
+    return createSpec({ record, secrets: opened, network, image });
   }
 
-  function functionEntry(record: FunctionRecord, versions: ReadonlyMap<string, VersionEntry>): FunctionEntry {
-    const { revision } = secretsOf(record.name);
-    const active = record.traffic === null ? undefined : versions.get(mainVersion(record.traffic));
-    return { record: { ...record, secretRevision: revision }, versions, active };
+  function versionEntry(record: VersionRecord): KeptVersion {
+    return keptVersion(record, claimsOf(record.manifest), secretsOf(record.functionName), opener);
+  }
+
+  function functionEntry(record: FunctionRecord, versions: readonly KeptVersion[]): KeptFunction {
+    return new KeptFunction({ ...record, secretRevision: secretsOf(record.name).revision }, versions);
   }
 
   /** Puts an entry in the place of the one before, in all maps at once. */
-  function publish(name: string, entry: FunctionEntry | undefined): void {
-    for (const { queue } of functions.get(name)?.active?.manifest.queues.consumers ?? []) {
+  function publish(name: string, entry: KeptFunction | undefined): void {
+    for (const queue of functions.get(name)?.active?.claims.consumes ?? []) {
       if (consumers.get(queue)?.record.name === name) consumers.delete(queue);
     }
     if (entry === undefined) functions.delete(name);
     else functions.set(name, entry);
-    if (entry?.active === undefined || !entry.active.manifest.hearth.publish) {
+    if (entry?.active === undefined || !entry.active.claims.publish) {
       routes.delete(name);
       return;
     }
-    routes.set(name, entry.active.manifest.routes, entry);
-    for (const { queue } of entry.active.manifest.queues.consumers) {
+    routes.set(name, entry.active.claims.routes, entry);
+    for (const queue of entry.active.claims.consumes) {
       if (!consumers.has(queue)) consumers.set(queue, entry);
     }
   }
@@ -128,13 +140,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   }
 
   /** Throws CONFLICT when what this version publishes is another function's. */
-  function claimable(name: string, { manifest }: VersionRecord): void {
-    if (!manifest.hearth.publish) return;
-    const taken = routes.conflict(name, manifest.routes);
+  function claimable(name: string, claims: Claims): void {
+    if (!claims.publish) return;
+    const taken = routes.conflict(name, claims.routes);
     if (taken !== undefined) {
       throw new HearthError('CONFLICT', `The route ${taken.pattern} belongs to the function ${taken.owner}.`);
     }
-    for (const { queue } of manifest.queues.consumers) {
+    for (const queue of claims.consumes) {
       const owner = consumers.get(queue)?.record.name;
       if (owner !== undefined && owner !== name) {
         throw new HearthError('CONFLICT', `The queue ${queue} is consumed by the function ${owner}; a queue has one.`);
@@ -146,24 +158,23 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
    * A queue belongs to the trust group that named it first: nobody of another one may send to it or take from it. Asked
    * for each version that is stored, active or not, so that an activation later cannot slip past. Throws CONFLICT.
    */
-  function requireQueuesOfGroup(name: string, { manifest }: VersionRecord): void {
-    const wanted = new Set(queuesOf(manifest));
-    if (wanted.size === 0) return;
-    const { trustGroup } = manifest.hearth;
-    for (const [owner, { versions }] of functions) {
-      for (const { manifest: other } of versions.values()) {
-        if (other.hearth.trustGroup === trustGroup) continue;
-        const taken = queuesOf(other).find((queue) => wanted.has(queue));
+  function requireQueuesOfGroup(name: string, { queues, trustGroup }: Claims): void {
+    if (queues.length === 0) return;
+    const wanted = new Set(queues);
+    for (const [owner, { kept }] of functions) {
+      for (const { claims: other } of kept) {
+        if (other.trustGroup === trustGroup) continue;
+        const taken = other.queues.find((queue) => wanted.has(queue));
         if (taken === undefined || owner === name) continue;
         throw new HearthError(
           'CONFLICT',
-          `The queue ${taken} belongs to the trust group ${other.hearth.trustGroup} (function ${owner}).`,
+          `The queue ${taken} belongs to the trust group ${other.trustGroup} (function ${owner}).`,
         );
       }
     }
   }
 
-  function known(name: string): FunctionEntry {
+  function known(name: string): KeptFunction {
     const entry = functions.get(name);
     if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no function ${name}.`);
     return entry;
@@ -172,10 +183,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   async function addVersion(given: VersionRecord, artifact: Artifact, activate: boolean) {
     const name = given.functionName;
     const before = functions.get(name);
-    const existing = before?.versions.get(given.version);
+    const existing = before?.version(given.version);
     const record = existing?.record ?? given;
-    if (activate) claimable(name, record);
-    if (existing === undefined) requireQueuesOfGroup(name, record);
+    const claims = existing?.claims ?? claimsOf(given.manifest);
+    if (activate) claimable(name, claims);
+    if (existing === undefined) requireQueuesOfGroup(name, claims);
 
     const time = now();
     const current = before?.record ?? {
@@ -194,18 +206,18 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       await renewCodeCache(record, artifact);
     }
 
-    const candidate = candidates.get(artifact.code);
-    const proven = candidate?.revision === secretsOf(name).revision ? candidate.entry.spec : undefined;
-    const version =
-      existing ?? (proven === undefined ? versionEntry(record) : { record, manifest: record.manifest, spec: proven });
+    const version = existing ?? versionEntry(record);
     if (existing === undefined) {
+      const candidate = candidates.get(artifact.code);
+      if (candidate?.spec.key === version.key) version.take(record, candidate.spec);
       images.put(record, toImage(record, artifact, cacheKeyOf));
       candidate?.stored();
     }
-    const entry = functionEntry(next, new Map(before?.versions).set(record.version, version));
+    const kept = before?.kept ?? [];
+    const entry = functionEntry(next, existing === undefined ? [...kept, version] : kept);
     publish(name, entry);
     tell(name);
-    return { entry, replaced: replacedBy(entry, before) };
+    return { entry, replaced: leave(entry, before) };
   }
 
   /** A version of an earlier Node that was deployed again has been probed by this one. */
@@ -221,36 +233,49 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     const before = known(name);
     const traffic = wanted(before.record);
     for (const { version } of traffic.split) {
-      const entry = before.versions.get(version);
+      const entry = before.version(version);
       if (entry === undefined) {
         throw new HearthError('CONFLICT', `Version ${version} of ${name}, which had the traffic before, was deleted.`);
       }
-      claimable(name, entry.record);
+      claimable(name, entry.claims);
     }
     const record = redirected(before.record, traffic, now());
     await store.registry.putFunction(record);
-    const entry = functionEntry(record, before.versions);
+    const entry = functionEntry(record, before.kept);
     publish(name, entry);
     tell(name);
-    return { entry, replaced: replacedBy(entry, before) };
+    return { entry, replaced: leave(entry, before) };
   }
 
   async function secretsChanged(name: string): Promise<FunctionEntry | undefined> {
     await reloadSecrets(name);
     const before = functions.get(name);
     if (before === undefined) return undefined;
-    const versions = new Map([...before.versions].map(([id, { record }]) => [id, versionEntry(record)]));
-    const entry = functionEntry(before.record, versions);
+    const opened = secretsOf(name);
+    for (const version of before.kept) version.close();
+    const entry = functionEntry(
+      before.record,
+      before.kept.map((version) => version.with(opened)),
+    );
     publish(name, entry);
     tell(name);
     return entry;
   }
 
+  /** What had the traffic and has it no longer: its text is enough, and what it runs is in the store. */
+  function leave(entry: KeptFunction, before: KeptFunction | undefined): KeptVersion | undefined {
+    const replaced = before?.active;
+    if (replaced === undefined || replaced.key === entry.active?.key) return undefined;
+    replaced.close();
+    images.delete(replaced.functionName, replaced.version);
+    return replaced;
+  }
+
   async function readAhead(): Promise<void> {
-    for (const name of [...functions.keys()]) {
-      const active = functions.get(name)?.active;
+    const lastChanged = [...functions.values()].sort((a, b) => b.record.updatedAt - a.record.updatedAt);
+    for (const { record } of lastChanged.slice(0, READ_AHEAD_FUNCTIONS)) {
+      const active = functions.get(record.name)?.active;
       if (active === undefined || active.record.sizeBytes > SMALL_IMAGE_BYTES) continue;
-      if (images.bytes > imageBytes * READ_AHEAD_SHARE) return;
       try {
         await images.get(active.record);
       } catch (error) {
@@ -260,18 +285,24 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     }
   }
 
-  const [loaded, loadedSecrets] = await Promise.all([store.registry.load(), store.secrets.load(null)]);
+  /** In parts, each as text: what is read of ten thousand functions is never in memory at once. */
+  async function load(): Promise<void> {
+    for (let after: string | null = null; ; ) {
+      const page: RegistryPage = await store.registry.page(after);
+      const versions = Map.groupBy(page.versions, ({ functionName }) => functionName);
+      for (const record of page.functions) {
+        const kept = (versions.get(record.name) ?? []).map(({ text }) => versionEntry(JSON.parse(text)));
+        publish(record.name, functionEntry(record, kept));
+      }
+      if (page.next === null) return;
+      after = page.next;
+    }
+  }
+
+  const loadedSecrets = await store.secrets.load(null);
   for (const one of loadedSecrets) openSecrets(one);
   await Promise.all(loadedSecrets.map(reseal));
-  const versionsOf = new Map<string, Map<string, VersionEntry>>();
-  for (const record of loaded.versions) {
-    const versions = versionsOf.get(record.functionName) ?? new Map<string, VersionEntry>();
-    versions.set(record.version, versionEntry(record));
-    versionsOf.set(record.functionName, versions);
-  }
-  for (const record of loaded.functions) {
-    publish(record.name, functionEntry(record, versionsOf.get(record.name) ?? new Map()));
-  }
+  await load();
   readAhead().catch((error: unknown) => log.debug('reading ahead ended early', { error }));
 
   return {
@@ -296,7 +327,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         if (entry === undefined) return undefined;
         await store.registry.deleteFunction(name);
         await reloadSecrets(name);
-        for (const version of entry.versions.keys()) images.delete(name, version);
+        for (const version of entry.kept) {
+          version.close();
+          images.delete(name, version.version);
+        }
         publish(name, undefined);
         tell(name);
         return entry;
@@ -304,35 +338,37 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     deleteVersion: (name, version) =>
       inTurn(async () => {
         const before = functions.get(name);
-        if (before === undefined || !before.versions.has(version)) return false;
+        const found = before?.version(version);
+        if (before === undefined || found === undefined) return false;
         if (before.record.traffic?.split.some((share) => share.version === version) === true) {
           throw new HearthError('CONFLICT', `Version ${version} of ${name} takes traffic; move the traffic first.`);
         }
         await store.registry.deleteVersion(name, version);
+        found.close();
         images.delete(name, version);
-        const versions = new Map(before.versions);
-        versions.delete(version);
-        publish(name, functionEntry(before.record, versions));
+        const left = before.kept.filter((each) => each !== found);
+        publish(name, functionEntry(before.record, left));
         tell(name);
         return true;
       }),
     secretsChanged: (name) => inTurn(() => secretsChanged(name)),
     candidate: (record, artifact) =>
       inTurn(async () => {
-        const stored = functions.get(record.functionName)?.versions.get(record.version);
+        const stored = functions.get(record.functionName)?.version(record.version);
         if (stored !== undefined) return stored;
         // They may have been set before there was a function to tell of them.
         if (!functions.has(record.functionName)) await reloadSecrets(record.functionName);
         let held: ModuleImage | null = toImage(record, artifact, cacheKeyOf);
-        const entry = versionEntry(record, () => held ?? images.get(record));
+        const { functionName, version, manifest } = record;
+        const spec = specOf(record, secretsOf(functionName), () => held ?? images.get(record));
         candidates.set(artifact.code, {
-          entry,
-          revision: secretsOf(record.functionName).revision,
+          spec,
           stored: () => {
             held = null;
           },
         });
-        return entry;
+        // Apart from the shelf: before it is stored it cannot be read again.
+        return { functionName, version, key: spec.key, claims: claimsOf(manifest), record, manifest, spec };
       }),
     onChange(listener) {
       listeners.add(listener);
@@ -341,26 +377,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   };
 }
 
-/** Every queue that a manifest names, dead letters included. */
-function queuesOf({ queues }: Manifest): string[] {
-  return [
-    ...queues.producers.map(({ queue }) => queue),
-    ...queues.consumers.flatMap(({ queue, dead_letter_queue }) => [queue, dead_letter_queue]),
-  ];
-}
-
-function mainVersion(traffic: Traffic): string {
-  return traffic.split.reduce((most, share) => (share.percent > most.percent ? share : most)).version;
-}
-
 /** The same traffic again is no change, so that a rollback still leads to what was before it. */
 function redirected(record: FunctionRecord, traffic: Traffic, time: number): FunctionRecord {
   const same = JSON.stringify(record.traffic) === JSON.stringify(traffic);
   return { ...record, traffic, previousTraffic: same ? record.previousTraffic : record.traffic, updatedAt: time };
-}
-
-function replacedBy(entry: FunctionEntry, before: FunctionEntry | undefined): VersionEntry | undefined {
-  return before?.active?.spec.key === entry.active?.spec.key ? undefined : before?.active;
 }
 
 /** Runs one task after another; a failed one does not hold up those behind it. */

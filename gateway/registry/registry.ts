@@ -4,16 +4,24 @@
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Artifact, FunctionRecord, VersionRecord } from '../store/store.ts';
+import type { Claims } from './claims.ts';
 
 export interface VersionEntry {
+  readonly functionName: string;
+  readonly version: string;
+  /** Of its spec. */
+  readonly key: string;
+  readonly claims: Claims;
+  /** This and what follows is read out of its text where it was not used for long: 20 µs, 6 KB. */
   readonly record: VersionRecord;
   readonly manifest: Manifest;
-  /** The same object until a secret changes; see ModuleSpec. */
+  /** The same object while it is in use; always of one key, until a secret changes. See ModuleSpec. */
   readonly spec: ModuleSpec;
 }
 
 export interface FunctionEntry {
   readonly record: FunctionRecord;
+  /** Made when it is asked for. */
   readonly versions: ReadonlyMap<string, VersionEntry>;
   /** The version that takes traffic now; undefined when nothing is activated. */
   readonly active: VersionEntry | undefined;

@@ -40,7 +40,7 @@ interface Pattern {
 }
 
 export function createRouteTable<T>(): RouteTable<T> {
-  const published = new Map<string, { patterns: Pattern[]; byPath: Route<T>; byHost: Route<T> }>();
+  const published = new Map<string, Published<T>>();
   const hosts = {
     exact: new Map<string, PathTable<T>>(),
     below: new Map<string, PathTable<T>>(),
@@ -75,10 +75,10 @@ export function createRouteTable<T>(): RouteTable<T> {
   }
 
   function remove(name: string): void {
-    const entry = published.get(name);
-    if (entry === undefined) return;
+    const patterns = published.get(name)?.patterns;
+    if (patterns === undefined) return;
     published.delete(name);
-    for (const pattern of entry.patterns) {
+    for (const pattern of patterns) {
       const table = tableFor(pattern);
       table.delete(pattern, name);
       if (table.isEmpty() && pattern.hosts !== 'any') hosts[pattern.hosts].delete(pattern.host);
@@ -89,7 +89,7 @@ export function createRouteTable<T>(): RouteTable<T> {
     set(name, written, target) {
       remove(name);
       const patterns = written.map(readPattern);
-      published.set(name, { patterns, byPath: { target, prefix: `/${name}` }, byHost: { target, prefix: null } });
+      published.set(name, new Published(name, patterns.length === 0 ? NO_PATTERNS : patterns, target));
       for (const pattern of patterns) tableFor(pattern).add(pattern, { owner: name, route: { target, prefix: null } });
     },
     delete: remove,
@@ -117,6 +117,33 @@ export function createRouteTable<T>(): RouteTable<T> {
       return undefined;
     },
   };
+}
+
+const NO_PATTERNS: readonly Pattern[] = [];
+
+/** One function, and its routes by name: made at the first request, as most of ten thousand functions see none. */
+class Published<T> {
+  readonly patterns: readonly Pattern[];
+  readonly #name: string;
+  readonly #target: T;
+  #byPath: Route<T> | null = null;
+  #byHost: Route<T> | null = null;
+
+  constructor(name: string, patterns: readonly Pattern[], target: T) {
+    this.#name = name;
+    this.patterns = patterns;
+    this.#target = target;
+  }
+
+  get byPath(): Route<T> {
+    this.#byPath ??= { target: this.#target, prefix: `/${this.#name}` };
+    return this.#byPath;
+  }
+
+  get byHost(): Route<T> {
+    this.#byHost ??= { target: this.#target, prefix: null };
+    return this.#byHost;
+  }
 }
 
 interface PathTable<T> {

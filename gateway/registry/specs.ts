@@ -36,7 +36,7 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
   }
   const { problem } = secrets;
   return {
-    key: `${functionName}@${version}+${secrets.revision}`,
+    key: keyOf(record, secrets),
     functionName,
     version,
     base: hearth.base,
@@ -50,6 +50,14 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
     jsonVars,
     bindings: bindingsOf(manifest),
   };
+}
+
+/** Of instances that may serve each other's calls. */
+export function keyOf(
+  { functionName, version }: { functionName: string; version: string },
+  { revision }: OpenedSecrets,
+): string {
+  return `${functionName}@${version}+${revision}`;
 }
 
 function limitsOf({ hearth, limits }: Manifest): ModuleLimits {

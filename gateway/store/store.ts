@@ -57,9 +57,17 @@ export interface FunctionRecord {
   secretRevision: number;
 }
 
+export interface RegistryPage {
+  functions: FunctionRecord[];
+  /** Those of these functions; of each the oldest first. As text, which few of ten thousand are asked for. */
+  versions: { functionName: string /** VersionRecord as JSON. */; text: string }[];
+  /** The `after` of the next page; null: this is the last one. */
+  next: string | null;
+}
+
 export interface RegistryStore {
-  /** Everything but artifacts. */
-  load(): Promise<{ functions: FunctionRecord[]; versions: VersionRecord[] }>;
+  /** Everything but artifacts, a part at a time in the order of names: of functions behind `after`; null: from the first. */
+  page(after: string | null): Promise<RegistryPage>;
   /** Adds the version; a no-op when it exists. */
   putVersion(version: VersionRecord, artifact: Artifact): Promise<void>;
   /** putVersion and putFunction in one commit. */

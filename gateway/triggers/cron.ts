@@ -242,7 +242,9 @@ export function createCrons(parts: CronParts): Crons {
         for (const { record } of entries.values()) {
           if (record.functionName === functionName) existing.set(record.id, record);
         }
-        const manifest = registry.function(functionName)?.active?.manifest;
+        const active = registry.function(functionName)?.active;
+        if (active?.claims.crons !== true && existing.size === 0) return;
+        const manifest = active?.manifest;
         const written = manifest?.hearth.publish === true ? manifest.triggers.crons : [];
         if (written.length === 0 && existing.size === 0) return;
         const settings = manifest?.hearth ?? { timezone: 'UTC', missed: 'once' as const, overlap: 'skip' as const };
@@ -290,7 +292,7 @@ export function createCrons(parts: CronParts): Crons {
         track('sync', follow(name));
       });
       const names = new Set([...entries.values()].map(({ record }) => record.functionName));
-      for (const { record } of registry.functions()) names.add(record.name);
+      for (const { record, active } of registry.functions()) if (active?.claims.crons === true) names.add(record.name);
       await Promise.all([...names].map((name) => follow(name)));
       state = 'firing';
       for (const entry of entries.values()) {

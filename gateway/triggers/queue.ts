@@ -298,7 +298,8 @@ export function createQueues(parts: QueueParts): Queues {
       for (const { name, settings } of await store.list()) known.set(name, settings);
       // From here on, so that no deploy falls between.
       unlisten = registry.onChange((name) => track('sync', follow(name)));
-      await Promise.all([...registry.functions()].map(({ record }) => follow(record.name)));
+      const consuming = [...registry.functions()].filter(({ active }) => (active?.claims.consumes.length ?? 0) > 0);
+      await Promise.all(consuming.map(({ record }) => follow(record.name)));
       state = 'delivering';
       for (const consumer of consumers.values()) consumer.wake();
       beating = true;

@@ -1,7 +1,7 @@
 /** What the suites of the store's contract share: how a test gets its store, and samples. */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { manifestSchema } from '../../../functions/contract/manifest.ts';
-import type { Artifact, CronRecord, FunctionRecord, Store, VersionRecord } from '../store.ts';
+import type { Artifact, CronRecord, FunctionRecord, RegistryPage, Store, VersionRecord } from '../store.ts';
 
 /** Declares one test with a store of its own. `again` closes it and opens it anew. */
 export type StoreTest = (sentence: string, body: (store: Store, again: () => Promise<Store>) => Promise<void>) => void;
@@ -11,6 +11,21 @@ export const DAY = 24 * 60 * 60 * 1000;
 
 export function withCode(code: string): (error: unknown) => boolean {
   return (error) => error instanceof HearthError && error.code === code;
+}
+
+/** All of the registry, page by page. */
+export async function loadAll({
+  registry,
+}: Store): Promise<{ functions: FunctionRecord[]; versions: VersionRecord[] }> {
+  const functions: FunctionRecord[] = [];
+  const versions: VersionRecord[] = [];
+  for (let after: string | null = null; ; ) {
+    const page: RegistryPage = await registry.page(after);
+    functions.push(...page.functions);
+    versions.push(...page.versions.map(({ text }) => JSON.parse(text) as VersionRecord));
+    if (page.next === null) return { functions, versions };
+    after = page.next;
+  }
 }
 
 export function versionOf(functionName: string, version: string): VersionRecord {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import type { Artifact, FunctionRecord } from '../store.ts';
-import { artifactOf, cronOf, functionOf, NOW, type StoreTest, versionOf } from './harness.ts';
+import { artifactOf, cronOf, functionOf, loadAll, NOW, type StoreTest, versionOf } from './harness.ts';
 
 export function registryContract(test: StoreTest): void {
   describe('registry', () => {
@@ -12,7 +12,7 @@ export function registryContract(test: StoreTest): void {
       await store.registry.putVersion(version, artifact);
       await store.registry.putFunction(functionOf('shop', 'v1'));
       const opened = await again();
-      assert.deepEqual(await opened.registry.load(), {
+      assert.deepEqual(await loadAll(opened), {
         functions: [functionOf('shop', 'v1')],
         versions: [version],
       });
@@ -40,7 +40,7 @@ export function registryContract(test: StoreTest): void {
         artifactOf('third'),
         functionOf('shop', 'v1'),
       );
-      const { versions, functions } = await store.registry.load();
+      const { versions, functions } = await loadAll(store);
       assert.deepEqual(versions, [versionOf('shop', 'v1')]);
       assert.deepEqual(functions, [functionOf('shop', 'v1')]);
       assert.deepEqual(await store.registry.getArtifact('shop', 'v1'), artifact);
@@ -54,7 +54,7 @@ export function registryContract(test: StoreTest): void {
       };
       await store.registry.deploy(versionOf('shop', 'v1'), artifactOf('1'), functionOf('shop', 'v1'));
       await store.registry.deploy(versionOf('shop', 'v2'), artifactOf('2'), second);
-      const loaded = await store.registry.load();
+      const loaded = await loadAll(store);
       assert.deepEqual(loaded.functions, [second]);
       assert.deepEqual(loaded.versions.map(({ version }) => version).sort(), ['v1', 'v2']);
     });
@@ -87,7 +87,7 @@ export function registryContract(test: StoreTest): void {
       }
       assert.equal(await store.registry.deleteFunction('shop'), true);
       assert.equal(await store.registry.deleteFunction('shop'), false);
-      const { functions, versions } = await store.registry.load();
+      const { functions, versions } = await loadAll(store);
       assert.deepEqual(
         functions.map(({ name }) => name),
         ['shop-2'],
@@ -109,7 +109,7 @@ export function registryContract(test: StoreTest): void {
       const before = await store.secrets.put('shop', 'K', new Uint8Array([1]), NOW);
       await store.registry.deleteFunction('shop');
       await store.registry.putFunction(functionOf('shop', 'v1'));
-      const [record] = (await store.registry.load()).functions;
+      const [record] = (await loadAll(store)).functions;
       assert.ok(record !== undefined && record.secretRevision > before);
     });
 
@@ -154,7 +154,7 @@ export function registryContract(test: StoreTest): void {
     test('shows the revision in the record of the function, whatever was put there', async (store) => {
       await store.secrets.put('shop', 'A', new Uint8Array([1]), NOW);
       await store.registry.putFunction({ ...functionOf('shop', 'v1'), secretRevision: 77 });
-      assert.equal((await store.registry.load()).functions[0]?.secretRevision, 1);
+      assert.equal((await loadAll(store)).functions[0]?.secretRevision, 1);
     });
 
     test('seals anew only what has not changed meanwhile, and without a new revision', async (store) => {

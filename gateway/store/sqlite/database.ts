@@ -60,7 +60,9 @@ function configure(connection: DatabaseSync | undefined, maxBytes: number | null
   // FULL: an answer means that the change is on the disk, also when the power fails a moment later.
   connection.exec('PRAGMA synchronous = FULL');
   connection.exec('PRAGMA temp_store = MEMORY');
-  connection.exec('PRAGMA cache_size = -65536');
+  // What is read again soon after is small; beyond it the system's own cache is next. 64 MB would be filled in time by
+  // whatever is read once: the registry at a start, versions as they are deployed.
+  connection.exec('PRAGMA cache_size = -4096');
   // Checkpoints cost two more fsyncs: under load one per 16 MB of log rather than one per 4 MB.
   connection.exec('PRAGMA wal_autocheckpoint = 4096');
   // After a burst, and after a full disk, the log gives its room back.

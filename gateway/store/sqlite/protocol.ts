@@ -4,7 +4,7 @@ import type { StoreStartCode } from '../start-error.ts';
 import type { Store } from '../store.ts';
 
 /** Both ends come from one checkout; the number guards against a thread file left over from another one. */
-export const STORE_PROTOCOL = 1;
+export const STORE_PROTOCOL = 2;
 
 export type Domains = Omit<Store, 'close'>;
 export type DomainName = keyof Domains;
@@ -47,7 +47,7 @@ export type FromThread =
 /** Every method of the Store, and whether it writes. */
 export const METHODS = {
   registry: {
-    load: 'read',
+    page: 'read',
     putVersion: 'write',
     deploy: 'write',
     getArtifact: 'read',

@@ -13,6 +13,9 @@ interface FunctionRow {
   revision: number;
 }
 
+/** Functions of one page. */
+const PAGE = 250;
+
 export function registryDomain(db: Database): Sync<RegistryStore> {
   function insertVersion(version: VersionRecord, artifact: Artifact): void {
     const id = [version.functionName, version.version] as const;
@@ -57,18 +60,21 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
   const VERSION_TABLES = ['versions', 'artifacts', 'artifact_files', 'code_caches'] as const;
 
   return {
-    load() {
+    page(after) {
       const functions = db
         .sql(
           `SELECT f.*, coalesce(r.revision, 0) AS revision
-           FROM functions f LEFT JOIN secret_revisions r ON r.function_name = f.name ORDER BY f.name`,
+           FROM functions f LEFT JOIN secret_revisions r ON r.function_name = f.name
+           WHERE f.name > ? ORDER BY f.name LIMIT ?`,
         )
-        .all() as unknown as FunctionRow[];
+        .all(after ?? '', PAGE) as unknown as FunctionRow[];
+      const last = functions.at(-1)?.name ?? null;
       const versions = db
-        .sql('SELECT record FROM versions ORDER BY function_name, created_at, version')
-        .all() as unknown as {
-        record: string;
-      }[];
+        .sql(
+          `SELECT function_name, record FROM versions WHERE function_name > ? AND function_name <= ?
+           ORDER BY function_name, created_at, version`,
+        )
+        .all(after ?? '', last ?? '') as unknown as { function_name: string; record: string }[];
       return {
         functions: functions.map((row) => ({
           name: row.name,
@@ -78,7 +84,8 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
           updatedAt: row.updated_at,
           secretRevision: row.revision,
         })),
-        versions: versions.map((row) => JSON.parse(row.record) as VersionRecord),
+        versions: versions.map((row) => ({ functionName: row.function_name, text: row.record })),
+        next: functions.length < PAGE ? null : last,
       };
     },
     putVersion: insertVersion,

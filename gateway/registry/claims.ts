@@ -1,0 +1,40 @@
+/** What a version asks for beyond being called by its name: asked of ten thousand functions at a start, so held apart from their manifests. */
+import type { Manifest } from '../../functions/contract/manifest.ts';
+
+export interface Claims {
+  readonly trustGroup: string;
+  /** Whether it is reached by routes, crons and queues at all. */
+  readonly publish: boolean;
+  readonly routes: readonly string[];
+  readonly consumes: readonly string[];
+  /** Every queue that it names, dead letters included. */
+  readonly queues: readonly string[];
+  readonly crons: boolean;
+  /** Wants a pool before its first call: minInstances, or a reserve. */
+  readonly resident: boolean;
+}
+
+const NONE: readonly string[] = [];
+
+/** Claims of manifests; those that say the same are one object, where they name no route and no queue. */
+export function createClaims(): (manifest: Manifest) => Claims {
+  const shared = new Map<string, Claims>();
+  return ({ routes, queues: { consumers, producers }, triggers, hearth }) => {
+    const { trustGroup, publish } = hearth;
+    const crons = triggers.crons.length > 0;
+    const resident = hearth.minInstances > 0 || hearth.reserved > 0;
+    if (routes.length === 0 && consumers.length === 0 && producers.length === 0) {
+      const key = `${trustGroup} ${publish} ${crons} ${resident}`;
+      let claims = shared.get(key);
+      if (claims === undefined) {
+        claims = { trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident };
+        shared.set(key, claims);
+      }
+      return claims;
+    }
+    const consumes = consumers.map(({ queue }) => queue);
+    const dead = consumers.map(({ dead_letter_queue }) => dead_letter_queue);
+    const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead];
+    return { trustGroup, publish, routes: [...routes], consumes, queues, crons, resident };
+  };
+}
