@@ -105,6 +105,7 @@ function resolveBase(
         return value === undefined ? [] : [[key, value]];
       }),
     ),
+    ...(source.warm === undefined ? {} : { warm: source.warm }),
   };
 }
 

@@ -51,7 +51,7 @@ describe('hearth.config.jsonc', () => {
     await writeFile(join(directory, 'base.ts'), 'export default () => 1;');
     await write(`{
       // shared by all
-      "bases": { "default": { "shared": ["zod"], "setup": "./base.ts", "env": ["DATABASE_URL", "ABSENT"], } },
+      "bases": { "default": { "shared": ["zod"], "setup": "./base.ts", "env": ["DATABASE_URL", "ABSENT"], "warm": 3 } },
       "pools": { "batch": {} },
     }`);
     const file = readConfigFile(null, directory);
@@ -62,6 +62,7 @@ describe('hearth.config.jsonc', () => {
       base?.shared.map(({ library }) => library),
       ['zod'],
     );
+    assert.equal(base?.warm, 3);
     assert.deepEqual(Object.keys(file.pools), ['batch']);
   });
 
@@ -76,6 +77,7 @@ describe('hearth.config.jsonc', () => {
       '/hearth.config.jsonc:3:18: bases.default.sharde: no such setting.',
     );
     assert.match(await refused('{ "bases": { "default": { "shared": "hono" } } }'), /:1:27: bases\.default\.shared: /);
+    assert.match(await refused('{ "bases": { "default": { "warm": -1 } } }'), /:1:27: bases\.default\.warm: /);
     assert.match(await refused('{ "bases": { "My Base": {} } }'), /bases\.My Base: /);
     assert.match(await refused('[]'), /:1:1: the file: /);
   });

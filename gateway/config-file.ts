@@ -36,6 +36,8 @@ const baseSchema = z.strictObject({
   setup: z.string().min(1).optional(),
   /** Variables of the gateway's environment that `setup` sees. */
   env: z.array(z.string().regex(/^[A-Za-z_]\w*$/, 'the name of an environment variable')).default([]),
+  /** Warm bases without a lessee at least; without it HEARTH_WARM_BASES. */
+  warm: z.int().min(0).max(1000).optional(),
 });
 
 const poolSchema = z.strictObject({});

@@ -47,7 +47,7 @@ export interface ModuleSpec {
   readonly key: string;
   readonly functionName: string;
   readonly version: string;
-  /** Base definition, trust group and network policy: together the host key. */
+  /** Base definition, trust group, network policy and pool: together the host key. */
   readonly base: string;
   readonly trustGroup: string;
   readonly network: 'all' | 'none';
@@ -160,7 +160,10 @@ export interface KeeperHooks {
 }
 
 export interface Keeper {
-  /** Brings the cache pool to its size. Resolves when the first base of each definition is warm. */
+  /**
+   * Brings the cache pool to its size. Resolves when the first base of each definition is warm, but for definitions whose
+   * bases do not come up; never while none does.
+   */
   start(): Promise<void>;
   /** `arrivedAt`: monotonic ms at which the trigger reached Hearth; phases count from there. */
   invoke(spec: ModuleSpec, head: InvokeCall, sink: InvokeSink, arrivedAt?: number): InvokeHandle;

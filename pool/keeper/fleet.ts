@@ -63,9 +63,9 @@ export class Fleet {
     return this.#pending.size;
   }
 
-  /** Brings the stock to its size. */
-  start(): void {
-    this.#stock.refill();
+  /** Brings the stock to its size; resolves when each definition has a warm base or is known not to come up. */
+  start(): Promise<void> {
+    return this.#stock.open();
   }
 
   /** A warm base of that host key, at once where there is one. Rejects with NO_CAPACITY. */

@@ -3,13 +3,13 @@ import type { HostBinding } from './host-process.ts';
 import type { FleetSettings } from './settings.ts';
 
 export function keyOf(binding: HostBinding): string {
-  return `${binding.trustGroup}/${binding.network}`;
+  return `${binding.trustGroup}/${binding.network}/${binding.pool}`;
 }
 
-/** Back from `keyOf`: names of trust groups hold no slash. */
+/** Back from `keyOf`: names of trust groups and pools hold no slash. */
 export function bindingOf(key: string): HostBinding {
-  const [trustGroup = '', network] = key.split('/');
-  return { trustGroup, network: network === 'none' ? 'none' : 'all' };
+  const [trustGroup = '', network, pool = ''] = key.split('/');
+  return { trustGroup, network: network === 'none' ? 'none' : 'all', pool };
 }
 
 /** Hosts in stock have their network, or lack of it, from the sandbox, and cannot be leased for the other policy. */

@@ -28,6 +28,8 @@ const MOVES: Record<HostState, readonly HostState[]> = {
 export interface HostBinding {
   trustGroup: string;
   network: 'all' | 'none';
+  /** Named pool of hosts. */
+  pool: string;
 }
 
 export interface HostOptions {

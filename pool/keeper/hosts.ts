@@ -201,8 +201,7 @@ export class Hosts {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
-    const givenUp = this.#givenUp.has(base);
-    const failed = base.takenFor === null && !givenUp;
+    const failed = base.takenFor === null && !this.#givenUp.has(base);
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
     this.#event('base', base.id, failed ? 'died' : ended, why, base.takenFor ?? undefined);
@@ -213,8 +212,11 @@ export class Hosts {
 
   /** Its slot is free once the thread is gone; a thread that does not end takes its host with it. */
   async #endThread(base: Base): Promise<void> {
+    const gone = base.host.endBase(base.id);
+    // This is called while the base dies: whoever held it hears why before what its link carries breaks off.
+    await Promise.resolve();
     base.close('retired');
-    await base.host.endBase(base.id);
+    await gone;
     this.#ending.delete(base.id);
     if (base.host.state === 'dead') return;
     emptyDirectory(base.filesDir);

@@ -67,7 +67,7 @@ test('callers beyond concurrency × maxInstances are told OVERLOADED at once, th
 test('a call that runs out of time gets FUNCTION_TIMEOUT, and its slot is free again', async (t) => {
   const { keeper } = await startKeeper(t);
   const spec = fetchModule(`if (request.url.endsWith('/loop')) for (;;); return new Response('ok')`, {
-    limits: { timeoutMs: 200, concurrency: 1, maxInstances: 1 },
+    limits: { timeoutMs: 1_500, concurrency: 1, maxInstances: 1 },
   });
   await ask(keeper, spec);
   const loop = new Call(keeper, spec, { path: '/loop' });

@@ -74,7 +74,6 @@ class Pool implements Keeper {
   readonly #fleet: Fleet;
   readonly #functions = new Map<string, FunctionPool>();
   readonly #events: PoolEvent[] = [];
-  readonly #firstWarm = Promise.withResolvers<void>();
   readonly #socketPath: string;
   readonly #timers: NodeJS.Timeout[] = [];
   /** By function, over all its versions. */
@@ -133,8 +132,7 @@ class Pool implements Keeper {
   }
 
   start(): Promise<void> {
-    this.#fleet.start();
-    return this.#options.settings.warmBases === 0 ? Promise.resolve() : this.#firstWarm.promise;
+    return this.#fleet.start();
   }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
@@ -224,8 +222,8 @@ class Pool implements Keeper {
       spec,
       hooks: this.#options.hooks,
       now: this.#options.now,
-      take: ({ base, trustGroup, network, functionName }) =>
-        this.#fleet.take({ definition: base, trustGroup, network, functionName }),
+      take: ({ base, trustGroup, network, pool, functionName }) =>
+        this.#fleet.take({ definition: base, trustGroup, network, pool, functionName }),
       warmth: new Warmth({
         limits: spec.limits,
         history: this.#history(spec.functionName),
@@ -383,7 +381,6 @@ class Pool implements Keeper {
   #note(event: PoolEvent): void {
     this.#events.push(event);
     if (this.#events.length > EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT / 2);
-    if (event.subject === 'base' && event.what === 'warm') this.#firstWarm.resolve();
     this.#options.hooks.event(event);
   }
 }

@@ -2,8 +2,8 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Base } from './base.ts';
-import { isApart, keyOf } from './host-key.ts';
-import type { HostProcess } from './host-process.ts';
+import { isApart } from './host-key.ts';
+import type { HostBinding, HostProcess } from './host-process.ts';
 import type { Hosts } from './hosts.ts';
 import type { FleetSettings } from './settings.ts';
 import type { Stock } from './stock.ts';
@@ -80,12 +80,11 @@ export class Placement {
     let spare: Base | undefined;
     for (const base of this.#options.hosts.bases) {
       if (base.state !== 'warm' || base.host.definition.name !== wanted.definition || base.host.stuck) continue;
-      const binding = base.host.binding;
-      if (binding === null) {
-        if (!isApart(wanted, this.#options.settings)) spare ??= base;
-      } else if (binding.trustGroup === wanted.trustGroup && binding.network === wanted.network) return base;
+      if (base.host.binding !== null) {
+        if (isBoundFor(base.host.binding, wanted)) return base;
+      } else if (!isApart(wanted, this.#options.settings)) spare ??= base;
     }
-    spare?.host.bind({ trustGroup: wanted.trustGroup, network: wanted.network });
+    spare?.host.bind({ trustGroup: wanted.trustGroup, network: wanted.network, pool: wanted.pool });
     return spare;
   }
 
@@ -109,5 +108,9 @@ export class Placement {
 /** Whether a base of this host could serve that lease. */
 function fits(host: HostProcess, wanted: Wanted): boolean {
   if (host.definition.name !== wanted.definition) return false;
-  return host.binding === null || keyOf(host.binding) === keyOf(wanted);
+  return host.binding === null || isBoundFor(host.binding, wanted);
+}
+
+function isBoundFor({ trustGroup, network, pool }: HostBinding, wanted: Wanted): boolean {
+  return trustGroup === wanted.trustGroup && network === wanted.network && pool === wanted.pool;
 }

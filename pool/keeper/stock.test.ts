@@ -58,9 +58,33 @@ test('the stock keeps to its floor where the memory of hosts leaves no room for 
   await event(() => level().target === 1);
 });
 
-test('a definition may have a floor of its own', async (t) => {
+test('a definition that does not come up holds back neither the start nor the stock of the others', async (t) => {
+  const broken = {
+    name: 'broken',
+    shared: [{ specifier: 'gone', library: 'gone', version: '1.0.0', path: '/nowhere/gone.js', bytes: 0 }],
+    setupPath: null,
+    env: {},
+  };
+  const { keeper, events } = await startKeeper(t, { warmBases: 1 }, undefined, [broken]);
+  assert.equal(keeper.snapshot().stock.find(({ base }) => base === 'default')?.warm, 1);
+  assert.ok(events.some(({ what, why }) => what === 'died' && why.includes('gone')));
+});
+
+test('functions of different pools never share a host', async (t) => {
+  const { keeper } = await startKeeper(t, { warmBases: 2 });
+  const hostOf = async (pool: string) => {
+    const { facts } = await ask(keeper, fetchModule(`return new Response('here')`, { pool }));
+    return facts.host;
+  };
+  const [first, other, again] = [await hostOf('default'), await hostOf('batch'), await hostOf('default')];
+  assert.notEqual(first, other);
+  assert.equal(first, again);
+});
+
+test('the start waits for a base of each definition, and one may have a floor of its own', async (t) => {
   const own = { name: 'own', shared: [], setupPath: null, env: {}, warm: 3 };
   const { keeper, event } = await startKeeper(t, { warmBases: 1 }, undefined, [own]);
+  assert.ok(keeper.snapshot().stock.every(({ warm }) => warm > 0));
   await event(() => keeper.snapshot().stock.every(({ warm, target }) => warm === target));
   const stock = keeper.snapshot().stock.toSorted((a, b) => a.base.localeCompare(b.base));
   assert.deepEqual(stock, [

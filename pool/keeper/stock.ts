@@ -10,6 +10,7 @@ import { bindingOf, isApart, keyOf } from './host-key.ts';
 import type { HostProcess } from './host-process.ts';
 import type { Pressure } from './host-watch.ts';
 import type { Hosts } from './hosts.ts';
+import { Opening } from './opening.ts';
 import { LeaseDemand, mayBoot, stockCeiling, stockTarget, surplusStep } from './policy/stock.ts';
 import { type HostView, nextBoot, nextEnd } from './refill.ts';
 import type { FleetSettings } from './settings.ts';
@@ -46,6 +47,7 @@ export class Stock {
   readonly #options: StockOptions;
   readonly #failures = new Map<string, BootFailures>();
   readonly #demand = new Map<string, LeaseDemand>();
+  readonly #opening: Opening;
   #pressure: Pressure = 'none';
   /** What hosts use together, MB. */
   #usedMb = 0;
@@ -58,6 +60,14 @@ export class Stock {
 
   constructor(options: StockOptions) {
     this.#options = options;
+    const stocked = options.definitions.filter((definition) => this.#floor(definition) > 0);
+    this.#opening = new Opening(stocked.map(({ name }) => name));
+  }
+
+  /** Brings the stock to its size; resolves when there is some, see Opening. */
+  open(): Promise<void> {
+    this.refill();
+    return this.#opening.open;
   }
 
   has(definition: string): boolean {
@@ -115,6 +125,7 @@ export class Stock {
   bootSucceeded(definition: string, tookMs: number): void {
     this.#failures.get(definition)?.succeeded();
     this.#demandOf(definition).booted(tookMs);
+    this.#opening.warm(definition);
   }
 
   /** Told, and not repeated without a pause. */
@@ -122,6 +133,7 @@ export class Stock {
     const failures = this.#failures.getOrInsertComputed(definition, () => new BootFailures());
     failures.failed(why, monotonicMs());
     if (failures.broken === null) return;
+    this.#opening.broken(definition);
     this.#options.pending.reject(
       (wanted) => wanted.definition === definition,
       new HearthError('NO_CAPACITY', `Bases of the definition "${definition}" do not come up: ${failures.broken}.`),
@@ -252,12 +264,16 @@ export class Stock {
   }
 
   #target({ definition, warm, booting }: Shelf): number {
-    const { memoryMb, warmBases } = this.#options.settings;
+    const { memoryMb } = this.#options.settings;
     return stockTarget({
       expected: this.#demandOf(definition.name).expected(this.#options.clock()),
-      floor: definition.warm ?? warmBases,
+      floor: this.#floor(definition),
       ceiling: stockCeiling({ memoryMb, usedMb: this.#usedMb, stock: warm + booting }),
     });
+  }
+
+  #floor({ warm }: BaseDefinition): number {
+    return warm ?? this.#options.settings.warmBases;
   }
 
   #demandOf(definition: string): LeaseDemand {

@@ -103,6 +103,7 @@ export interface SpecOptions {
   base?: string;
   trustGroup?: string;
   network?: 'all' | 'none';
+  pool?: string;
   vars?: Record<string, string>;
   limits?: Partial<ModuleLimits>;
   files?: { path: string; bytes: Uint8Array }[];
@@ -120,7 +121,7 @@ export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec 
     trustGroup: options.trustGroup ?? 'default',
     network: options.network ?? 'all',
     group: null,
-    pool: 'default',
+    pool: options.pool ?? 'default',
     limits: {
       timeoutMs: 30_000,
       memoryMb: 128,
