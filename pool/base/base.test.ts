@@ -445,6 +445,23 @@ test('env holds vars, JSON vars and what setup returned; process.env holds the v
   assert.deepEqual(environments, [{ A: 'a' }, { A: 'a' }]);
 });
 
+test('a rehearsal is no lease: the setup runs for the first real module, which gets its own env and network', async () => {
+  await using base = await TestBase.start({ setup: 'let runs = 0; exports.default = () => ({ runs: ++runs })' });
+  const code = `module.exports = { fetch: (request, env) => Response.json([env, process.env, process.cwd()]) }`;
+  await base.load(code, { module: 'canned', rehearsal: true, vars: { CANNED: '1' }, network: 'none' });
+  const canned = JSON.parse((await base.http('/', { module: 'canned' }).whole()).text);
+  assert.deepEqual(canned, [{ CANNED: '1' }, { CANNED: '1' }, '/']);
+  base.link.event({ event: 'unload', module: 'canned' });
+  const real = `const net = require('net'); module.exports = { fetch: async (request, env) => {
+    const refused = await new Promise((done) => net.connect(1, '127.0.0.1').on('error', (error) => done(error.code)));
+    return Response.json([env, process.env, refused]) } }`;
+  await base.load(real, { vars: { A: 'a' } });
+  const [env, environment, refused] = JSON.parse((await base.http('/').whole()).text);
+  assert.deepEqual(env, { A: 'a', BASE: { runs: 1 } });
+  assert.deepEqual(environment, { A: 'a' });
+  assert.equal(refused, 'ECONNREFUSED', 'the network is there, and only nobody listens');
+});
+
 test('a drain lets what runs end, then the base closes its link', async () => {
   await using base = await TestBase.start();
   await base.load(`module.exports = { async fetch(request) {

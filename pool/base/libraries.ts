@@ -6,8 +6,8 @@ import type { BaseTask } from './task.ts';
 export interface Libraries {
   /** What modules get for these specifiers. */
   shared: ReadonlyMap<string, unknown>;
-  /** Runs the setup; what it returns, or resolves with, is `env.BASE`. */
-  setup(): unknown;
+  /** Runs the setup; what it returns, or resolves with, is `env.BASE`. Null when there is none. */
+  setup: (() => unknown) | null;
   /** One of them has node:http already, so that it may make servers. */
   usesHttp: boolean;
 }
@@ -25,7 +25,7 @@ export function loadLibraries(task: Pick<BaseTask, 'shared' | 'setupPath' | 'env
     const shared = new Map<string, unknown>();
     for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
     const setup: unknown = task.setupPath === null ? undefined : createRequire(task.setupPath)(task.setupPath);
-    return { shared, setup: () => callSetup(setup, task.env), usesHttp };
+    return { shared, setup: task.setupPath === null ? null : () => callSetup(setup, task.env), usesHttp };
   } finally {
     watch.deregister();
   }

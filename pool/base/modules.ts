@@ -16,8 +16,8 @@ export interface ModulesOptions {
   policy: Policy;
   /** Shared libraries of the base definition, by the specifier modules import them with. */
   shared: ReadonlyMap<string, unknown>;
-  /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. */
-  setup(): unknown;
+  /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. Null: none. */
+  setup: (() => unknown) | null;
   nodeHttp: NodeHttp;
   /** Node's own `node:http`. */
   http(): Http;
@@ -53,14 +53,23 @@ export class Modules {
 
   /** Throws (or rejects) with what the module's top level threw. Answers at once wherever nothing has to be awaited. */
   load(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
-    if (head.rehearsal || this.#base !== null) return this.#evaluate(head, code, codeCache, receivedAt);
-    const made = this.#options.setup();
-    const go = (value: unknown) => {
-      this.#base = { value };
-      this.#options.policy.lease(head.filesDir, head.network);
-      return this.#evaluate(head, code, codeCache, receivedAt);
-    };
-    return made instanceof Promise ? made.then(go) : go(made);
+    if (this.#base === null) {
+      const made = head.rehearsal ? undefined : this.#options.setup?.();
+      if (made instanceof Promise) {
+        return made.then((value: unknown) => {
+          this.#leased(head, value);
+          return this.#evaluate(head, code, codeCache, receivedAt);
+        });
+      }
+      this.#leased(head, made);
+    }
+    return this.#evaluate(head, code, codeCache, receivedAt);
+  }
+
+  /** A rehearsal goes the same way, so that all of it has been compiled before the first function comes. */
+  #leased(head: LoadHead, base: unknown): void {
+    if (!head.rehearsal) this.#base = { value: base };
+    this.#options.policy.lease(head);
   }
 
   #evaluate(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {

@@ -165,7 +165,8 @@ export class Session implements LinkHandler {
   #load(head: LoadHead, exchange: Exchange, body: Uint8Array): void {
     const receivedAt = monotonicMs();
     const { meter } = this.#options;
-    if (!head.rehearsal) meter.leased(head.memoryMb, head.cpuMs);
+    // In a rehearsal both are 0 and change nothing; it is there that this is first compiled.
+    meter.leased(head.memoryMb, head.cpuMs);
     meter.enter();
     const loaded = (taken: Taken): void => {
       const answer: LoadedHead = {

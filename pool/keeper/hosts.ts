@@ -172,7 +172,8 @@ export class Hosts {
       base.rehearsed();
       return;
     }
-    rehearse(base).then(
+    const shared = base.host.definition.shared.map(({ specifier }) => specifier);
+    rehearse(base, shared).then(
       () => {
         if (base.state === 'rehearsing') base.rehearsed();
       },

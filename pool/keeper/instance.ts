@@ -13,7 +13,7 @@ import {
   monotonicMs,
 } from '../../functions/contract/invocation.ts';
 import { LINK_CLOSED } from '../link/connection.ts';
-import { ProtocolViolation } from '../link/frames.ts';
+import { MAX_BODY_BYTES, ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, LinkError } from '../link/link.ts';
 import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
 import type { Base, Lessee } from './base.ts';
@@ -153,6 +153,10 @@ export class Instance implements Lessee {
     };
     let answer: LoadedHead | null = null;
     const cache: Uint8Array[] = [];
+    // One frame for most functions: a thread that has slept takes its time with each.
+    const small = head.codeBytes + head.cacheBytes <= MAX_BODY_BYTES;
+    const body = image.codeCache !== null && small ? Buffer.concat([image.code, image.codeCache]) : image.code;
+    const rest = small ? null : image.codeCache;
     this.#move('loading');
     this.acquiredAt = monotonicMs();
     const exchange = base.open(
@@ -171,11 +175,11 @@ export class Instance implements Lessee {
         drain: () => undefined,
         closed: (error) => this.#onLoaded(answer, Buffer.concat(cache), error),
       },
-      image.code,
-      image.codeCache === null,
+      body,
+      rest === null,
     );
-    if (image.codeCache !== null) {
-      exchange.write(image.codeCache);
+    if (rest !== null) {
+      exchange.write(rest);
       exchange.end();
     }
   }

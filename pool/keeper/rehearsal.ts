@@ -5,10 +5,12 @@
 import type { HttpInvokeHead, LoadHead } from '../../functions/contract/invocation.ts';
 import type { ExchangeHandler, LinkError } from '../link/link.ts';
 import type { Base } from './base.ts';
+import { libraryRehearsal } from './rehearsal-libraries.ts';
 
 /** Rounds of load and calls. See bench: more rounds cost CPU at each boot and gain less and less. */
 const LOADS = 3;
 const CALLS = 12;
+const LIBRARY_CALLS = 1;
 
 const CODE = Buffer.from(`'use strict';
 const greet = (name) => 'hello ' + name;
@@ -22,26 +24,40 @@ module.exports = { default: { async fetch(request, env, ctx) {
 } } };
 `);
 
-/** Resolves when the base has served; rejects when it could not. */
-export async function rehearse(base: Base): Promise<void> {
-  for (let round = 0; round < LOADS; round++) {
-    const module = `rehearsal-${round}`;
-    // As in production: load and first call travel together.
-    await Promise.all([load(base, module), call(base, module, 0)]);
-    for (let n = 1; n < CALLS; n += 2) await Promise.all([call(base, module, n), call(base, module, n + 1)]);
-    base.tell({ event: 'unload', module });
+/** Resolves when the base has served; rejects when it could not. `shared`: specifiers of what it provides. */
+export async function rehearse(base: Base, shared: readonly string[]): Promise<void> {
+  const libraries = libraryRehearsal(shared);
+  if (libraries !== null) await round(base, 'rehearsal-libraries', Buffer.from(libraries), LIBRARY_CALLS);
+  let codeCache: Uint8Array | null = null;
+  for (let count = 0; count < LOADS; count++) {
+    codeCache = await round(base, `rehearsal-${count}`, CODE, CALLS, codeCache);
   }
 }
 
-function load(base: Base, module: string): Promise<void> {
+/** Resolves with the code cache, as made by the probe of a deploy, unless it is given one. */
+async function round(
+  base: Base,
+  module: string,
+  code: Uint8Array,
+  calls: number,
+  codeCache: Uint8Array | null = null,
+): Promise<Uint8Array> {
+  // As in production: load and first call travel together.
+  const [made] = await Promise.all([load(base, module, code, codeCache), call(base, module, 0)]);
+  for (let n = 1; n < calls; n += 2) await Promise.all([call(base, module, n), call(base, module, n + 1)]);
+  base.tell({ event: 'unload', module });
+  return codeCache ?? made;
+}
+
+function load(base: Base, module: string, code: Uint8Array, codeCache: Uint8Array | null): Promise<Uint8Array> {
   const head: LoadHead = {
     kind: 'load',
     module,
     functionName: 'rehearsal',
     version: '0',
     format: 'cjs',
-    codeBytes: CODE.length,
-    cacheBytes: 0,
+    codeBytes: code.length,
+    cacheBytes: codeCache?.length ?? 0,
     filesDir: null,
     rehearsal: true,
     vars: {},
@@ -50,14 +66,14 @@ function load(base: Base, module: string): Promise<void> {
     network: 'all',
     cpuMs: 0,
     memoryMb: 0,
-    wantCodeCache: false,
+    wantCodeCache: codeCache === null,
   };
-  return finished(base, head, Buffer.from(CODE));
+  return finished(base, head, codeCache === null ? Buffer.from(code) : Buffer.concat([code, codeCache]));
 }
 
 const JSON_BODY = Buffer.from('{"a":1,"b":["two"]}');
 
-function call(base: Base, module: string, n: number): Promise<void> {
+function call(base: Base, module: string, n: number): Promise<Uint8Array> {
   const post = n % 4 === 3;
   const head: HttpInvokeHead = {
     kind: 'invoke',
@@ -82,18 +98,23 @@ function call(base: Base, module: string, n: number): Promise<void> {
   return finished(base, head, post ? Buffer.from(JSON_BODY) : null);
 }
 
-function finished(base: Base, head: object, body: Uint8Array | null): Promise<void> {
+/** Resolves with the body of the answer. */
+function finished(base: Base, head: object, body: Uint8Array | null): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
     let answered = false;
     const handler: ExchangeHandler = {
       head: () => {
         answered = true;
       },
-      data: (chunk) => exchange.consumed(chunk.length),
+      data: (chunk) => {
+        chunks.push(chunk);
+        exchange.consumed(chunk.length);
+      },
       end: () => undefined,
       drain: () => undefined,
       closed: (error: LinkError | null) => {
-        if (answered && error === null) resolve();
+        if (answered && error === null) resolve(Buffer.concat(chunks));
         else reject(new Error(`rehearsal: ${error === null ? 'no answer' : `${error.code} ${error.message}`}`));
       },
     };
