@@ -1,8 +1,10 @@
 /**
- * A real gateway with an attacker in it, whose code is given with each call, and a well-behaved neighbour in another
- * trust group that is called all the while and may see no error.
+ * A real gateway with an attacker in it, whose code is given with each call, and two well-behaved neighbours that are
+ * called all the while: one in another trust group, which may see no error, and one beside the attacker, which may lose
+ * what was in flight when a host went. In the end nothing may be left of the attacks.
  */
 import assert from 'node:assert/strict';
+import { belongingsAtRest, type Hosts, nothingLeft } from '../../../pool/keeper/containment/belongings.ts';
 import { startGateway, type TestGateway } from '../../testing/gateway.ts';
 
 export interface Attack {
@@ -39,40 +41,28 @@ export default {
 export async function startRig(hearth: object = {}): Promise<Rig> {
   // Without bubblewrap, which would hide what the walls inside of Node let pass; it has a test of its own.
   const gateway = await startGateway({ env: { HEARTH_LOG: 'warn', HEARTH_SANDBOX: 'off' } });
+  const attackers = new Set<string>();
   const deployAttacker: Rig['deployAttacker'] = async (name, manifest = {}, files = {}) => {
     const { hearth, ...rest } = manifest as { hearth?: object };
+    attackers.add(name);
     await gateway.deploy(
       name,
       { 'index.ts': SOURCE, ...files },
       { manifest: { name, main: 'index.ts', hearth: { trustGroup: 'attackers', ...hearth }, ...rest } },
     );
   };
-  const neighbour = { calls: 0, errors: [] as string[], ended: false };
-  let traffic: Promise<void> = Promise.resolve();
-
-  async function bother(): Promise<void> {
-    while (!neighbour.ended) {
-      try {
-        const response = await fetch(`${gateway.url}/neighbour`);
-        const text = await response.text();
-        neighbour.calls++;
-        if (response.status !== 200 || text !== 'fine') neighbour.errors.push(`${response.status} ${text}`);
-      } catch (error) {
-        neighbour.errors.push(String((error as Error).cause ?? error));
-      }
-      // Steady, not a load: the cores are shared with other tests.
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
+  const apart = new Neighbour(gateway, 'neighbour', 'neighbours');
+  const beside = new Neighbour(gateway, 'beside', 'attackers');
+  const pool = async () => (await gateway.api<Hosts>('GET', '/v1/pool')).body;
+  const events = async () => (await gateway.api<Events>('GET', '/v1/pool/events?limit=1000')).body.events;
+  let rest: Awaited<ReturnType<typeof belongingsAtRest>>;
 
   try {
-    await gateway.deploy(
-      'neighbour',
-      { 'index.ts': 'export default { fetch: () => new Response("fine") }' },
-      { manifest: { name: 'neighbour', main: 'index.ts', hearth: { trustGroup: 'neighbours' } } },
-    );
+    for (const neighbour of [apart, beside]) await neighbour.deploy();
     await deployAttacker('attacker', { hearth });
-    traffic = bother();
+    rest = await belongingsAtRest(gateway.pid, pool);
+    apart.start();
+    beside.start();
   } catch (error) {
     await gateway[Symbol.asyncDispose]();
     throw error;
@@ -101,11 +91,74 @@ export async function startRig(hearth: object = {}): Promise<Rig> {
     },
     deployAttacker,
     async [Symbol.asyncDispose]() {
-      neighbour.ended = true;
-      await traffic;
-      await gateway[Symbol.asyncDispose]();
-      assert.deepEqual(neighbour.errors, [], 'the neighbour saw nothing of it');
-      assert.ok(neighbour.calls > 0);
+      try {
+        await Promise.all([apart.stop(), beside.stop()]);
+        for (const name of attackers) await gateway.api('POST', `/v1/functions/${name}/evict`);
+        await nothingLeft(gateway.pid, pool, rest);
+        const hosts = (await events()).filter(({ subject, what }) => {
+          return subject === 'host' && (what === 'killed' || what === 'died');
+        });
+        assert.deepEqual(apart.errors, [], 'the neighbour in another trust group saw nothing of it');
+        assert.ok(beside.errors.length <= hosts.length, `beside: ${beside.errors.join('; ')}`);
+        for (const error of beside.errors) assert.match(error, /^502 .*FUNCTION_CRASHED/);
+        assert.ok(apart.calls > 0 && beside.calls > 0);
+      } finally {
+        await gateway[Symbol.asyncDispose]();
+      }
     },
   };
+}
+
+interface Events {
+  events: { subject: string; what: string }[];
+}
+
+/** Steady, not a load: the cores are shared with other tests. */
+const PACE_MS = 5;
+
+class Neighbour {
+  readonly #gateway: TestGateway;
+  readonly #name: string;
+  readonly #trustGroup: string;
+  readonly errors: string[] = [];
+  calls = 0;
+  #ended = false;
+  #traffic: Promise<void> = Promise.resolve();
+
+  constructor(gateway: TestGateway, name: string, trustGroup: string) {
+    this.#gateway = gateway;
+    this.#name = name;
+    this.#trustGroup = trustGroup;
+  }
+
+  async deploy(): Promise<void> {
+    await this.#gateway.deploy(
+      this.#name,
+      { 'index.ts': 'export default { fetch: () => new Response("fine") }' },
+      { manifest: { name: this.#name, main: 'index.ts', hearth: { trustGroup: this.#trustGroup } } },
+    );
+  }
+
+  start(): void {
+    this.#traffic = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#ended = true;
+    await this.#traffic;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#ended) {
+      try {
+        const response = await fetch(`${this.#gateway.url}/${this.#name}`);
+        const text = await response.text();
+        this.calls++;
+        if (response.status !== 200 || text !== 'fine') this.errors.push(`${response.status} ${text}`);
+      } catch (error) {
+        this.errors.push(String((error as Error).cause ?? error));
+      }
+      await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+    }
+  }
 }

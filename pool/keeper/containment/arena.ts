@@ -11,7 +11,7 @@ import type { HearthError } from '../../../functions/contract/errors.ts';
 import type { ModuleLimits, ModuleSpec } from '../api.ts';
 import { bundleBase } from '../bundle.ts';
 import type { FleetSettings } from '../settings.ts';
-import { ask, Call, fetchModule, type Harness, moduleOf, startKeeper } from '../testing/harness.ts';
+import { type Answer, ask, Call, fetchModule, type Harness, moduleOf, startKeeper } from '../testing/harness.ts';
 import { type Belongings, belongingsAtRest, nothingLeft, Timers } from './belongings.ts';
 
 /** Between two calls of a neighbour, ms: enough to have one under way at most moments, and to leave a core free. */
@@ -73,6 +73,8 @@ export interface Suffering {
   body?: string;
   /** Its module does not load, so that there is no next call to be answered. */
   unloadable?: boolean;
+  /** It broke its own base, which may answer nothing any more: the next call is made once that is gone. */
+  broken?: boolean;
 }
 
 export class Arena {
@@ -132,6 +134,7 @@ export class Arena {
       (error: HearthError): Outcome => ({ error, text: null }),
     );
     const heardAt = performance.now();
+    if (request.broken === true) await keeper.evict(spec.functionName);
     if (request.unloadable !== true) assert.equal((await ask(keeper, spec, { path: NEXT })).text, 'next');
     const slotMs = Math.round(performance.now() - heardAt);
     if (outcome.error !== null) {
@@ -150,6 +153,10 @@ export class Arena {
     assert.ok(harmed.length <= hosts.length, `the neighbour beside it was harmed: ${harmed.map(String).join('; ')}`);
     for (const { code } of harmed) assert.equal(code, 'FUNCTION_CRASHED');
     return outcome;
+  }
+
+  ask(spec: ModuleSpec): Promise<Answer> {
+    return ask(this.harness.keeper, spec);
   }
 
   /** Retires it; resolves when its bases and their threads are gone. */

@@ -15,7 +15,8 @@ export interface Belongings {
   threads: number;
   /** Threads of hosts that no base in the snapshot lives in. */
   workers: number;
-  /** Of the one that was asked about and of its hosts, but for those by which they speak with one another. */
+  /** Unix ones of the one that was asked about (clients of its ports come and go), and all of its hosts, but for those
+   * by which they speak with one another. */
   sockets: number;
   /** Files and directories that hosts have open. */
   files: number;
@@ -46,7 +47,7 @@ export function belongings(pid: number, { hosts }: Hosts): Belongings | null {
     workers:
       sum(pids.map((each) => tasks(each as number).filter((name) => name === 'WorkerThread').length)) - bases.length,
     sockets:
-      descriptors(pid).sockets +
+      descriptors(pid).unixSockets +
       sum(held.map(({ sockets }) => sockets)) -
       2 * (SOCKETS_OF_HOST * hosts.length + bases.length),
     files: sum(held.map(({ files }) => files)),
@@ -121,15 +122,23 @@ function children(pid: number): string[] {
   );
 }
 
-function descriptors(pid: number): { sockets: number; files: number } {
+function descriptors(pid: number): { sockets: number; unixSockets: number; files: number } {
+  const unix = new Set(
+    read('/proc/self/net/unix')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/)[6]),
+  );
   let sockets = 0;
+  let unixSockets = 0;
   let files = 0;
   for (const fd of list(`/proc/${pid}/fd`)) {
     const target = link(`/proc/${pid}/fd/${fd}`);
-    if (target.startsWith('socket:')) sockets++;
-    else if (target.startsWith('/') && !target.startsWith('/dev/')) files++;
+    if (target.startsWith('socket:')) {
+      sockets++;
+      if (unix.has(target.slice('socket:['.length, -1))) unixSockets++;
+    } else if (target.startsWith('/') && !target.startsWith('/dev/')) files++;
   }
-  return { sockets, files };
+  return { sockets, unixSockets, files };
 }
 
 /** What has just ended has nothing any more. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import { ask, Call, fetchModule, moduleOf, startKeeper } from '../testing/harness.ts';
 import { Arena, CULPRIT_LIMITS } from './arena.ts';
@@ -56,4 +57,35 @@ test('when hosts come near to the memory they may use, idle instances go and the
   const gone = await event(({ why }) => why === 'memory runs short');
   assert.ok(keeping.some(({ functionName }) => functionName === gone.function) || gone.function === undefined);
   for (const spec of keeping) assert.equal((await ask(keeper, spec)).status, 200);
+});
+
+test('when hosts are over the memory they may use, who has a base is served, and who has none waits for room', async (t) => {
+  const { keeper, logged, event, events } = await startKeeper(t, { memoryMb: 260, warmBases: 1, basesPerHost: 16 });
+  const holder = fetchModule(
+    `if (request.url.endsWith('/next')) return new Response('next');
+     globalThis.kept = Buffer.alloc(200 * 1024 * 1024, 1); console.log('holding');
+     await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve)); return new Response('unheard');`,
+    { limits: { memoryMb: 512 } },
+  );
+  const held = new Call(keeper, holder);
+  await logged('holding');
+  const waiting = () => keeper.snapshot().waiting > 0;
+  let last: Call;
+  let answered = 0;
+  // Until the stock is used up, and nothing is booted in its place.
+  for (;;) {
+    last = new Call(keeper, fetchModule(`return new Response('fine')`));
+    const mine = last.answer.promise.then(() => ++answered);
+    const before = answered;
+    while (answered === before && !waiting()) await Promise.race([mine, delay(20)]);
+    if (answered === before) break;
+  }
+  const started = () => events.filter(({ what, subject }) => what === 'started' && subject === 'base').length;
+  const bases = started();
+  for (let n = 0; n < 50; n++) assert.equal((await ask(keeper, holder, { path: '/next' })).text, 'next');
+  assert.equal(started(), bases, 'no base was booted meanwhile');
+  assert.ok(waiting());
+  held.handle.abort('enough');
+  await event(({ why, function: of }) => why === 'memory runs short' && of === holder.functionName);
+  assert.equal((await last.answer.promise).text, 'fine');
 });
