@@ -114,7 +114,7 @@ interface Events {
 }
 
 /** Steady, not a load: the cores are shared with other tests. */
-const PACE_MS = 5;
+const PACE_MS = 15;
 
 class Neighbour {
   readonly #gateway: TestGateway;

@@ -15,7 +15,7 @@ import { type Answer, ask, Call, fetchModule, type Harness, moduleOf, startKeepe
 import { type Belongings, belongingsAtRest, nothingLeft, Timers } from './belongings.ts';
 
 /** Between two calls of a neighbour, ms: enough to have one under way at most moments, and to leave a core free. */
-const PACE_MS = 4;
+const PACE_MS = 8;
 
 /** One slot in all: the next call is answered only if the culprit's comes back. */
 export const CULPRIT_LIMITS = {
