@@ -26,7 +26,7 @@ const CONFIG = `{
     // npm install hono3@npm:hono@3
     "legacy": { "shared": [{ "as": "hono", "from": "hono3" }] },
     "throws": { "setup": "./throws.ts" },
-    "bare": {},
+    "bare": { "warm": 2 },
   },
 }`;
 
@@ -64,6 +64,14 @@ describe('bases with shared libraries', { timeout: 60_000 }, () => {
 
   const on = (base: string) => ({ manifest: { hearth: { base } } });
   const ask = async (path: string) => (await fetch(`${gateway.url}/${path}`)).text();
+
+  // Before any function has taken one.
+  test('once it is ready each definition has a warm base, and is to have as many as it names', async () => {
+    const { body } = await gateway.api<{ stock: { base: string; warm: number; target: number }[] }>('GET', '/v1/pool');
+    const targets = body.stock.map(({ base, target }) => `${base} ${target}`);
+    assert.deepEqual(targets.sort(), ['bare 2', 'default 1', 'legacy 1', 'throws 1']);
+    for (const { base, warm } of body.stock) assert.ok(warm > 0, base);
+  });
 
   test('two bases with different versions of one library run side by side', async () => {
     const four = await gateway.deploy('four', { 'index.ts': APP });
