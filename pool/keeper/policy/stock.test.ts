@@ -87,11 +87,11 @@ test('slower boots need more stock for the same leases', () => {
   assert.ok(slow.expected(lease(slow, 50, 3_000)) > 5 * quick.expected(lease(quick, 50, 3_000)));
 });
 
-test('a boot on a machine that stood still counts no more than two seconds', () => {
+test('a boot on an overloaded machine counts no more than a second', () => {
   const demand = new LeaseDemand();
   boots(demand, 3_600_000);
   const expected = demand.expected(lease(demand, 10, 20_000));
-  assert.ok(expected <= 21, String(expected));
+  assert.ok(expected > 10 && expected <= 11, String(expected));
 });
 
 test('stock beyond its floor fills memory up to half of what hosts may use', () => {

@@ -13,8 +13,8 @@ const MARGIN = 2;
 /** A first guess, and how much a new boot says against what was known. */
 const FIRST_BOOT_MS = 100;
 const BOOT_WEIGHT = 0.2;
-/** A boot on a machine that stood still says nothing of the next one. */
-const MOST_BOOT_MS = 2_000;
+/** Boots that are slow because the machine is overloaded must not lead to ever more of them. */
+const MOST_BOOT_MS = 1_000;
 
 /** Of what all hosts may use, what stock beyond its floor may fill up to: the rest is for what is leased. */
 const STOCK_SHARE = 0.5;
