@@ -2,12 +2,11 @@
  * One workload against one policy: a discrete-event simulation in which every decision is asked of the pool's own
  * policy functions. What it leaves out stands in README.md.
  */
-import { priority } from '../../pool/keeper/policy/evict.ts';
+import { rank } from '../../pool/keeper/policy/evict.ts';
 import { IdleHistory, type KeepAlivePlan } from '../../pool/keeper/policy/keep-alive.ts';
 import { CRON_KEEP_MS, CRON_LEAD_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
-import { nextRegrets, surplusKeepMs } from '../../pool/keeper/scaling.ts';
 import { Heap } from './heap.ts';
-import type { Span, Workload } from './workload.ts';
+import { HOUR_MS, type Span, type Workload } from './workload.ts';
 
 export type Policy =
   /** Gone as soon as nothing runs. */
@@ -15,7 +14,7 @@ export type Policy =
   | { kind: 'fixed'; keepMs: number }
   /** Kept until the memory is needed; then the least recently used goes. */
   | { kind: 'lru'; capMb: number }
-  /** The pool's own: histogram, cron prewarm, scale-in, and greedy-dual eviction where there is a cap. */
+  /** The pool's own: kept by worth, rhythm and schedule, and evicted by worth where there is a cap. */
   | { kind: 'hearth'; capMb: number };
 
 export interface Outcome {
@@ -41,6 +40,8 @@ interface Instance {
   busyUntilMs: number;
   /** Since when it has been loaded and idle. */
   idleFromMs: number;
+  /** It was loaded for a tick, which comes before this. */
+  heldUntilMs: number;
   /** Makes timers and heap entries that were set before obsolete. */
   generation: number;
 }
@@ -53,6 +54,8 @@ type Timer = {
   span: Span | null;
 };
 
+const RANKING_HOLDS_MS = 30_000;
+
 export function simulate(workload: Workload, policy: Policy): Outcome {
   return new Simulation(workload, policy).run();
 }
@@ -63,17 +66,13 @@ class Simulation {
   readonly #instances = new Map<number, Instance>();
   readonly #histories: IdleHistory[];
   readonly #timers = new Heap<Timer>((timer) => timer.atMs);
-  /** Idle instances by what decides who goes first. */
-  readonly #victims = new Heap<{ rank: number; instance: Instance; generation: number }>((entry) => entry.rank);
-  /** By function: what scaling.ts remembers of instances given back too soon. */
-  readonly #regrets: Uint8Array;
-  readonly #shrunkAtMs: Float64Array;
-  /** By function: what evict.ts is asked with. */
-  readonly #frequency: Float64Array;
-  readonly #clockAtUse: Float64Array;
+  /** Idle instances by how long ago they were used, for LRU; for Hearth those worth least at the last look. */
+  #victims = new Heap<{ rank: number; instance: Instance; generation: number }>((entry) => entry.rank);
   readonly #cold: Uint32Array;
   readonly #capMb: number;
-  #clock = 0;
+  /** Loaded ones, as far as they are idle, and when they were last looked at. */
+  readonly #idle = new Set<Instance>();
+  #rankedAtMs = Number.NEGATIVE_INFINITY;
   #usedMb = 0;
   #scaleOuts = 0;
   #idleMbMs = 0;
@@ -85,10 +84,6 @@ class Simulation {
     this.#workload = workload;
     this.#policy = policy;
     this.#histories = workload.functions.map(() => new IdleHistory());
-    this.#frequency = new Float64Array(workload.functions.length);
-    this.#clockAtUse = new Float64Array(workload.functions.length);
-    this.#regrets = new Uint8Array(workload.functions.length);
-    this.#shrunkAtMs = new Float64Array(workload.functions.length).fill(Number.NEGATIVE_INFINITY);
     this.#cold = new Uint32Array(workload.functions.length);
     this.#capMb = policy.kind === 'lru' || policy.kind === 'hearth' ? policy.capMb : Number.POSITIVE_INFINITY;
   }
@@ -136,27 +131,26 @@ class Simulation {
     const instance = this.#instance(span);
     const load = this.#load(span.function);
     const measured = span.startMs >= this.#workload.measureFromMs;
-    if (span.level === 1 && instance.busyUntilMs > Number.NEGATIVE_INFINITY) {
-      this.#history(span.function).record(span.startMs - instance.busyUntilMs, load.cron);
+    const history = this.#history(span.function);
+    if (instance.busyUntilMs > Number.NEGATIVE_INFINITY) {
+      const idleMs = span.startMs - instance.busyUntilMs;
+      if (span.level === 1) history.record(idleMs, load.cron);
+      else history.recordBeyond(span.level, idleMs);
     }
+    if (span.level === 1) history.called(span.calls);
     instance.generation++;
+    instance.heldUntilMs = Number.NEGATIVE_INFINITY;
+    this.#idle.delete(instance);
     if (instance.loaded) this.#countIdle(instance, span.startMs);
     else {
       if (measured) {
         this.#cold[span.function] = (this.#cold[span.function] ?? 0) + 1;
         if (span.level > 1) this.#scaleOuts++;
       }
-      if (span.level > 1) {
-        const { function: index } = span;
-        const sinceShrinkMs = span.startMs - (this.#shrunkAtMs[index] ?? 0);
-        this.#regrets[index] = nextRegrets(this.#regrets[index] ?? 0, sinceShrinkMs);
-      }
-      if (span.level === 1) this.#frequency[span.function] = 0;
+      if (span.level === 1) history.foundCold();
       this.#room(load.memoryMb, span.startMs);
       this.#setLoaded(instance, true);
     }
-    if (span.level === 1) this.#frequency[span.function] = (this.#frequency[span.function] ?? 0) + 1;
-    this.#clockAtUse[span.function] = this.#clock;
     instance.busyUntilMs = span.endMs;
     const measuredMs = Math.max(0, span.endMs - Math.max(span.startMs, this.#workload.measureFromMs));
     this.#busyMbMs += measuredMs * load.memoryMb;
@@ -181,10 +175,11 @@ class Simulation {
         this.#victims.push({ rank: atMs, instance, generation });
         break;
       case 'hearth': {
-        this.#victims.push({ rank: this.#priority(instance), instance, generation });
-        if (instance.level > 1) {
-          at(atMs + surplusKeepMs(this.#regrets[instance.function] ?? 0), 'retire');
-        } else this.#byPlan(this.#history(instance.function).plan(), next, atMs, at);
+        this.#idle.add(instance);
+        const { memoryMb } = this.#load(instance.function);
+        const history = this.#history(instance.function);
+        if (instance.level > 1) at(atMs + history.keepBeyondMs(instance.level, memoryMb), 'retire');
+        else this.#byPlan(history.plan(memoryMb), next, atMs, at);
         break;
       }
       default:
@@ -208,34 +203,55 @@ class Simulation {
   }
 
   #prewarm(instance: Instance, atMs: number): void {
+    instance.heldUntilMs = atMs + CRON_KEEP_MS;
     if (instance.loaded) return;
     this.#room(this.#load(instance.function).memoryMb, atMs);
     this.#setLoaded(instance, true);
     this.#prewarmed++;
     instance.idleFromMs = atMs;
-    this.#clockAtUse[instance.function] = this.#clock;
-    const { generation } = instance;
-    this.#victims.push({ rank: this.#priority(instance), instance, generation });
+    this.#idle.add(instance);
   }
 
   /** Evicts idle instances until so much more fits. What is busy stays, over the cap if need be. */
   #room(neededMb: number, atMs: number): void {
     while (this.#usedMb + neededMb > this.#capMb) {
-      const entry = this.#victims.pop();
+      const entry = this.#victim(atMs);
       if (entry === undefined) return;
-      const { instance, generation, rank } = entry;
+      const { instance, generation } = entry;
       if (!instance.loaded || instance.generation !== generation || instance.busyUntilMs > atMs) continue;
-      this.#clock = Math.max(this.#clock, this.#policy.kind === 'hearth' ? rank : 0);
       this.#evicted++;
       this.#unload(instance, atMs);
     }
+  }
+
+  /** The pool ranks anew for each eviction; here the ranking holds for some seconds, in which worth changes little. */
+  #victim(atMs: number): { instance: Instance; generation: number } | undefined {
+    if (this.#policy.kind === 'hearth' && (this.#victims.size === 0 || atMs - this.#rankedAtMs > RANKING_HOLDS_MS)) {
+      this.#rankedAtMs = atMs;
+      this.#victims = new Heap((entry) => entry.rank);
+      for (const instance of this.#idle) {
+        const { generation } = instance;
+        this.#victims.push({ rank: this.#rank(instance, atMs), instance, generation });
+      }
+    }
+    return this.#victims.pop();
+  }
+
+  /** As Warmth.idle has it. */
+  #rank({ function: index, level, busyUntilMs, heldUntilMs }: Instance, atMs: number): number {
+    const history = this.#history(index);
+    const idleMs = atMs - busyUntilMs;
+    const { memoryMb } = this.#load(index);
+    if (level > 1) return rank({ gainPerHour: history.gainBeyondPerHour(level, idleMs), memoryMb }, 'memory');
+    if (atMs < heldUntilMs) return rank({ gainPerHour: HOUR_MS / CRON_KEEP_MS, memoryMb }, 'memory');
+    return rank({ gainPerHour: history.gainPerHour(idleMs), memoryMb }, 'memory');
   }
 
   #unload(instance: Instance, atMs: number): void {
     if (!instance.loaded) return;
     this.#countIdle(instance, atMs);
     this.#setLoaded(instance, false);
-    if (instance.level > 1) this.#shrunkAtMs[instance.function] = atMs;
+    this.#idle.delete(instance);
   }
 
   #setLoaded(instance: Instance, loaded: boolean): void {
@@ -259,18 +275,12 @@ class Simulation {
         loaded: false,
         busyUntilMs: Number.NEGATIVE_INFINITY,
         idleFromMs: 0,
+        heldUntilMs: Number.NEGATIVE_INFINITY,
         generation: 0,
       };
       this.#instances.set(key, instance);
     }
     return instance;
-  }
-
-  /** As Warmth.use has it: an instance beyond the first is worth one use. */
-  #priority({ function: index, level }: Instance): number {
-    const { coldMs, memoryMb } = this.#load(index);
-    const frequency = level > 1 ? 1 : (this.#frequency[index] ?? 0);
-    return priority({ clockAtUse: this.#clockAtUse[index] ?? 0, frequency, coldMs, memoryMb });
   }
 
   #load(index: number) {

@@ -5,15 +5,16 @@
  * What a policy sees of a function is reduced to spans: level n is busy while the function needs n instances or more.
  * Instances are filled oldest first, so level n is one instance's life; level 1 is the function's own.
  */
-import { HOLD_MS } from '../../pool/keeper/policy/keep-alive.ts';
-import { SURPLUS_IDLE_MS } from '../../pool/keeper/scaling.ts';
+import { HOLD_MS, SCHEDULE_GAP_MS, SURPLUS_HOLD_MS } from '../../pool/keeper/policy/keep-alive.ts';
 import { Random } from './random.ts';
 
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 /** Two uses closer than this are one span: every policy but "none" keeps an instance so long anyway. */
 const MERGE_MS = HOLD_MS;
-const MERGE_ABOVE_MS = SURPLUS_IDLE_MS;
+/** Of crons, whose next tick is known and loaded ahead. */
+const MERGE_CRON_MS = SCHEDULE_GAP_MS;
+const MERGE_ABOVE_MS = SURPLUS_HOLD_MS;
 /** The manifest's default: invocations in flight in one instance. */
 export const CONCURRENCY = 64;
 /** Functions used more often are counted per bucket and not call by call. */
@@ -31,6 +32,8 @@ export interface Span {
   level: number;
   startMs: number;
   endMs: number;
+  /** Invocations in it, of level 1. */
+  calls: number;
 }
 
 export interface FunctionLoad {
@@ -132,13 +135,16 @@ class Recorder {
 
   invoked(count: number, atMs: number): void {
     if (atMs >= this.#measureFromMs) this.#load.invocations += count;
+    const open = this.#open[1];
+    if (open !== undefined) open.calls += count;
   }
 
   /** Starts must not go back within a level. */
   busy(level: number, startMs: number, untilMs: number): void {
     const endMs = Math.min(untilMs, this.#endMs);
     const open = this.#open[level];
-    if (open !== undefined && startMs - open.endMs < (level === 1 ? MERGE_MS : MERGE_ABOVE_MS)) {
+    const merge = this.#load.cron ? MERGE_CRON_MS : MERGE_MS;
+    if (open !== undefined && startMs - open.endMs < (level === 1 ? merge : MERGE_ABOVE_MS)) {
       const gapMs = startMs - open.endMs;
       if (gapMs > 0 && startMs >= this.#measureFromMs) {
         this.#load.shortGaps++;
@@ -148,7 +154,7 @@ class Recorder {
       return;
     }
     if (open !== undefined) this.#spans.push(open);
-    this.#open[level] = { function: this.#function, level, startMs, endMs };
+    this.#open[level] = { function: this.#function, level, startMs, endMs, calls: 0 };
   }
 
   finish(): void {

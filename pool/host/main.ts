@@ -87,6 +87,10 @@ class Host {
     if (worker === undefined) this.#ended(base, 'it was ended before it began');
   }
 
+  heldMb(): Record<string, number> {
+    return this.#watch.heldMb();
+  }
+
   #over(base: string, breach: Breach): void {
     say({ type: 'over', base, breach });
     setTimeout(() => this.end(base), END_AFTER_MS);
@@ -143,7 +147,7 @@ process.on('message', (message: ToHost) => {
       host?.end(message.base);
       return;
     case 'ping':
-      say({ type: 'pong' });
+      say({ type: 'pong', heldMb: host?.heldMb() ?? {} });
       return;
     default:
       assertNever(message);

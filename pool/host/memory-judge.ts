@@ -24,6 +24,8 @@ export class MemoryJudge {
   #othersWhenAsked = 0;
   /** At the last answer. */
   bytes = 0;
+  /** There was an answer. */
+  known = false;
 
   /** Statistics were asked for and have not come: then nobody asks again. */
   get asking(): boolean {
@@ -44,6 +46,7 @@ export class MemoryJudge {
   answered(now: number, bytes: number, buffers: number, limitBytes: number, collected: boolean): MemoryVerdict {
     this.#askedAt = null;
     this.bytes = bytes;
+    this.known = true;
     if (bytes <= limitBytes) {
       this.#overSince = null;
       return 'within';

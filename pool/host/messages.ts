@@ -26,7 +26,8 @@ export type FromHost =
   | { type: 'ended'; base: string; reason: string }
   /** This base is over a limit. The gateway is expected to end it; the host does so itself a moment later. */
   | { type: 'over'; base: string; breach: Breach }
-  | { type: 'pong' };
+  /** `heldMb`: of each leased base whose memory was measured, what it takes beyond what it took when it was warm. */
+  | { type: 'pong'; heldMb: Record<string, number> };
 
 /** The host says what must never happen, by an exhaustive switch. */
 export function assertNever(value: never): never {

@@ -102,6 +102,15 @@ export class Watch {
     this.#bases.delete(base);
   }
 
+  /** Of each leased base that was measured: what it takes beyond what it took when it was warm, MB. */
+  heldMb(): Record<string, number> {
+    const held: Record<string, number> = {};
+    for (const { base, memory, limitBytes } of this.#bases.values()) {
+      if (memory.known && limitBytes > 0) held[base] = memory.bytes / 2 ** 20;
+    }
+    return held;
+  }
+
   #next(ms: number): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#tick(), ms);

@@ -171,7 +171,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /** One more instance, made for this invocation, which is its cold start. */
   #grow(invocation: Invocation | null, probe: boolean): Instance {
     const instance = new Instance(this.spec, probe, this, this.#options.hooks);
-    if (invocation !== null && this.instances.size === 0) this.#options.warmth.cold();
+    if (invocation !== null && this.instances.size === 0) this.#options.warmth.foundCold();
     this.#instances.add(instance);
     const asked = monotonicMs();
     const base = this.#options.take(this.spec);
@@ -258,7 +258,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   ready(instance: Instance): void {
     const others = this.#instances.count.ready > 1;
     instance.lastUsedAt = this.#idleNow();
-    this.#options.warmth.loaded(instance.lastUsedAt, instance.readyAt - instance.acquiredAt, others);
+    this.#options.warmth.loaded(instance.lastUsedAt);
     if (others) this.#instances.ease(instance);
     this.#serveWaiting();
     this.#afterUse(instance);

@@ -13,6 +13,8 @@ for (const [what, message] of [
   ['a text', "'ended'"],
   ['an unknown type', "{ type: 'lease' }"],
   ['no type', '{}'],
+  ['memory that is no number', "{ type: 'pong', heldMb: { 'base-1': 'much' } }"],
+  ['a pong without figures', "{ type: 'pong' }"],
 ] as const) {
   test(`a host that sends ${what} over its channel is killed, and ends no base of another host`, async (t) => {
     const dir = mkdtempSync(path.join(tmpdir(), 'hearth-channel-'));
@@ -36,6 +38,7 @@ for (const [what, message] of [
       },
       onBaseEnded: (base) => ended.push(base),
       onBreach: () => undefined,
+      onMeasured: () => undefined,
     });
     t.after(() => host.kill('the test is over'));
     assert.match(await died.promise, /against the rules/);

@@ -49,6 +49,8 @@ export interface HostOptions {
   onBaseEnded(base: string, reason: string): void;
   /** The host saw one of its bases go over a limit. */
   onBreach(base: string, breach: Breach): void;
+  /** What it measured of one of its bases; see pool/host/messages.ts. */
+  onMeasured(base: string, heldMb: number): void;
 }
 
 /** `terminate()` does not come back from some loops and system calls: then the process has to go. */
@@ -257,6 +259,10 @@ export class HostProcess {
         return;
       case 'pong':
         this.#pingedAt = null;
+        for (const [base, heldMb] of Object.entries(message.heldMb)) {
+          if (!(heldMb >= 0 && heldMb < Number.POSITIVE_INFINITY)) throw new Error(`${heldMb} MB`);
+          if (this.#threads.has(base)) this.#options.onMeasured(base, heldMb);
+        }
         return;
       default:
         assertNever(message);

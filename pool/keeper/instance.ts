@@ -47,6 +47,9 @@ export interface Loaded {
 /** Its one module's name on the link. Groups will have more. */
 const MODULE = 'main';
 
+/** An idle base with its part of a host, before it holds anything. */
+const BASE_MB = 15;
+
 /** The call that caused a load hears of its own time being over before the load is given up. */
 const LOAD_GRACE_MS = 250;
 
@@ -101,6 +104,12 @@ export class Instance implements Lessee {
   get base(): Base {
     if (this.#base === null) throw new Error('This instance has no base yet.');
     return this.#base;
+  }
+
+  /** What it takes, its base included, MB; null while nobody has measured it. */
+  get memoryMb(): number | null {
+    const held = this.#base?.heldMb ?? null;
+    return held === null ? null : held + BASE_MB;
   }
 
   /** May take one more invocation now. */

@@ -57,6 +57,18 @@ export class Instances {
     return busy;
   }
 
+  /** What one takes, its base included, MB: the mean of what was measured; null when nothing was. */
+  get memoryMb(): number | null {
+    let sum = 0;
+    let known = 0;
+    for (const { memoryMb } of this.#all) {
+      if (memoryMb === null) continue;
+      sum += memoryMb;
+      known++;
+    }
+    return known === 0 ? null : sum / known;
+  }
+
   /** Those that take calls, and those that will once their code is loaded. */
   get count(): { ready: number; loading: number } {
     let ready = 0;

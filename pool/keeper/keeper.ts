@@ -26,7 +26,7 @@ import { HostWatch, LOOK_MS } from './host-watch.ts';
 import type { Instance } from './instance.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
-import { type EvictionClock, victim } from './policy/evict.ts';
+import { type Scarce, victim } from './policy/evict.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
 import { Quarantine, refuse } from './quarantine.ts';
 import { askReady } from './ready-path.ts';
@@ -78,7 +78,6 @@ class Pool implements Keeper {
   readonly #timers: NodeJS.Timeout[] = [];
   /** By function, over all its versions. */
   readonly #histories = new Map<string, IdleHistory>();
-  readonly #evictionClock: EvictionClock = { value: 0 };
   readonly #quarantine = new Quarantine();
   readonly #hostWatch: HostWatch<HostProcess>;
   #tendedAt = monotonicMs();
@@ -113,7 +112,7 @@ class Pool implements Keeper {
       suspect: (host) => this.#fleet.suspect(host),
       memoryBytes: options.settings.memoryMb * 2 ** 20,
       pressure: (level, usedMb) => this.#fleet.press(level, usedMb),
-      evict: () => this.#evictOne('memory runs short') || this.#fleet.giveUpStock('memory runs short', 1),
+      evict: () => this.#evictOne('memory runs short', 'memory') || this.#fleet.giveUpStock('memory runs short', 1),
       now: monotonicMs,
     });
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
@@ -227,7 +226,6 @@ class Pool implements Keeper {
       warmth: new Warmth({
         limits: spec.limits,
         history: this.#history(spec.functionName),
-        evictionClock: this.#evictionClock,
       }),
       ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
       unresponsive: (instance) => this.#checkAlive(instance),
@@ -252,21 +250,18 @@ class Pool implements Keeper {
   }
 
   /** An idle instance goes, the one that is missed least. False when there is none to take. */
-  #evictOne(why: string): boolean {
+  #evictOne(why: string, scarce: Scarce): boolean {
     const candidates = [];
     for (const pool of this.#all()) {
-      const use = pool.upkeep.evictable();
-      if (use !== null) candidates.push({ pool, ...use });
+      const idle = pool.upkeep.evictable();
+      if (idle !== null) candidates.push({ pool, ...idle });
     }
-    const found = victim(candidates, this.#evictionClock.value);
-    if (found === null) return false;
-    this.#evictionClock.value = found.clock;
-    return found.candidate.pool.upkeep.evictOldest(why);
+    return victim(candidates, scarce)?.pool.upkeep.evictOldest(why) ?? false;
   }
 
   /** Room for a function that waits for a base: an idle instance goes, else one of a function that holds many. */
   #relieve(functionName: string): boolean {
-    if (this.#evictOne('its base is needed elsewhere')) return true;
+    if (this.#evictOne('its base is needed elsewhere', 'bases')) return true;
     // One at a time: what drains already makes room as well.
     for (const base of this.#fleet.bases) if (base.state === 'draining') return true;
     const holders = [...this.#functions.values()].map((pool) => ({

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import type { PoolEvent } from './api.ts';
-import { SURPLUS_IDLE_MS } from './scaling.ts';
+import { SURPLUS_HOLD_MS } from './policy/keep-alive.ts';
 import { ask, Call, fetchModule, type Harness, startKeeper } from './testing/harness.ts';
 
 const MINUTE = 60_000;
@@ -44,7 +44,7 @@ test('a function with a rhythm is let go after a minute and warm again before it
   const spec = fetchModule(OK);
   for (let n = 0; n < 7; n++) {
     await ask(harness.keeper, spec);
-    // Its idle time is known once the next call has come; until then it is kept ten minutes, moved over at once here.
+    // Its idle time is known once the next call has come.
     clock.ms += 30 * MINUTE;
   }
   assert.equal((await new Call(harness.keeper, spec).answer.promise).text, 'ok');
@@ -67,7 +67,7 @@ test('what a crowd made grow goes after twenty seconds, but for one instance', a
   await Promise.all([1, 2, 3].map((n) => logged(`held /${n}`)));
   for (const call of crowd) call.handle.abort('enough');
   await Promise.all(crowd.map((call) => call.done.promise));
-  clock.ms += SURPLUS_IDLE_MS;
+  clock.ms += SURPLUS_HOLD_MS;
   const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
   await event(() => gone() === 2);
   // Another function is looked after meanwhile: the last one was passed over.

@@ -2,22 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IdleHistory, type KeepAlivePlan } from './policy/keep-alive.ts';
 import {
+  busyToDrain,
   giverOf,
   handicap,
   idleToRetire,
   mayGrow,
   mayGrowByLoop,
   mayTake,
-  nextRegrets,
+  needed,
   reservedBases,
   SLOW_START_MS,
-  SURPLUS_IDLE_MS,
-  surplus,
-  surplusKeepMs,
 } from './scaling.ts';
 
-const PLAN: KeepAlivePlan = new IdleHistory().plan();
-const AUTO = { keepAlive: 'auto' as const, minInstances: 0 };
+const PLAN: KeepAlivePlan = new IdleHistory().plan(128);
+const AUTO = { keepAlive: 'auto' as const, minInstances: 0, concurrency: 64 };
 
 test('single flight: while the first instance is on its way five hundred callers start no other', () => {
   const view = { ready: 0, loading: 0, waiting: 1, concurrency: 64, maxInstances: 16 };
@@ -63,49 +61,45 @@ test('a new instance gets little at first, its full share after some seconds, an
   assert.equal(handicap(0, 0), 0);
 });
 
-test('under auto all but the last idle instance go after twenty seconds, the last one by its plan', () => {
-  const view = {
-    limits: AUTO,
-    plan: PLAN,
-    live: 3,
-    functionIdleMs: 25_000,
-    held: false,
-    surplusKeepMs: SURPLUS_IDLE_MS,
-  };
+test('under auto idle instances go down to those worth keeping, the last one by its plan', () => {
+  const view = { limits: AUTO, plan: PLAN, live: 3, worthwhile: 1, functionIdleMs: 25_000, held: false };
   assert.equal(idleToRetire({ ...view, idleMs: [25_000, 25_000, 25_000] }), 2);
-  assert.equal(idleToRetire({ ...view, idleMs: [25_000, 5_000, 5_000] }), 1);
-  assert.equal(idleToRetire({ ...view, live: 1, idleMs: [PLAN.retireAfterMs], functionIdleMs: PLAN.retireAfterMs }), 1);
-  assert.equal(idleToRetire({ ...view, live: 1, idleMs: [PLAN.retireAfterMs], functionIdleMs: 599_999 }), 0);
-  assert.equal(idleToRetire({ ...view, live: 1, idleMs: [900_000], functionIdleMs: 900_000, held: true }), 0);
+  assert.equal(idleToRetire({ ...view, worthwhile: 2, idleMs: [25_000, 25_000, 25_000] }), 1);
+  assert.equal(idleToRetire({ ...view, worthwhile: 3, idleMs: [25_000, 25_000, 25_000] }), 0);
+  const last = { ...view, live: 1, idleMs: [PLAN.retireAfterMs] };
+  assert.equal(idleToRetire({ ...last, functionIdleMs: PLAN.retireAfterMs }), 1);
+  assert.equal(idleToRetire({ ...last, functionIdleMs: PLAN.retireAfterMs - 1 }), 0);
+  assert.equal(idleToRetire({ ...last, functionIdleMs: PLAN.retireAfterMs, held: true }), 0);
 });
 
 test('the seconds of keepAlive hold for each instance, and minInstances stay', () => {
-  const view = { plan: PLAN, live: 3, functionIdleMs: 9_000, held: false, surplusKeepMs: SURPLUS_IDLE_MS };
-  const limits = { keepAlive: 5, minInstances: 0 };
+  const view = { plan: PLAN, live: 3, worthwhile: 1, functionIdleMs: 9_000, held: false };
+  const limits = { ...AUTO, keepAlive: 5 };
   assert.equal(idleToRetire({ ...view, limits, idleMs: [9_000, 5_000, 4_999] }), 2);
   assert.equal(idleToRetire({ ...view, limits: { ...limits, minInstances: 2 }, idleMs: [9_000, 9_000, 9_000] }), 1);
   assert.equal(idleToRetire({ ...view, limits: { ...AUTO, minInstances: 3 }, idleMs: [9e9, 9e9, 9e9] }), 0);
 });
 
-test('instances in which little runs are given back down to twice what the last peak took', () => {
-  const limits = { keepAlive: 'auto' as const, minInstances: 0, concurrency: 64 };
-  const view = { limits, live: 10, peakInFlight: 3, loopWasBusy: false, regrets: 0 };
-  assert.equal(surplus(view), 9);
-  assert.equal(surplus({ ...view, peakInFlight: 100 }), 6);
-  assert.equal(surplus({ ...view, peakInFlight: 640 }), 0);
-  assert.equal(surplus({ ...view, loopWasBusy: true }), 0);
-  assert.equal(surplus({ ...view, regrets: 1 }), 0);
-  assert.equal(surplus({ ...view, limits: { ...limits, minInstances: 4 } }), 6);
-  assert.equal(surplus({ ...view, limits: { ...limits, concurrency: 1 } }), 0);
-  assert.equal(surplus({ ...view, limits: { ...limits, keepAlive: 600 } }), 0);
+test('what runs takes as many instances as give it twice its slots, and what waits takes all there are', () => {
+  const view = { limits: AUTO, ready: 10, loading: 0, inFlight: 3, waiting: 0, unused: 0, loopBusy: false };
+  assert.equal(needed(view), 1);
+  assert.equal(needed({ ...view, inFlight: 100 }), 4);
+  assert.equal(needed({ ...view, inFlight: 640 }), 10);
+  assert.equal(needed({ ...view, inFlight: 640, unused: 3 }), 7);
+  assert.equal(needed({ ...view, loopBusy: true, unused: 2 }), 8);
+  assert.equal(needed({ ...view, waiting: 1, unused: 9 }), 10);
+  assert.equal(needed({ ...view, loading: 2, unused: 10 }), 12);
+  assert.equal(needed({ ...view, limits: { concurrency: 1 }, inFlight: 4, unused: 6 }), 4);
+  assert.equal(needed({ ...view, inFlight: 0, unused: 10 }), 0);
 });
 
-test('what was given back too soon is kept longer the next time, ten minutes at most, until it was not too soon', () => {
-  assert.deepEqual([0, 1, 2, 20].map(surplusKeepMs), [20_000, 100_000, 500_000, 600_000]);
-  assert.equal(nextRegrets(0, 30_000), 1);
-  assert.equal(nextRegrets(3, 30_000), 3);
-  assert.equal(nextRegrets(2, 600_000), 1);
-  assert.equal(nextRegrets(0, Number.POSITIVE_INFINITY), 0);
+test("instances in which little runs are given back too, but not under a time of one's own or with one call each", () => {
+  const view = { limits: AUTO, plan: PLAN, live: 10, worthwhile: 4, idleMs: [], functionIdleMs: null, held: false };
+  assert.equal(busyToDrain(view, 0), 6);
+  assert.equal(busyToDrain(view, 2), 4);
+  assert.equal(busyToDrain({ ...view, worthwhile: 1, limits: { ...AUTO, minInstances: 6 } }, 0), 4);
+  assert.equal(busyToDrain({ ...view, limits: { ...AUTO, concurrency: 1 } }, 0), 0);
+  assert.equal(busyToDrain({ ...view, limits: { ...AUTO, keepAlive: 600 } }, 0), 0);
 });
 
 test('a reserve is counted in bases', () => {

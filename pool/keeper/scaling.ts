@@ -2,9 +2,6 @@
 import type { ModuleLimits } from './api.ts';
 import { type KeepAlivePlan, wantsLoaded } from './policy/keep-alive.ts';
 
-/** Under `auto` an instance that is not the function's last one goes after so long without a call. */
-export const SURPLUS_IDLE_MS = 20_000;
-const MOST_SURPLUS_IDLE_MS = 600_000;
 /** A loop that answers a ping later than this has more to do than it gets done. */
 export const BUSY_LOOP_MS = 20;
 /** A new instance gets its full share of the traffic after so long: its code is not compiled to the best yet. */
@@ -70,39 +67,46 @@ export function handicap(ageMs: number, othersInFlight: number): number {
   return Math.floor(othersInFlight * SLOW_START_SHARE * (1 - ageMs / SLOW_START_MS));
 }
 
+export interface NeedView {
+  limits: Pick<ModuleLimits, 'concurrency'>;
+  ready: number;
+  loading: number;
+  inFlight: number;
+  waiting: number;
+  /** Instances in which nothing runs, and nothing ran since the last look. */
+  unused: number;
+  /** A loop of it is busy. */
+  loopBusy: boolean;
+}
+
 /**
- * How long an instance beyond the first is kept idle, ms: five times as long after each time that one was given back
- * and needed again soon. Traffic that goes up and down then finds its instances still there.
+ * How many instances what runs and waits takes, with room for as much again: traffic is spread over all there are, so
+ * that few calls keep many from being idle.
  */
-export function surplusKeepMs(regrets: number): number {
-  return Math.min(SURPLUS_IDLE_MS * 5 ** regrets, MOST_SURPLUS_IDLE_MS);
+export function needed({ limits, ready, loading, inFlight, waiting, unused, loopBusy }: NeedView): number {
+  if (waiting > 0 || loading > 0) return ready + loading;
+  const used = ready - unused;
+  if (limits.concurrency === 1 || loopBusy) return used;
+  return Math.min(used, Math.ceil(inFlight / (limits.concurrency * SHRINK_TO)));
 }
 
-/** A shrink that was undone within this time was a mistake. */
-const REGRET_MS = 600_000;
-
-/** How often in a row instances were given back too soon, now that one is there again after so long. */
-export function nextRegrets(regrets: number, sinceShrinkMs: number): number {
-  return sinceShrinkMs < REGRET_MS ? Math.min(regrets + 1, 3) : Math.max(0, regrets - 1);
-}
-
-export interface IdleView {
-  limits: Pick<ModuleLimits, 'keepAlive' | 'minInstances'>;
+export interface ShrinkView {
+  limits: Pick<ModuleLimits, 'keepAlive' | 'minInstances' | 'concurrency'>;
   plan: KeepAlivePlan;
-  /** Instances that take calls, idle or not. */
+  /** Instances that take calls or will, idle or not. */
   live: number;
+  /** Of these, how many are worth keeping by `auto`, the first one not counted; see Warmth. */
+  worthwhile: number;
   /** How long each idle one has had no call, ms, longest first. */
   idleMs: readonly number[];
   /** How long the whole function has had none; null while something runs. */
   functionIdleMs: number | null;
   /** It was loaded for something that is still to come. */
   held: boolean;
-  /** See surplusKeepMs. */
-  surplusKeepMs: number;
 }
 
 /** How many of the idle instances go now, those without a call for longest. */
-export function idleToRetire({ limits, plan, live, idleMs, functionIdleMs, held, surplusKeepMs }: IdleView): number {
+export function idleToRetire({ limits, plan, live, worthwhile, idleMs, functionIdleMs, held }: ShrinkView): number {
   let retired = 0;
   for (const idle of idleMs) {
     const left = live - retired;
@@ -110,32 +114,17 @@ export function idleToRetire({ limits, plan, live, idleMs, functionIdleMs, held,
     if (limits.keepAlive !== 'auto') {
       if (idle < limits.keepAlive * 1000 || (left === 1 && held)) break;
     } else if (left > 1) {
-      if (idle < surplusKeepMs) break;
+      if (left <= worthwhile) break;
     } else if (held || functionIdleMs === null || wantsLoaded(plan, functionIdleMs)) break;
     retired++;
   }
   return retired;
 }
 
-export interface SurplusView {
-  limits: Pick<ModuleLimits, 'keepAlive' | 'minInstances' | 'concurrency'>;
-  live: number;
-  /** Most calls in flight at once within SURPLUS_IDLE_MS. */
-  peakInFlight: number;
-  /** A loop of it was busy within SURPLUS_IDLE_MS. */
-  loopWasBusy: boolean;
-  /** How often in a row instances were given back too soon: then only idle ones go. */
-  regrets: number;
-}
-
-/**
- * How many instances go though calls run in them: traffic is spread over all, so that few calls keep many from being
- * idle. With one call to an instance that cannot be.
- */
-export function surplus({ limits, live, peakInFlight, loopWasBusy, regrets }: SurplusView): number {
-  if (limits.keepAlive !== 'auto' || limits.concurrency === 1 || loopWasBusy || regrets > 0) return 0;
-  const needed = Math.ceil(peakInFlight / (limits.concurrency * SHRINK_TO));
-  return Math.max(0, live - Math.max(needed, limits.minInstances, 1));
+/** How many go though calls run in them. With one call to an instance that would take its slot from the next one. */
+export function busyToDrain({ limits, live, worthwhile }: ShrinkView, retired: number): number {
+  if (limits.keepAlive !== 'auto' || limits.concurrency === 1) return 0;
+  return Math.max(0, live - retired - Math.max(worthwhile, limits.minInstances, 1));
 }
 
 /** Bases that `reserved` invocations take. */

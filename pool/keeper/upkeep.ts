@@ -5,7 +5,7 @@
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { ModuleSpec } from './api.ts';
 import type { Instances } from './instances.ts';
-import type { Use } from './policy/evict.ts';
+import type { Idle } from './policy/evict.ts';
 import { reservedBases } from './scaling.ts';
 import type { Warmth } from './warmth.ts';
 
@@ -76,6 +76,7 @@ export class Upkeep {
       busy: instances.busyLoops,
       busyLoops: around.busyLoops,
       cores: around.cores,
+      memoryMb: instances.memoryMb ?? this.#options.spec.limits.memoryMb,
       room: around.room,
     });
     for (let load = step.load; load > 0; load--) grow();
@@ -103,10 +104,10 @@ export class Upkeep {
   }
 
   /** What giving up one of its idle instances means; null when none is idle or what is idle is not to be taken. */
-  evictable(): Use | null {
-    const { spec, warmth, instances } = this.#options;
+  evictable(): Idle | null {
+    const { spec, warmth, instances, idleNow } = this.#options;
     if (this.#live <= this.leastBases || instances.idle.length === 0) return null;
-    return warmth.use(spec.limits.memoryMb, this.#live > 1);
+    return warmth.idle(idleNow(), this.#live, instances.memoryMb ?? spec.limits.memoryMb);
   }
 
   /** Drains one idle instance, the one that was used longest ago. */

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModuleLimits } from './api.ts';
-import { IdleHistory } from './policy/keep-alive.ts';
-import { SURPLUS_IDLE_MS, surplusKeepMs } from './scaling.ts';
+import { IdleHistory, SURPLUS_HOLD_MS } from './policy/keep-alive.ts';
 import { Warmth, type WarmthView } from './warmth.ts';
 
 const MINUTE = 60_000;
@@ -19,8 +18,7 @@ const LIMITS: ModuleLimits = {
 
 function open(over: Partial<ModuleLimits> = {}) {
   const history = new IdleHistory();
-  const evictionClock = { value: 0 };
-  const warmth = new Warmth({ limits: { ...LIMITS, ...over }, history, evictionClock });
+  const warmth = new Warmth({ limits: { ...LIMITS, ...over }, history });
   const look = (now: number, view: Partial<WarmthView> = {}) =>
     warmth.decide({
       now,
@@ -32,6 +30,7 @@ function open(over: Partial<ModuleLimits> = {}) {
       busy: 0,
       busyLoops: 0,
       cores: 2,
+      memoryMb: 20,
       room: true,
       ...view,
     });
@@ -39,7 +38,7 @@ function open(over: Partial<ModuleLimits> = {}) {
     warmth.called(now, false, () => true);
     warmth.released(now);
   };
-  return { warmth, history, evictionClock, look, call };
+  return { warmth, history, look, call };
 }
 
 test('a function called each half hour is let go, loaded ahead once, and let go again', () => {
@@ -60,7 +59,7 @@ test('a gap in which something else ran is no idle time', () => {
   const { warmth, history } = open();
   warmth.called(0, false, () => true);
   for (let n = 1; n < 10; n++) warmth.called(n * 30 * MINUTE, false, () => false);
-  assert.equal(history.plan().by, 'fixed');
+  assert.equal(history.plan(20).by, 'worth');
 });
 
 test('a minimum is kept for what takes traffic only, and not against an eviction before the next call', () => {
@@ -99,32 +98,54 @@ test('one instance more while each loop is busy and a core is idle; it stays as 
   const { look, call } = open();
   call(0);
   assert.equal(look(1_000, { ready: 1, inFlight: 5, busy: 1, busyLoops: 1 }).load, 1);
-  assert.equal(look(1_250, { ready: 2, inFlight: 5, busy: 0, busyLoops: 0 }).drain, 0);
-  assert.equal(look(1_000 + SURPLUS_IDLE_MS, { ready: 2, inFlight: 5 }).drain, 1);
+  assert.equal(look(1_250, { ready: 2, inFlight: 5, busy: 1, busyLoops: 1 }).drain, 0);
+  assert.equal(look(1_250 + SURPLUS_HOLD_MS - 1, { ready: 2, inFlight: 5 }).drain, 0);
+  assert.equal(look(1_250 + SURPLUS_HOLD_MS, { ready: 2, inFlight: 5 }).drain, 1);
 });
 
-test('a shrink that is undone soon lets idle instances stay longer the next time', () => {
-  const { warmth, look, call } = open();
+test('instances beyond the first go twenty seconds after they were needed, whichever of them was idle', () => {
+  const { look } = open({ concurrency: 1 });
+  const at = (now: number, idleSince: number[]) => look(now, { ready: 3, inFlight: 3 - idleSince.length, idleSince });
+  assert.equal(at(0, []).retire, 0);
+  assert.equal(at(10_000, [9_000]).retire, 0, 'all three were needed since the last look');
+  assert.equal(at(10_000 + SURPLUS_HOLD_MS - 1, [9_000, 9_000]).retire, 0);
+  assert.equal(at(10_000 + SURPLUS_HOLD_MS, [9_000, 9_000]).retire, 2);
+});
+
+test('an instance that was missed soon is kept longer the next time', () => {
+  const { look } = open({ concurrency: 1 });
+  const at = (now: number, idle: boolean) =>
+    look(now, { ready: 2, inFlight: idle ? 1 : 2, idleSince: idle ? [0] : [] }).retire;
+  at(0, false);
+  assert.equal(at(SURPLUS_HOLD_MS, true), 1);
+  const again = 5 * MINUTE;
+  at(again, false);
+  assert.equal(at(again + SURPLUS_HOLD_MS, true), 0);
+  assert.equal(at(again + 24 * 60 * MINUTE, true), 1);
+});
+
+test('the measured memory decides how long it is kept: a small one longer', () => {
+  const { look, call } = open();
+  for (let n = 0; n < 12; n++) call(n * n * MINUTE);
+  const last = 121 * MINUTE;
+  const goneAfter = (memoryMb: number) => {
+    for (let minutes = 1; ; minutes++) {
+      const now = last + minutes * MINUTE;
+      if (look(now, { ready: 1, idleSince: [last], memoryMb }).retire === 1) return minutes;
+    }
+  };
+  assert.ok(goneAfter(400) > goneAfter(800));
+});
+
+test('what was loaded for something to come is worth the most, and one beyond the first is worth what it was missed', () => {
+  const { warmth, look, call } = open({ concurrency: 1 });
   call(0);
-  const idle = (now: number, since: number) => look(now, { ready: 2, inFlight: 1, idleSince: [since] }).retire;
-  assert.equal(idle(SURPLUS_IDLE_MS, 0), 1);
-  warmth.loaded(SURPLUS_IDLE_MS + 1_000, 2, true);
-  const again = SURPLUS_IDLE_MS + 2_000;
-  assert.equal(idle(again + surplusKeepMs(1) - 1, again), 0);
-  assert.equal(idle(again + surplusKeepMs(1), again), 1);
-});
-
-test('its worth to the pool grows with each use after a pause, and begins anew when a call found it cold', () => {
-  const { warmth, evictionClock, call } = open();
-  warmth.loaded(0, 20, false);
-  for (let n = 0; n < 100; n++) call(n);
-  assert.equal(warmth.use(64, false).frequency, 1, 'a burst is one use');
-  for (let n = 1; n < 5; n++) call(n * 2 * MINUTE);
-  evictionClock.value = 7;
-  call(20 * MINUTE);
-  assert.deepEqual(warmth.use(64, false), { clockAtUse: 7, frequency: 6, coldMs: 20, memoryMb: 64 });
-  assert.equal(warmth.use(64, true).frequency, 1);
-  warmth.cold();
-  warmth.loaded(21 * MINUTE, 20, false);
-  assert.equal(warmth.use(64, false).frequency, 1);
+  const idle = warmth.idle(5 * MINUTE, 1, 64);
+  assert.equal(idle.memoryMb, 64);
+  warmth.hold(6 * MINUTE);
+  assert.ok(warmth.idle(5 * MINUTE, 1, 64).gainPerHour > idle.gainPerHour);
+  look(0, { ready: 2, inFlight: 2 });
+  assert.equal(warmth.idle(MINUTE, 2, 64).gainPerHour, 0);
+  look(MINUTE, { ready: 2, inFlight: 2 });
+  assert.ok(warmth.idle(MINUTE, 2, 64).gainPerHour > warmth.idle(5 * MINUTE, 2, 64).gainPerHour);
 });

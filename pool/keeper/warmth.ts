@@ -3,9 +3,10 @@
  * what something to come asked for. Remembers and decides by the pure policies; upkeep.ts applies.
  */
 import type { ModuleLimits } from './api.ts';
-import type { EvictionClock, Use } from './policy/evict.ts';
-import { HOLD_MS, type IdleHistory, wantsLoaded } from './policy/keep-alive.ts';
-import { idleToRetire, mayGrowByLoop, nextRegrets, SURPLUS_IDLE_MS, surplus, surplusKeepMs } from './scaling.ts';
+import type { Idle } from './policy/evict.ts';
+import { HOLD_MS, type IdleHistory, SCHEDULE_GAP_MS, wantsLoaded } from './policy/keep-alive.ts';
+import { CRON_KEEP_MS } from './policy/prewarm.ts';
+import { busyToDrain, idleToRetire, mayGrowByLoop, needed } from './scaling.ts';
 
 /** After a load that failed nothing is loaded ahead for so long, twice as long after each further one. */
 const FAILED_PAUSE_MS = 5_000;
@@ -15,8 +16,6 @@ export interface WarmthOptions {
   limits: ModuleLimits;
   /** Of the function, over all its versions. */
   history: IdleHistory;
-  /** Of the whole pool. */
-  evictionClock: EvictionClock;
 }
 
 /** One look at a function's instances. Times are monotonic ms. */
@@ -32,6 +31,8 @@ export interface WarmthView {
   busy: number;
   busyLoops: number;
   cores: number;
+  /** What one instance takes, as far as that is known, MB. */
+  memoryMb: number;
   /** There is a base to be had without taking one from somebody. */
   room: boolean;
 }
@@ -49,12 +50,8 @@ export interface WarmthStep {
 export class Warmth {
   readonly #limits: ModuleLimits;
   readonly #history: IdleHistory;
-  readonly #evictionClock: EvictionClock;
   /** Monotonic ms of the last beginning or end of a call; null before the first. */
   #activeAt: number | null = null;
-  #frequency = 0;
-  #clockAtUse: number;
-  #coldMs = 1;
   #heldUntil = Number.NEGATIVE_INFINITY;
   /** It takes traffic: its minimum and its reserve hold. */
   active = false;
@@ -62,43 +59,32 @@ export class Warmth {
   #quiet = false;
   #failures = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
-  /** Most calls in flight, in this window of SURPLUS_IDLE_MS and in the one before. */
-  readonly #peaks: [number, number] = [0, 0];
-  #windowFrom = Number.NEGATIVE_INFINITY;
-  #loopBusyAt = Number.NEGATIVE_INFINITY;
-  #shrunkAt = Number.NEGATIVE_INFINITY;
-  #regrets = 0;
+  /** Of each instance beyond the first, the second being the first here: when it was last needed. */
+  readonly #neededAt: number[] = [];
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ limits, history, evictionClock }: WarmthOptions) {
+  constructor({ limits, history }: WarmthOptions) {
     this.#limits = limits;
     this.#history = history;
-    this.#evictionClock = evictionClock;
-    this.#clockAtUse = evictionClock.value;
   }
 
   /** On the path of each call. `alone`: nothing else runs; asked only after a gap that is worth knowing of. */
   called(now: number, byCron: boolean, alone: () => boolean): void {
     const gap = this.#activeAt === null ? 0 : now - this.#activeAt;
     this.#activeAt = now;
-    this.#clockAtUse = this.#evictionClock.value;
     this.#quiet = false;
-    if (gap < HOLD_MS || !alone()) return;
-    this.#frequency++;
-    this.#history.record(gap, byCron);
+    this.#history.called();
+    if (gap >= (byCron ? SCHEDULE_GAP_MS : HOLD_MS) && alone()) this.#history.record(gap, byCron);
   }
 
   released(now: number): void {
     this.#activeAt = now;
   }
 
-  /** One more instance is there; loading it took so long. `again`: beside others. */
-  loaded(now: number, coldMs: number, again: boolean): void {
+  /** One more instance is there. */
+  loaded(now: number): void {
     this.#activeAt ??= now;
     this.#failures = 0;
-    this.#clockAtUse = this.#evictionClock.value;
-    if (!again) this.#frequency = Math.max(this.#frequency, 1);
-    this.#coldMs = this.#coldMs === 1 ? coldMs : this.#coldMs * 0.7 + coldMs * 0.3;
-    if (again) this.#regrets = nextRegrets(this.#regrets, now - this.#shrunkAt);
   }
 
   failed(now: number): void {
@@ -117,39 +103,41 @@ export class Warmth {
     this.#heldUntil = Math.max(this.#heldUntil, until);
   }
 
-  /** A call found no instance: what made it worth keeping one begins anew. */
-  cold(): void {
-    this.#frequency = 0;
+  /** A call found no instance. */
+  foundCold(): void {
+    this.#history.foundCold();
   }
 
-  /** `beyondFirst`: an instance beside others, which is worth one use whatever the function is worth. */
-  use(memoryMb: number, beyondFirst: boolean): Use {
-    const frequency = beyondFirst ? 1 : this.#frequency;
-    return { clockAtUse: this.#clockAtUse, frequency, coldMs: this.#coldMs, memoryMb };
+  /** What one of so many instances, all of them idle or the last of those that are, is worth to the pool. */
+  idle(now: number, live: number, memoryMb: number): Idle {
+    if (live > 1) {
+      const since = this.#neededAt[live - 2] ?? this.#activeAt ?? now;
+      return { gainPerHour: this.#history.gainBeyondPerHour(live, now - since), memoryMb };
+    }
+    // What was loaded for something to come will be used within seconds.
+    if (now < this.#heldUntil) return { gainPerHour: 3_600_000 / CRON_KEEP_MS, memoryMb };
+    return { gainPerHour: this.#history.gainPerHour(now - (this.#activeAt ?? now)), memoryMb };
   }
 
   decide(view: WarmthView): WarmthStep {
     const { now, ready, loading } = view;
     const live = ready + loading;
     const limits = this.#limits;
-    this.#sample(view);
+    this.#need(view);
     const load = now < this.#pausedUntil || !view.room ? null : this.#toLoad(view, live);
     if (load !== null) return { ...load, retire: 0, drain: 0 };
     const busy = view.inFlight > 0 || view.waiting > 0;
-    const retire = idleToRetire({
+    const shrink = {
       limits: this.active ? limits : { ...limits, minInstances: 0 },
-      plan: this.#history.plan(),
+      plan: this.#history.plan(view.memoryMb),
       live,
+      worthwhile: this.#worthwhile(now, live, view.memoryMb),
       idleMs: view.idleSince.map((since) => now - since),
       functionIdleMs: busy || this.#activeAt === null ? null : now - this.#activeAt,
       held: now < this.#heldUntil,
-      surplusKeepMs: surplusKeepMs(this.#regrets),
-    });
-    const loopWasBusy = now - this.#loopBusyAt < SURPLUS_IDLE_MS;
-    const peakInFlight = Math.max(...this.#peaks);
-    const more = surplus({ limits, live, peakInFlight, loopWasBusy, regrets: this.#regrets });
-    const drain = view.waiting > 0 || loading > 0 ? 0 : Math.max(0, more - retire);
-    if (live > 1 && retire + drain > 0) this.#shrunkAt = now;
+    };
+    const retire = idleToRetire(shrink);
+    const drain = view.waiting > 0 || loading > 0 ? 0 : busyToDrain(shrink, retire);
     return { load: 0, why: '', retire, drain };
   }
 
@@ -159,7 +147,7 @@ export class Warmth {
     if (missing > 0) return { load: missing, why: 'minInstances' };
     if (live === 0 && now < this.#heldUntil) return { load: 1, why: 'it is needed soon' };
     if (live === 0 && !this.#quiet && this.#limits.keepAlive === 'auto' && this.#activeAt !== null) {
-      const plan = this.#history.plan();
+      const plan = this.#history.plan(view.memoryMb);
       const idle = now - this.#activeAt;
       if (plan.prewarmAfterMs !== null && idle >= plan.prewarmAfterMs && wantsLoaded(plan, idle)) {
         this.#quiet = true;
@@ -173,13 +161,25 @@ export class Warmth {
     return null;
   }
 
-  #sample({ now, inFlight, busy }: WarmthView): void {
-    if (now - this.#windowFrom >= SURPLUS_IDLE_MS / 2) {
-      this.#windowFrom = now;
-      this.#peaks[1] = this.#peaks[0];
-      this.#peaks[0] = 0;
+  /** Notes which of the instances beyond the first are needed now. */
+  #need(view: WarmthView): void {
+    const { now, ready, loading, inFlight, waiting, idleSince, busy } = view;
+    const unused = idleSince.filter((since) => since <= this.#lookedAt).length;
+    this.#lookedAt = now;
+    const count = needed({ limits: this.#limits, ready, loading, inFlight, waiting, unused, loopBusy: busy > 0 });
+    for (let n = 2; n <= count; n++) {
+      const before = this.#neededAt[n - 2];
+      if (before !== undefined) this.#history.recordBeyond(n, now - before);
+      this.#neededAt[n - 2] = now;
     }
-    this.#peaks[0] = Math.max(this.#peaks[0], inFlight);
-    if (busy > 0) this.#loopBusyAt = now;
+  }
+
+  /** How many instances are needed or worth keeping until they are. */
+  #worthwhile(now: number, live: number, memoryMb: number): number {
+    for (let n = live; n > 1; n--) {
+      const since = this.#neededAt[n - 2];
+      if (since !== undefined && now - since < this.#history.keepBeyondMs(n, memoryMb)) return n;
+    }
+    return 1;
   }
 }

@@ -1,39 +1,31 @@
 /**
- * Which idle instance goes when room is needed: greedy-dual size-frequency, after Fuerst and Sharma, "FaasCache"
- * (ASPLOS 2021). What is used often, costs much to load and takes little memory stays; a clock that rises with each
- * eviction lets what was precious long ago grow old.
+ * Which idle instance goes when room is needed: the one that spares the fewest cold starts for what it takes up. Greedy-dual
+ * size-frequency (Fuerst and Sharma, "FaasCache", ASPLOS 2021) ranks by past frequency, load time and size with a clock
+ * that lets the past grow old; how soon each one is used again is known better than that here (worth.ts), and with it
+ * the same memory has two thirds of the cold starts (bench/policy).
  */
-export interface Use {
-  /** The clock's value when it was last used. */
-  clockAtUse: number;
-  /**
-   * Times that the function was used after a pause since it was last without any instance. Calls that follow one another
-   * are one use: counted singly, as in the paper, a burst outweighed what was needed again and again, and cold starts
-   * rose by a tenth (bench/policy).
-   */
-  frequency: number;
-  /** What loading it takes, ms. */
-  coldMs: number;
+export interface Idle {
+  /** Cold starts that it spares in an hour, by what they count. */
+  gainPerHour: number;
   memoryMb: number;
 }
 
-export function priority({ clockAtUse, frequency, coldMs, memoryMb }: Use): number {
-  return clockAtUse + (frequency * coldMs) / Math.max(memoryMb, 1);
+/** What room is needed of: memory, or bases, of which each is one whatever it holds. */
+export type Scarce = 'memory' | 'bases';
+
+export function rank({ gainPerHour, memoryMb }: Idle, scarce: Scarce): number {
+  return scarce === 'memory' ? gainPerHour / Math.max(memoryMb, 1) : gainPerHour;
 }
 
-export interface EvictionClock {
-  value: number;
-}
-
-/** The one of lowest priority, the first of equals, with the clock as it is after its eviction; null of none. */
-export function victim<Candidate extends Use>(
-  candidates: Iterable<Candidate>,
-  clock: number,
-): { candidate: Candidate; clock: number } | null {
-  let lowest: { candidate: Candidate; clock: number } | null = null;
+/** The one that is worth least, the first of equals; null of none. */
+export function victim<Candidate extends Idle>(candidates: Iterable<Candidate>, scarce: Scarce): Candidate | null {
+  let least: Candidate | null = null;
+  let lowest = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const value = priority(candidate);
-    if (lowest === null || value < lowest.clock) lowest = { candidate, clock: value };
+    const value = rank(candidate, scarce);
+    if (least !== null && value >= lowest) continue;
+    least = candidate;
+    lowest = value;
   }
-  return lowest === null ? null : { candidate: lowest.candidate, clock: Math.max(clock, lowest.clock) };
+  return least;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HOLD_MS } from './keep-alive.ts';
+import { SCHEDULE_GAP_MS } from './keep-alive.ts';
 import { CRON_LEAD_MS, prewarmAt } from './prewarm.ts';
 
 const DUE = 1_000_000_000;
@@ -11,6 +11,6 @@ test('a tick is prepared some seconds ahead, the first one too', () => {
 });
 
 test('nothing is prepared while the instance of the last run is still kept', () => {
-  assert.equal(prewarmAt(DUE, DUE - HOLD_MS + 1), null);
-  assert.equal(prewarmAt(DUE, DUE - HOLD_MS), DUE - CRON_LEAD_MS);
+  assert.equal(prewarmAt(DUE, DUE - SCHEDULE_GAP_MS + 1), null);
+  assert.equal(prewarmAt(DUE, DUE - SCHEDULE_GAP_MS), DUE - CRON_LEAD_MS);
 });
