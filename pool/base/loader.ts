@@ -1,6 +1,6 @@
 /** Code to running module: compile, then evaluate. Knows nothing of what the exports mean. */
 import { Script } from 'node:vm';
-import { monotonicMs } from '../../functions/contract/invocation.ts';
+import { type LoadHead, monotonicMs } from '../../functions/contract/invocation.ts';
 
 /** The names a module finds in its scope beside the globals. */
 export interface Scope {
@@ -20,17 +20,29 @@ export interface Evaluated {
   makeCodeCache(): Uint8Array | null;
 }
 
-// One line in front, so that line numbers of a stack are those of the bundle.
-const HEAD = '(function (exports, require, module, __filename, __dirname, process) { ';
-const TAIL = '\n})';
+/** What stands around the code of a module, ASCII. */
+export interface Frame {
+  before: string;
+  after: string;
+}
+
+const FRAMES: Record<LoadHead['format'], Frame> = {
+  // One line in front, so that line numbers of a stack are those of the bundle.
+  cjs: { before: '(function (exports, require, module, __filename, __dirname, process) { ', after: '\n})' },
+  esm: { before: '', after: '' },
+};
+
+export function frameOf(format: LoadHead['format']): Frame {
+  return FRAMES[format];
+}
 
 /**
- * Runs a CommonJS bundle. `name` is what stacks show. Without a callback for dynamic imports V8 refuses `import()` in
+ * Runs a CommonJS bundle that has its frame around it. `name` is what stacks show. Without a callback for dynamic imports V8 refuses `import()` in
  * the script, in `eval` and in `new Function` below it.
  */
 export function evaluateCommonJs(name: string, code: string, codeCache: Uint8Array | null, scope: Scope): Evaluated {
   const filename = `${name}.js`;
-  const script = new Script(HEAD + code + TAIL, {
+  const script = new Script(code, {
     filename,
     ...(codeCache === null ? {} : { cachedData: codeCache }),
   });

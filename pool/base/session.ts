@@ -3,12 +3,16 @@ import process from 'node:process';
 import type { BaseEvent, GatewayEvent, InvokeHead, LoadedHead, LoadHead } from '../../functions/contract/invocation.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../link/link.ts';
-import { concat } from './body.ts';
+import { STREAM_CREDIT } from '../link/stream.ts';
 import type { Invocation, InvocationHost } from './context.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { Meter } from './meter.ts';
+import { ModuleSource } from './module-source.ts';
 import type { Modules, Taken } from './modules.ts';
 import { Run } from './run.ts';
+
+/** Half of what a stream may have on its way. */
+const CREDIT_PORTION = STREAM_CREDIT / 2;
 
 /** `flush`: writes what is pending before any other code runs. */
 export type FlushingLink = Link & { flush(): void };
@@ -145,16 +149,21 @@ export class Session implements LinkHandler {
   };
 
   #loader(head: LoadHead, exchange: Exchange): ExchangeHandler {
-    const chunks: Uint8Array[] = [];
+    const source = new ModuleSource(head);
+    let unreturned = 0;
     this.#loading.set(head.module, []);
     this.#refused.delete(head.module);
     return {
       head: () => undefined,
       data: (chunk) => {
-        chunks.push(chunk);
-        exchange.consumed(chunk.length);
+        source.push(chunk);
+        unreturned += chunk.length;
+        // Each return of credit costs a write; what is left over is returned by the end.
+        if (unreturned < CREDIT_PORTION) return;
+        exchange.consumed(unreturned);
+        unreturned = 0;
       },
-      end: () => this.#load(head, exchange, concat(chunks)),
+      end: () => this.#load(head, exchange, source),
       drain: () => undefined,
       closed: (error) => {
         if (error !== null) this.#refuseWaiting(head.module, error);
@@ -162,7 +171,7 @@ export class Session implements LinkHandler {
     };
   }
 
-  #load(head: LoadHead, exchange: Exchange, body: Uint8Array): void {
+  #load(head: LoadHead, exchange: Exchange, source: ModuleSource): void {
     const receivedAt = monotonicMs();
     const { meter } = this.#options;
     // In a rehearsal both are 0 and change nothing; it is there that this is first compiled.
@@ -190,9 +199,7 @@ export class Session implements LinkHandler {
       exchange.cancel(refusal);
     };
     try {
-      const code = Buffer.from(body.buffer, body.byteOffset, head.codeBytes).toString('utf8');
-      const cache = head.cacheBytes === 0 ? null : body.subarray(head.codeBytes, head.codeBytes + head.cacheBytes);
-      const taken = this.#options.modules.load(head, code, cache, receivedAt);
+      const taken = this.#options.modules.load(head, source.text(), source.codeCache, receivedAt);
       if (taken instanceof Promise) taken.then(loaded).catch(failed);
       else loaded(taken);
     } catch (error) {
