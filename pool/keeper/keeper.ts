@@ -26,12 +26,11 @@ import { HostWatch, LOOK_MS } from './host-watch.ts';
 import type { Instance } from './instance.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
-import { type Scarce, victim } from './policy/evict.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
 import { Quarantine, refuse } from './quarantine.ts';
 import { askReady } from './ready-path.ts';
-import { giverOf, mayTake, reservedBases } from './scaling.ts';
 import type { FleetSettings } from './settings.ts';
+import { Sharing } from './sharing.ts';
 import { snapshotOf } from './snapshot.ts';
 import { Warmth } from './warmth.ts';
 
@@ -72,7 +71,10 @@ export async function createKeeper(options: KeeperOptions): Promise<Keeper> {
 class Pool implements Keeper {
   readonly #options: KeeperOptions;
   readonly #fleet: Fleet;
+  readonly #sharing: Sharing;
   readonly #functions = new Map<string, FunctionPool>();
+  /** Retired pools whose last invocations still run. */
+  readonly #leaving = new Set<FunctionPool>();
   readonly #events: PoolEvent[] = [];
   readonly #socketPath: string;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -82,14 +84,18 @@ class Pool implements Keeper {
   readonly #hostWatch: HostWatch<HostProcess>;
   #tendedAt = monotonicMs();
   #tends = 0;
-  /** Versions with a reserve that take traffic. */
-  readonly #reserving = new Set<FunctionPool>();
   #server: net.Server | null = null;
   #draining = false;
 
   constructor(options: KeeperOptions, baseFile: string) {
     this.#options = options;
     this.#socketPath = path.join(options.runDir, 'link.sock');
+    this.#sharing = new Sharing({
+      maxBases: options.settings.maxBases,
+      bases: () => this.#fleet.bases,
+      functions: () => this.#functions.values(),
+      all: () => this.#all(),
+    });
     this.#fleet = new Fleet({
       definitions: options.definitions,
       settings: options.settings,
@@ -102,8 +108,8 @@ class Pool implements Keeper {
       event: (event) => this.#note(event),
       busy: () => this.#waiting() > 0,
       clock: options.idleClock ?? monotonicMs,
-      relieve: (functionName) => this.#relieve(functionName),
-      admits: (functionName, freed) => this.#admits(functionName, freed),
+      relieve: (functionName) => this.#sharing.relieve(functionName),
+      admits: (functionName, freed) => this.#sharing.admits(functionName, freed),
       tookDown: (spec, why) => this.#tookDown(spec, why),
     });
     this.#hostWatch = new HostWatch({
@@ -112,7 +118,8 @@ class Pool implements Keeper {
       suspect: (host) => this.#fleet.suspect(host),
       memoryBytes: options.settings.memoryMb * 2 ** 20,
       pressure: (level, usedMb) => this.#fleet.press(level, usedMb),
-      evict: () => this.#evictOne('memory runs short', 'memory') || this.#fleet.giveUpStock('memory runs short', 1),
+      evict: () =>
+        this.#sharing.evictOne('memory runs short', 'memory') || this.#fleet.giveUpStock('memory runs short', 1),
       now: monotonicMs,
     });
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
@@ -159,7 +166,7 @@ class Pool implements Keeper {
     if (this.#draining) return;
     const pool = this.#pool(spec);
     pool.upkeep.activate();
-    if (spec.limits.reserved > 0) this.#reserving.add(pool);
+    this.#sharing.reserve(pool);
   }
 
   prewarm(spec: ModuleSpec, keepMs: number): void {
@@ -170,13 +177,10 @@ class Pool implements Keeper {
     const pool = this.#functions.get(key);
     if (pool === undefined) return;
     this.#functions.delete(key);
-    this.#reserving.delete(pool);
+    this.#sharing.forget(pool);
     this.#leaving.add(pool);
     await pool.retire(why);
   }
-
-  /** Retired pools whose last invocations still run. */
-  readonly #leaving = new Set<FunctionPool>();
 
   evict(functionName: string): Promise<number> {
     let count = 0;
@@ -249,53 +253,6 @@ class Pool implements Keeper {
     return sum;
   }
 
-  /** An idle instance goes, the one that is missed least. False when there is none to take. */
-  #evictOne(why: string, scarce: Scarce): boolean {
-    const candidates = [];
-    for (const pool of this.#all()) {
-      const idle = pool.upkeep.evictable();
-      if (idle !== null) candidates.push({ pool, ...idle });
-    }
-    return victim(candidates, scarce)?.pool.upkeep.evictOldest(why) ?? false;
-  }
-
-  /** Room for a function that waits for a base: an idle instance goes, else one of a function that holds many. */
-  #relieve(functionName: string): boolean {
-    if (this.#evictOne('its base is needed elsewhere', 'bases')) return true;
-    // One at a time: what drains already makes room as well.
-    for (const base of this.#fleet.bases) if (base.state === 'draining') return true;
-    const holders = [...this.#functions.values()].map((pool) => ({
-      pool,
-      functionName: pool.spec.functionName,
-      held: pool.basesHeld,
-      least: pool.upkeep.leastBases,
-    }));
-    const giver = giverOf(holders, functionName);
-    giver?.pool.upkeep.giveOne('another function waits for a base');
-    return giver !== null;
-  }
-
-  /** Bases that others have in reserve are not given to this function. */
-  #admits(functionName: string, freed: number): boolean {
-    if (this.#reserving.size === 0) return true;
-    let unused = 0;
-    const own = { live: 0, reserved: 0 };
-    for (const pool of this.#reserving) {
-      if (pool.spec.functionName !== functionName) unused += pool.upkeep.unusedReserve;
-      else {
-        own.live += pool.basesHeld;
-        own.reserved += reservedBases(pool.spec.limits);
-      }
-    }
-    return mayTake({ free: this.#options.settings.maxBases - this.#taken() + freed, own, unused });
-  }
-
-  #taken(): number {
-    let taken = 0;
-    for (const base of this.#fleet.bases) if (base.state === 'leased' || base.state === 'draining') taken++;
-    return taken;
-  }
-
   #history(functionName: string): IdleHistory {
     const history = this.#histories.get(functionName) ?? new IdleHistory();
     this.#histories.delete(functionName);
@@ -317,7 +274,7 @@ class Pool implements Keeper {
       busyLoops,
       cores: availableParallelism(),
       lagged,
-      room: this.#fleet.pending === 0 && this.#taken() < this.#options.settings.maxBases,
+      room: this.#fleet.pending === 0 && this.#sharing.taken < this.#options.settings.maxBases,
     };
     // Without an instance there is only prewarming to think of, which has time.
     const all = this.#tends++ % TENDS_OF_COLD === 0;
