@@ -10,6 +10,7 @@ import { Piscina } from 'piscina';
 import { type Gauge, makeGauge, THREAD } from '../base/gauge.ts';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from './messages.ts';
+import { letComputingStandBack } from './thread-use.ts';
 import { type Breach, Watch } from './watch.ts';
 
 /** The gateway ends a base that is over a limit, so that it knows why; when it is slow the host does. */
@@ -131,6 +132,7 @@ function piscinaDirectory(): string {
  */
 const NICENESS = 5;
 setPriority(NICENESS);
+letComputingStandBack(NICENESS);
 
 let host: Host | null = null;
 

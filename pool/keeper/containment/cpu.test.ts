@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ask, Call } from '../testing/harness.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ModuleSpec } from '../api.ts';
+import { ask, Call, fetchModule, startKeeper } from '../testing/harness.ts';
 import { Arena, culprit } from './arena.ts';
 
 const LIMITS = { cpuMs: 100, timeoutMs: 20_000 };
@@ -62,4 +65,32 @@ test('limits.cpu_ms bounds one uninterrupted turn of the loop', async (t) => {
       assert.notEqual(next.facts.instance, instance);
     });
   });
+});
+
+test('a base that computes stands back behind one that answers, and both go on', async (t) => {
+  const { keeper } = await startKeeper(t, { basesPerHost: 1 });
+  const burner = fetchModule(`${SPIN} spin(40); return new Response('burnt');`, { trustGroup: 'burning' });
+  const well = fetchModule(`return new Response('well');`);
+  let stopped = false;
+  const calls = [burner, well].map(async (spec) => {
+    while (!stopped) await ask(keeper, spec);
+  });
+  const nicenessOf = (spec: ModuleSpec): number => {
+    const host = keeper.snapshot().hosts.find(({ bases }) => bases.some((base) => base.function === spec.functionName));
+    assert.ok(host?.pid);
+    for (const task of readdirSync(`/proc/${host.pid}/task`)) {
+      const stat = readFileSync(`/proc/${host.pid}/task/${task}/stat`, 'utf8');
+      // Fields count from behind the name: state, parent, …, niceness.
+      if (stat.includes('(WorkerThread)')) return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+    }
+    return Number.NaN;
+  };
+  try {
+    await Promise.all([ask(keeper, burner), ask(keeper, well)]);
+    while (nicenessOf(burner) !== 19) await delay(20);
+    assert.equal(nicenessOf(well), 5);
+  } finally {
+    stopped = true;
+    await Promise.all(calls);
+  }
 });
