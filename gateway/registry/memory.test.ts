@@ -133,6 +133,17 @@ describe('deploying', () => {
     assert.deepEqual(repeated.entry.record.previousTraffic, { split: [{ version: 'v2', percent: 100 }] });
   });
 
+  test('lets go of what a replaced version runs, and reads it again when it is wanted', async ({ registry }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const old = registry.function('hi')?.active;
+    assert.equal(old?.spec.image() instanceof Promise, false);
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    assert.equal(registry.function('hi')?.active?.spec.image() instanceof Promise, false);
+    const image = old?.spec.image();
+    assert.equal(image instanceof Promise, true, 'it was still in memory');
+    assert.equal(Buffer.from((await image)?.code ?? []).toString(), 'one');
+  });
+
   test('keeps both of two deploys at once, and the last one serves', async ({ registry, restart }) => {
     const results = await Promise.all(
       ['v1', 'v2'].map((version) => registry.addVersion(versionOf('hi', version), artifactOf(version), true)),

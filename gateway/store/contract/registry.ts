@@ -46,6 +46,27 @@ export function registryContract(test: StoreTest): void {
       assert.deepEqual(await store.registry.getArtifact('shop', 'v1'), artifact);
     });
 
+    test('hands over many functions page by page, each once and with all its versions', async (store) => {
+      const names = Array.from({ length: 130 }, (_, index) => `f-${String(index).padStart(3, '0')}`);
+      await Promise.all(
+        names.flatMap((name) => [
+          store.registry.deploy(versionOf(name, 'v1'), artifactOf('1'), functionOf(name, 'v1')),
+          store.registry.deploy(versionOf(name, 'v2'), artifactOf('2'), functionOf(name, 'v2')),
+        ]),
+      );
+      const first = await store.registry.page(null);
+      assert.ok(first.functions.length < names.length, 'all came at once');
+      const { functions, versions } = await loadAll(store);
+      assert.deepEqual(
+        functions.map(({ name }) => name),
+        names,
+      );
+      assert.deepEqual(
+        versions.map(({ functionName, version }) => `${functionName} ${version}`),
+        names.flatMap((name) => [`${name} v1`, `${name} v2`]),
+      );
+    });
+
     test('deploys version and traffic together', async (store) => {
       const second: FunctionRecord = {
         ...functionOf('shop', 'v2'),
