@@ -46,7 +46,7 @@ const SUITES: Record<string, Suite> = {
     }),
   density: (size) => density({ bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]) }),
   elasticity: (size) => elasticity({ scale: of(size, 0.2, 1) }),
-  neighbour: (size) => neighbour({ rounds: rounds(size), secondsPerRun: of(size, 2, 6), rate: 200 }),
+  neighbour: (size) => neighbour({ rounds: rounds(size), secondsPerRun: of(size, 2, 7), rate: 300 }),
   policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),
 };
 

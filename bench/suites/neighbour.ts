@@ -8,7 +8,7 @@ import type { TestGateway } from '../../gateway/testing/gateway.ts';
 import type { Result } from '../load/generator.ts';
 import { runLoad } from '../load/run.ts';
 import { startHearth, untilWarm } from '../peers/hearth.ts';
-import { figure, median, quotable, ratio, table } from '../report.ts';
+import { figure, median, percentile, quoted, ratio, table } from '../report.ts';
 
 export interface NeighbourOptions {
   rounds: number;
@@ -75,6 +75,7 @@ export async function neighbour(options: NeighbourOptions): Promise<{ text: stri
       durationMs: options.secondsPerRun * 1000,
       rate: options.rate,
       coarse: true,
+      keepSamples: true,
     });
   for (let round = 0; round < options.rounds; round++) {
     await untilWarm(gateway, 1);
@@ -86,7 +87,8 @@ export async function neighbour(options: NeighbourOptions): Promise<{ text: stri
     burnt.push(await burner.stop());
   }
   const slots = await slotsBack(gateway, options.rounds);
-  return { text: report(options, alone, beside, burnt, slots), data: { options, alone, beside, burnt, slots } };
+  const text = report(options, alone, beside, burnt, slots);
+  return { text, data: { options, alone: alone.map(summary), beside: beside.map(summary), burnt, slots } };
 }
 
 /** Calls the burner all the time; `stop` resolves with the calls it answered a second. */
@@ -146,35 +148,36 @@ function report(
   burnt: number[],
   slots: Record<string, number[]>,
 ): string {
-  const row = (name: string, results: Result[]) => {
-    const least = Math.min(...results.map(({ requests }) => requests));
-    const of = (percent: number, pick: (result: Result) => number) =>
-      figure(quotable(percent, least) ? median(results.map(pick)) / 1000 : null);
-    return [
-      name,
-      of(50, ({ latency }) => latency.p50),
-      of(90, ({ latency }) => latency.p90),
-      of(99, ({ latency }) => latency.p99),
-      figure(Math.max(...results.map(({ latency }) => latency.max)) / 1000),
-      figure(median(results.map(({ lag }) => lag?.p99 ?? 0)) / 1000),
-      String(results.reduce((sum, { errors }) => sum + errors, 0)),
-      String(results.reduce((sum, { requests }) => sum + requests, 0)),
-    ];
+  // All rounds together: one alone is too few to quote a 99th percentile of.
+  const pooled = (results: Result[]) => results.flatMap(({ samplesUs = [] }) => samplesUs);
+  const of = (results: Result[], percent: number) => {
+    const samples = pooled(results);
+    return quoted(percentile(samples, percent) / 1000, percent, samples.length);
   };
-  const times = (pick: (latency: Result['latency']) => number) => {
-    const ratios = beside.map(({ latency }, at) => pick(latency) / pick(alone[at]?.latency ?? latency));
-    return ratio(median(ratios), 1);
-  };
+  const row = (name: string, results: Result[]) => [
+    name,
+    ...[50, 90, 99].map((percent) => figure(of(results, percent))),
+    figure(Math.max(...results.map(({ latency }) => latency.max)) / 1000),
+    figure(median(results.map(({ lag }) => lag?.p99 ?? 0)) / 1000),
+    String(results.reduce((sum, { errors }) => sum + errors, 0)),
+    String(pooled(results).length),
+  ];
+  const times = (percent: number) => ratio(of(beside, percent), of(alone, percent));
   return [
     table(
       ['neighbour', 'p50 ms', 'p90 ms', 'p99 ms', 'max ms', 'gen lag p99', 'errors', 'requests'],
       [row('alone', alone), row('beside a CPU-bound one at its limit', beside)],
     ),
-    `Beside ÷ alone, median of ${rounds} rounds: p50 ${times(({ p50 }) => p50)}, p90 ${times(({ p90 }) => p90)}, p99 ${times(({ p99 }) => p99)}. Open loop at ${rate}/s, from the scheduled time, by timers. The other function, of another trust group, burns ${TURN_MS} ms in each turn, of the ${CPU_MS} ms that limits.cpu_ms gives it, with ${BURNING_CALLS} calls under way: ${figure(median(burnt), 1)} answered a second.`,
+    `Beside ÷ alone: p50 ${times(50)}, p90 ${times(90)}, p99 ${times(99)}; ${rounds} rounds of each, all samples together. Open loop at ${rate}/s, from the scheduled time, by timers. The other function, of another trust group, burns ${TURN_MS} ms in each turn, of the ${CPU_MS} ms that limits.cpu_ms gives it, with ${BURNING_CALLS} calls under way: ${figure(median(burnt), 1)} answered a second.`,
     table(
       ['slot back after', 'median ms', 'worst ms'],
       Object.entries(slots).map(([name, all]) => [name, figure(median(all), 0), figure(Math.max(...all), 0)]),
     ),
     'From the answer of the call that went over the limit to the answer of the next one, with one slot in all.',
   ].join('\n');
+}
+
+/** Ten thousand samples say no more than their quantiles. */
+function summary({ samplesUs: _, ...rest }: Result): Omit<Result, 'samplesUs'> {
+  return rest;
 }
