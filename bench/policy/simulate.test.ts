@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fewestColdStarts } from './bound.ts';
 import { Heap } from './heap.ts';
 import { Random } from './random.ts';
 import { type Policy, simulate } from './simulate.ts';
@@ -189,4 +190,36 @@ test('a heap gives the lowest first', () => {
     values.toSorted((a, b) => a - b),
   );
   assert.equal(heap.pop(), undefined);
+});
+
+test('the bound bridges the cheapest idle times that the memory-time allows, and crons for nothing', () => {
+  const workload = days(24, [
+    [0, 30, 90],
+    [0, 600],
+  ]);
+  const idleMbHours = (minutes: number) => (100 * (minutes * MINUTE - 1_000)) / HOUR_MS;
+  assert.equal(fewestColdStarts(workload, 0), 5);
+  assert.equal(fewestColdStarts(workload, idleMbHours(30) + 0.1), 4);
+  assert.equal(fewestColdStarts(workload, idleMbHours(30) + idleMbHours(60) + 0.1), 3);
+  assert.equal(fewestColdStarts(workload, 1e9), 2);
+  assert.equal(fewestColdStarts(days(24, [[0, 30, 90]], { cron: true }), 0), 1);
+});
+
+test('an instance beyond the first is loaded ahead once it was missed while the one before it was in use', () => {
+  const workload = days(3, [[0]]);
+  const span = (level: number, minute: number, minutes: number) => ({
+    function: 0,
+    level,
+    startMs: minute * MINUTE,
+    endMs: (minute + minutes) * MINUTE,
+    calls: 1,
+  });
+  // Level 1 works for ten minutes of each half hour, level 2 for the last of these.
+  workload.spans = each(30, 6)
+    .flatMap((minute) => [span(1, minute, 10), span(2, minute + 9, 1)])
+    .sort((a, b) => a.startMs - b.startMs);
+  const outcome = simulate(workload, HEARTH);
+  assert.equal(outcome.coldStarts, 3);
+  assert.equal(outcome.scaleOuts, 2);
+  assert.ok(outcome.prewarmed >= 3);
 });

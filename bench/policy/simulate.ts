@@ -5,6 +5,7 @@
 import { rank } from '../../pool/keeper/policy/evict.ts';
 import { IdleHistory, type KeepAlivePlan } from '../../pool/keeper/policy/keep-alive.ts';
 import { CRON_KEEP_MS, CRON_LEAD_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
+import { Spell } from '../../pool/keeper/policy/spell.ts';
 import { Heap } from './heap.ts';
 import { HOUR_MS, type Span, type Workload } from './workload.ts';
 
@@ -37,7 +38,10 @@ interface Instance {
   function: number;
   level: number;
   loaded: boolean;
+  busyFromMs: number;
   busyUntilMs: number;
+  /** Of one beyond the first: since it was last needed. */
+  spell: Spell | null;
   /** Since when it has been loaded and idle. */
   idleFromMs: number;
   /** It was loaded for a tick, which comes before this. */
@@ -54,7 +58,21 @@ type Timer = {
   span: Span | null;
 };
 
+interface Victim {
+  rank: number;
+  instance: Instance;
+  generation: number;
+}
+
 const RANKING_HOLDS_MS = 30_000;
+/** From what makes the pool load one ahead to its being loaded: the next look, and the longest load. */
+const AHEAD_MS = 300;
+
+const keyOf = (index: number, level: number) => index * 4096 + level;
+
+function isBusy({ busyFromMs, busyUntilMs }: Instance, atMs: number): boolean {
+  return busyFromMs <= atMs && busyUntilMs > atMs;
+}
 
 export function simulate(workload: Workload, policy: Policy): Outcome {
   return new Simulation(workload, policy).run();
@@ -67,7 +85,7 @@ class Simulation {
   readonly #histories: IdleHistory[];
   readonly #timers = new Heap<Timer>((timer) => timer.atMs);
   /** Idle instances by how long ago they were used, for LRU; for Hearth those worth least at the last look. */
-  #victims = new Heap<{ rank: number; instance: Instance; generation: number }>((entry) => entry.rank);
+  #victims = new Heap<Victim>((entry) => entry.rank);
   readonly #cold: Uint32Array;
   readonly #capMb: number;
   /** Loaded ones, as far as they are idle, and when they were last looked at. */
@@ -132,10 +150,16 @@ class Simulation {
     const load = this.#load(span.function);
     const measured = span.startMs >= this.#workload.measureFromMs;
     const history = this.#history(span.function);
-    if (instance.busyUntilMs > Number.NEGATIVE_INFINITY) {
-      const idleMs = span.startMs - instance.busyUntilMs;
-      if (span.level === 1) history.record(idleMs, load.cron);
-      else history.recordBeyond(span.level, idleMs);
+    if (span.level === 1 && instance.busyUntilMs > Number.NEGATIVE_INFINITY) {
+      history.record(span.startMs - instance.busyUntilMs, load.cron);
+    }
+    if (instance.spell !== null) {
+      // Those that are needed at the same moment did not announce each other.
+      const before = this.#instances.get(keyOf(span.function, span.level - 1));
+      const near = before !== undefined && isBusy(before, span.startMs) && before.busyFromMs < span.startMs;
+      instance.spell.look(span.startMs, near);
+      history.recordBeyond(span.level, instance.spell);
+      instance.spell = null;
     }
     if (span.level === 1) history.called(span.calls);
     instance.generation++;
@@ -148,10 +172,12 @@ class Simulation {
         if (span.level > 1) this.#scaleOuts++;
       }
       if (span.level === 1) history.foundCold();
-      this.#room(load.memoryMb, span.startMs);
+      this.#room(load.memoryMb, span.startMs, Number.POSITIVE_INFINITY);
       this.#setLoaded(instance, true);
     }
+    instance.busyFromMs = span.startMs;
     instance.busyUntilMs = span.endMs;
+    this.#lookBeyond(instance, span.startMs);
     const measuredMs = Math.max(0, span.endMs - Math.max(span.startMs, this.#workload.measureFromMs));
     this.#busyMbMs += measuredMs * load.memoryMb;
     this.#timers.push({ atMs: span.endMs, what: 'end', instance, generation: instance.generation, span: next });
@@ -178,15 +204,44 @@ class Simulation {
         this.#idle.add(instance);
         const { memoryMb } = this.#load(instance.function);
         const history = this.#history(instance.function);
-        if (instance.level > 1) at(atMs + history.keepBeyondMs(instance.level, memoryMb), 'retire');
-        else this.#byPlan(history.plan(memoryMb), next, atMs, at);
+        if (instance.level > 1) {
+          const before = this.#instances.get(keyOf(instance.function, instance.level - 1));
+          instance.spell = new Spell(atMs, before !== undefined && isBusy(before, atMs));
+          this.#byWorth(instance, instance.spell, atMs);
+        } else this.#byPlan(history.plan(memoryMb), next, atMs, at);
         break;
       }
       default:
         throw new Error(`Unknown policy ${JSON.stringify(policy satisfies never)}`);
     }
+    this.#lookBeyond(instance, atMs);
     // What was busy beyond the cap gives way as soon as it may.
-    this.#room(0, atMs);
+    this.#room(0, atMs, Number.POSITIVE_INFINITY);
+  }
+
+  /** The one after it: whether load is near has changed. */
+  #lookBeyond({ function: index, level, busyUntilMs }: Instance, atMs: number): void {
+    if (this.#policy.kind !== 'hearth') return;
+    const after = this.#instances.get(keyOf(index, level + 1));
+    if (after === undefined || after.spell === null) return;
+    after.spell.look(atMs, busyUntilMs > atMs);
+    this.#byWorth(after, after.spell, atMs);
+  }
+
+  /** As Warmth has it for instances beyond the first. */
+  #byWorth(instance: Instance, spell: Spell, atMs: number): void {
+    const { memoryMb } = this.#load(instance.function);
+    const worthMs = this.#history(instance.function).worthBeyondMs(instance.level, spell, memoryMb);
+    instance.generation++;
+    const { generation } = instance;
+    const at = (ms: number, what: Timer['what']) =>
+      this.#timers.push({ atMs: ms, what, instance, generation, span: null });
+    if (!instance.loaded) {
+      if (!spell.near || spell.ahead || worthMs < AHEAD_MS) return;
+      spell.ahead = true;
+      at(atMs + AHEAD_MS, 'load');
+    }
+    at(atMs + spell.heldMs(atMs) + worthMs, 'retire');
   }
 
   #byPlan(plan: KeepAlivePlan, next: Span | null, atMs: number, at: (ms: number, what: Timer['what']) => void): void {
@@ -203,29 +258,36 @@ class Simulation {
   }
 
   #prewarm(instance: Instance, atMs: number): void {
-    instance.heldUntilMs = atMs + CRON_KEEP_MS;
+    const load = this.#load(instance.function);
+    if (load.cron && instance.level === 1) instance.heldUntilMs = atMs + CRON_KEEP_MS;
     if (instance.loaded) return;
-    this.#room(this.#load(instance.function).memoryMb, atMs);
+    // What is not asked for yet takes nothing away from what is worth more.
+    if (!this.#room(load.memoryMb, atMs, this.#rank(instance, atMs))) return;
     this.#setLoaded(instance, true);
     this.#prewarmed++;
     instance.idleFromMs = atMs;
     this.#idle.add(instance);
   }
 
-  /** Evicts idle instances until so much more fits. What is busy stays, over the cap if need be. */
-  #room(neededMb: number, atMs: number): void {
+  /** Evicts idle instances of less rank until so much more fits. What is busy stays, over the cap if need be. */
+  #room(neededMb: number, atMs: number, rankOfNew: number): boolean {
     while (this.#usedMb + neededMb > this.#capMb) {
       const entry = this.#victim(atMs);
-      if (entry === undefined) return;
+      if (entry === undefined) return false;
       const { instance, generation } = entry;
       if (!instance.loaded || instance.generation !== generation || instance.busyUntilMs > atMs) continue;
+      if (entry.rank >= rankOfNew) {
+        this.#victims.push(entry);
+        return false;
+      }
       this.#evicted++;
       this.#unload(instance, atMs);
     }
+    return true;
   }
 
   /** The pool ranks anew for each eviction; here the ranking holds for some seconds, in which worth changes little. */
-  #victim(atMs: number): { instance: Instance; generation: number } | undefined {
+  #victim(atMs: number): Victim | undefined {
     if (this.#policy.kind === 'hearth' && (this.#victims.size === 0 || atMs - this.#rankedAtMs > RANKING_HOLDS_MS)) {
       this.#rankedAtMs = atMs;
       this.#victims = new Heap((entry) => entry.rank);
@@ -238,11 +300,11 @@ class Simulation {
   }
 
   /** As Warmth.idle has it. */
-  #rank({ function: index, level, busyUntilMs, heldUntilMs }: Instance, atMs: number): number {
+  #rank({ function: index, level, busyUntilMs, heldUntilMs, spell }: Instance, atMs: number): number {
     const history = this.#history(index);
     const idleMs = atMs - busyUntilMs;
     const { memoryMb } = this.#load(index);
-    if (level > 1) return rank({ gainPerHour: history.gainBeyondPerHour(level, idleMs), memoryMb }, 'memory');
+    if (spell !== null) return rank({ gainPerHour: history.gainBeyondPerHour(level, spell), memoryMb }, 'memory');
     if (atMs < heldUntilMs) return rank({ gainPerHour: HOUR_MS / CRON_KEEP_MS, memoryMb }, 'memory');
     return rank({ gainPerHour: history.gainPerHour(idleMs), memoryMb }, 'memory');
   }
@@ -266,14 +328,16 @@ class Simulation {
   }
 
   #instance(span: Span): Instance {
-    const key = span.function * 4096 + span.level;
+    const key = keyOf(span.function, span.level);
     let instance = this.#instances.get(key);
     if (instance === undefined) {
       instance = {
         function: span.function,
         level: span.level,
         loaded: false,
+        busyFromMs: Number.NEGATIVE_INFINITY,
         busyUntilMs: Number.NEGATIVE_INFINITY,
+        spell: null,
         idleFromMs: 0,
         heldUntilMs: Number.NEGATIVE_INFINITY,
         generation: 0,

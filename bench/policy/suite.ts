@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { median, percentile, ratio, table } from '../report.ts';
+import { fewestColdStarts } from './bound.ts';
 import { lines, type Point } from './chart.ts';
 import { type Outcome, type Policy, simulate } from './simulate.ts';
 import { CONCURRENCY, makeWorkload } from './workload.ts';
@@ -31,6 +32,7 @@ export async function policy({ seeds, functions }: PolicyOptions): Promise<{ tex
     row.outcomes.push(outcome);
     rows.set(name, row);
   };
+  const bounds: number[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
     const workload = makeWorkload({ seed, functions, daysBefore: DAYS_BEFORE, concurrency: CONCURRENCY });
     const run = (name: string, chosen: Policy) => {
@@ -39,6 +41,7 @@ export async function policy({ seeds, functions }: PolicyOptions): Promise<{ tex
       return outcome;
     };
     const fixed = run(FIXED, { kind: 'fixed', keepMs: 10 * MINUTE_MS });
+    bounds.push(fewestColdStarts(workload, fixed.idleMbHours) / fixed.coldStarts);
     run('none', { kind: 'none' });
     for (const minutes of CURVE_MINUTES) run(`fixed ${minutes} min`, { kind: 'fixed', keepMs: minutes * MINUTE_MS });
     // What a fixed time used on the average is the most that these may use at any moment.
@@ -50,14 +53,15 @@ export async function policy({ seeds, functions }: PolicyOptions): Promise<{ tex
   const all = [...rows.values()];
   const data = { seeds, functions, daysBefore: DAYS_BEFORE, concurrency: CONCURRENCY, policies: all.map(summary) };
   const equal = equalMemory(all);
-  const text = [tableOf(all), '', sentence(all, equal)].join('\n');
+  const bound = `Who knew each next use would have ${median(bounds).toFixed(2)}× with that memory-time.`;
+  const text = [tableOf(all), '', sentence(all, equal), bound].join('\n');
   // A quick look is no result: the page's plots are of whole runs.
   if (functions >= 10_000) {
     const folder = import.meta.dirname;
     writeFileSync(join(folder, 'apps.svg'), await appsChart(all));
     writeFileSync(join(folder, 'memory.svg'), await memoryChart(all));
   }
-  return { text, data: { ...data, fixedWithTheMemoryOfAuto: equal } };
+  return { text, data: { ...data, fixedWithTheMemoryOfAuto: equal, boundOverFixed: median(bounds) } };
 }
 
 const of = (row: Row | undefined, value: (outcome: Outcome) => number) => median((row?.outcomes ?? []).map(value));

@@ -5,7 +5,8 @@
  * What a policy sees of a function is reduced to spans: level n is busy while the function needs n instances or more.
  * Instances are filled oldest first, so level n is one instance's life; level 1 is the function's own.
  */
-import { HOLD_MS, SCHEDULE_GAP_MS, SURPLUS_HOLD_MS } from '../../pool/keeper/policy/keep-alive.ts';
+import { HOLD_MS, SCHEDULE_GAP_MS } from '../../pool/keeper/policy/keep-alive.ts';
+import { SURPLUS_HOLD_MS } from '../../pool/keeper/policy/spell.ts';
 import { Random } from './random.ts';
 
 export const HOUR_MS = 3_600_000;

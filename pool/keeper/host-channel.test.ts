@@ -46,3 +46,37 @@ for (const [what, message] of [
     assert.deepEqual(ended, []);
   });
 }
+
+test('what a host measured of its bases is told, and of no other', async (t) => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'hearth-channel-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const script = `process.send({ type: 'ready' }); process.on('message', ({ type }) => { if (type === 'ping') process.send({ type: 'pong', heldMb: { 'of-another-host': 1, 'base-1': 24 } }) })`;
+  const standsIn: Sandbox = { wrap: () => ({ file: process.execPath, args: ['-e', script] }) };
+  const measured = Promise.withResolvers<[string, number]>();
+  const running = Promise.withResolvers<void>();
+  const host = new HostProcess({
+    id: 'host-1',
+    definition: { name: 'default', shared: [], setupPath: null, env: {} },
+    settings: { baseFile: '', readable: [], maxBases: 1, heapLimitMb: 512 },
+    dir,
+    sandbox: standsIn,
+    network: 'all',
+    socketPath: '',
+    log: SILENT,
+    onState: (_host, state) => {
+      if (state === 'running') running.resolve();
+    },
+    onBaseEnded: () => undefined,
+    onBreach: () => undefined,
+    onMeasured: (base, heldMb) => measured.resolve([base, heldMb]),
+  });
+  t.after(async () => {
+    host.kill('the test is over');
+    await host.exited;
+  });
+  await running.promise;
+  const filesDir = host.takeSlot();
+  host.boot({ base: 'base-1', token: '', socketPath: '', shared: [], setupPath: null, env: {}, filesDir });
+  host.ping(0);
+  assert.deepEqual(await measured.promise, ['base-1', 24]);
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import type { PoolEvent } from './api.ts';
-import { SURPLUS_HOLD_MS } from './policy/keep-alive.ts';
+import { SURPLUS_HOLD_MS } from './policy/spell.ts';
 import { ask, Call, fetchModule, type Harness, startKeeper } from './testing/harness.ts';
 
 const MINUTE = 60_000;

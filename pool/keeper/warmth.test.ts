@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModuleLimits } from './api.ts';
-import { IdleHistory, SURPLUS_HOLD_MS } from './policy/keep-alive.ts';
+import { IdleHistory } from './policy/keep-alive.ts';
+import { SURPLUS_HOLD_MS } from './policy/spell.ts';
 import { Warmth, type WarmthView } from './warmth.ts';
 
 const MINUTE = 60_000;
@@ -144,8 +145,26 @@ test('what was loaded for something to come is worth the most, and one beyond th
   assert.equal(idle.memoryMb, 64);
   warmth.hold(6 * MINUTE);
   assert.ok(warmth.idle(5 * MINUTE, 1, 64).gainPerHour > idle.gainPerHour);
-  look(0, { ready: 2, inFlight: 2 });
+  const both = (now: number) => look(now, { ready: 2, inFlight: 2 });
+  const one = (now: number) => look(now, { ready: 2, inFlight: 1, idleSince: [0] });
+  both(0);
+  one(MINUTE);
   assert.equal(warmth.idle(MINUTE, 2, 64).gainPerHour, 0);
-  look(MINUTE, { ready: 2, inFlight: 2 });
-  assert.ok(warmth.idle(MINUTE, 2, 64).gainPerHour > warmth.idle(5 * MINUTE, 2, 64).gainPerHour);
+  both(2 * MINUTE);
+  one(3 * MINUTE);
+  assert.ok(warmth.idle(3 * MINUTE, 2, 64).gainPerHour > 0);
+});
+
+test('the instance after those in use is loaded before it is missed again, once', () => {
+  const { look } = open({ concurrency: 1, maxInstances: 2 });
+  const one = (now: number, room = true) => look(now, { ready: 1, inFlight: 1, room }).load;
+  look(0, { ready: 2, inFlight: 2 });
+  assert.equal(one(MINUTE), 0, 'none was missed so far');
+  look(2 * MINUTE, { ready: 2, inFlight: 2 });
+  assert.equal(one(3 * MINUTE, false), 0);
+  assert.equal(one(3 * MINUTE), 1);
+  assert.equal(one(3 * MINUTE + 250), 0, 'evicted since: not loaded over and over');
+  look(4 * MINUTE, { ready: 1, idleSince: [3 * MINUTE] });
+  assert.equal(look(5 * MINUTE, { ready: 1, idleSince: [3 * MINUTE] }).load, 0, 'nothing is in use');
+  assert.equal(one(6 * MINUTE), 1);
 });

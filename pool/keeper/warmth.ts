@@ -6,6 +6,7 @@ import type { ModuleLimits } from './api.ts';
 import type { Idle } from './policy/evict.ts';
 import { HOLD_MS, type IdleHistory, SCHEDULE_GAP_MS, wantsLoaded } from './policy/keep-alive.ts';
 import { CRON_KEEP_MS } from './policy/prewarm.ts';
+import { Spell } from './policy/spell.ts';
 import { busyToDrain, idleToRetire, mayGrowByLoop, needed } from './scaling.ts';
 
 /** After a load that failed nothing is loaded ahead for so long, twice as long after each further one. */
@@ -59,8 +60,8 @@ export class Warmth {
   #quiet = false;
   #failures = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
-  /** Of each instance beyond the first, the second being the first here: when it was last needed. */
-  readonly #neededAt: number[] = [];
+  /** Of each instance beyond the first, the second being the first here: since it was last needed; null: it is needed. */
+  readonly #spells: (Spell | null)[] = [];
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ limits, history }: WarmthOptions) {
@@ -111,8 +112,8 @@ export class Warmth {
   /** What one of so many instances, all of them idle or the last of those that are, is worth to the pool. */
   idle(now: number, live: number, memoryMb: number): Idle {
     if (live > 1) {
-      const since = this.#neededAt[live - 2] ?? this.#activeAt ?? now;
-      return { gainPerHour: this.#history.gainBeyondPerHour(live, now - since), memoryMb };
+      const spell = this.#spells[live - 2];
+      return { gainPerHour: spell instanceof Spell ? this.#history.gainBeyondPerHour(live, spell) : 0, memoryMb };
     }
     // What was loaded for something to come will be used within seconds.
     if (now < this.#heldUntil) return { gainPerHour: 3_600_000 / CRON_KEEP_MS, memoryMb };
@@ -155,6 +156,9 @@ export class Warmth {
       }
     }
     const { ready, loading, busy, busyLoops, cores } = view;
+    if (loading === 0 && this.#wantsAhead(live + 1, view.memoryMb)) {
+      return { load: 1, why: 'the others are in use, and one more has been missed before' };
+    }
     if (mayGrowByLoop({ ready, loading, busy, busyLoops, cores, maxInstances: this.#limits.maxInstances })) {
       return { load: 1, why: 'its loop is busy' };
     }
@@ -165,21 +169,39 @@ export class Warmth {
   #need(view: WarmthView): void {
     const { now, ready, loading, inFlight, waiting, idleSince, busy } = view;
     const unused = idleSince.filter((since) => since <= this.#lookedAt).length;
+    const lookedAt = this.#lookedAt;
     this.#lookedAt = now;
     const count = needed({ limits: this.#limits, ready, loading, inFlight, waiting, unused, loopBusy: busy > 0 });
-    for (let n = 2; n <= count; n++) {
-      const before = this.#neededAt[n - 2];
-      if (before !== undefined) this.#history.recordBeyond(n, now - before);
-      this.#neededAt[n - 2] = now;
+    // From above: whether the one before is needed is what it was at the last look.
+    for (let n = Math.max(count, this.#spells.length + 1); n > 1; n--) {
+      const spell = this.#spells[n - 2];
+      if (count >= n) {
+        spell?.look(now, spell.near);
+        if (spell instanceof Spell) this.#history.recordBeyond(n, spell);
+        this.#spells[n - 2] = null;
+      } else if (spell === null) this.#spells[n - 2] = new Spell(lookedAt, count >= n - 1);
+      else spell?.look(now, count >= n - 1);
     }
   }
 
   /** How many instances are needed or worth keeping until they are. */
   #worthwhile(now: number, live: number, memoryMb: number): number {
     for (let n = live; n > 1; n--) {
-      const since = this.#neededAt[n - 2];
-      if (since !== undefined && now - since < this.#history.keepBeyondMs(n, memoryMb)) return n;
+      const spell = this.#spells[n - 2];
+      if (spell === undefined) continue;
+      if (spell === null || spell.heldMs(now) > 0) return n;
+      if (this.#history.worthBeyondMs(n, spell, memoryMb) > 0) return n;
     }
     return 1;
+  }
+
+  /** Whether one more is to be loaded before it is missed. */
+  #wantsAhead(n: number, memoryMb: number): boolean {
+    const spell = this.#spells[n - 2];
+    if (!(spell instanceof Spell) || !spell.near || spell.ahead || this.#quiet) return false;
+    if (this.#limits.keepAlive !== 'auto' || n > this.#limits.maxInstances) return false;
+    if (this.#history.worthBeyondMs(n, spell, memoryMb) === 0) return false;
+    spell.ahead = true;
+    return true;
   }
 }

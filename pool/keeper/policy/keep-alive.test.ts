@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BIN_MS, IdleHistogram } from './histogram.ts';
-import { HOLD_MS, IdleHistory, rhythmOf, SCHEDULE_HOLD_MS, SURPLUS_HOLD_MS, wantsLoaded } from './keep-alive.ts';
+import { HOLD_MS, IdleHistory, rhythmOf, SCHEDULE_HOLD_MS, wantsLoaded } from './keep-alive.ts';
+import { Spell, SURPLUS_HOLD_MS } from './spell.ts';
 
 const HOUR_MS = 60 * BIN_MS;
 const MB = 100;
@@ -34,22 +35,21 @@ test('none is kept longer than six hours', () => {
   assert.equal(history(about(20)).plan(1).retireAfterMs, 6 * HOUR_MS);
 });
 
-test('each is kept a minute, be it worth nothing, and a higher price shortens the rest', () => {
-  const past = history(about(600));
-  assert.equal(past.plan(4_096).retireAfterMs, HOLD_MS);
-  assert.ok(history(about(60)).plan(16, 0.2).retireAfterMs > history(about(60)).plan(16, 0.21).retireAfterMs);
+test('it is kept until it is worth no more than the price: then an eviction would take it too', () => {
+  const past = history(about(30));
+  const price = past.gainPerHour(2 * HOUR_MS) / MB;
+  assert.ok(Math.abs(past.plan(MB, price).retireAfterMs - 2 * HOUR_MS) < 1);
+  assert.ok(past.plan(MB, price * 1.1).retireAfterMs < 1.9 * HOUR_MS);
 });
 
-test('what is kept by worth goes when an eviction at that price would take it', () => {
-  const past = history(about(30));
-  const { retireAfterMs } = past.plan(MB, 0.03);
-  assert.ok(retireAfterMs > HOLD_MS);
-  assert.ok(Math.abs(past.gainPerHour(retireAfterMs) / MB - 0.03) < 1e-9);
+test('each is kept a minute, be it worth nothing', () => {
+  assert.equal(history(about(600)).plan(1_000_000).retireAfterMs, HOLD_MS);
 });
 
 test('of two with as many uses the one found cold is kept longer', () => {
-  const [warm, cold] = [history(about(100)), history(about(100), true)];
-  assert.ok(cold.plan(MB, 0.03).retireAfterMs > warm.plan(MB, 0.03).retireAfterMs);
+  const [warm, cold] = [history(about(10)), history(about(10), true)];
+  const price = warm.gainPerHour(HOUR_MS) / MB;
+  assert.ok(cold.plan(MB, price).retireAfterMs > warm.plan(MB, price).retireAfterMs + BIN_MS);
 });
 
 test('one called each half hour goes after a minute, is back at 0.9 of it and stays to 1.1 of its end', () => {
@@ -113,15 +113,42 @@ test('what only its cron wakes goes in seconds and is evicted first: the next ti
   assert.equal(past.plan(MB).by, 'worth');
 });
 
-test('an instance beyond the first goes after twenty seconds until one was missed, each by its own past', () => {
+/** Its nth instance was not needed for so long, while the one before it was, or was not. */
+function missed(past: IdleHistory, n: number, ms: number, near: boolean): void {
+  const spell = new Spell(0, near);
+  spell.look(SURPLUS_HOLD_MS + ms, near);
+  past.recordBeyond(n, spell);
+}
+
+test('an instance beyond the first is worth keeping only once one was missed, each by its own past', () => {
   const past = new IdleHistory();
-  assert.equal(past.keepBeyondMs(2, MB), SURPLUS_HOLD_MS);
-  past.recordBeyond(2, SURPLUS_HOLD_MS - 1);
-  assert.equal(past.keepBeyondMs(2, MB), SURPLUS_HOLD_MS);
-  past.recordBeyond(3, 5 * BIN_MS);
-  assert.equal(past.keepBeyondMs(2, MB), SURPLUS_HOLD_MS);
-  assert.ok(past.keepBeyondMs(3, MB) > 10 * BIN_MS);
-  assert.ok(past.gainBeyondPerHour(3, 0) > past.gainBeyondPerHour(3, HOUR_MS));
-  for (let count = 0; count < 8; count++) past.recordBeyond(3, 3 * HOUR_MS);
-  assert.equal(past.keepBeyondMs(3, MB), SURPLUS_HOLD_MS);
+  const near = new Spell(0, true);
+  assert.equal(past.worthBeyondMs(2, near, MB), 0);
+  missed(past, 2, 0, true);
+  assert.equal(past.worthBeyondMs(2, near, MB), 0);
+  missed(past, 3, 5 * BIN_MS, true);
+  assert.ok(past.worthBeyondMs(3, near, MB) > 10 * BIN_MS);
+  assert.ok(past.worthBeyondMs(3, near, MB) > past.worthBeyondMs(3, near, 2 * MB));
+  for (let count = 0; count < 8; count++) missed(past, 3, 30 * HOUR_MS, true);
+  assert.equal(past.worthBeyondMs(3, near, MB), 0);
+});
+
+test('it is worth more while the one before it is needed, if that is when it was missed, and less with time', () => {
+  const past = new IdleHistory();
+  for (let count = 0; count < 4; count++) missed(past, 2, 3 * BIN_MS, true);
+  const [near, far] = [new Spell(0, true), new Spell(0, false)];
+  assert.ok(past.gainBeyondPerHour(2, near) > past.gainBeyondPerHour(2, far));
+  const before = past.gainBeyondPerHour(2, near);
+  near.look(HOUR_MS, true);
+  assert.ok(past.gainBeyondPerHour(2, near) < before);
+});
+
+test('a spell counts what is beyond the hold, by whether the one before was needed', () => {
+  const spell = new Spell(1_000, true);
+  spell.look(1_000 + SURPLUS_HOLD_MS - 1, true);
+  assert.deepEqual([spell.nearMs, spell.farMs, spell.heldMs(1_000)], [0, 0, SURPLUS_HOLD_MS]);
+  spell.look(1_000 + SURPLUS_HOLD_MS + 10, false);
+  spell.look(1_000 + SURPLUS_HOLD_MS + 15, true);
+  assert.deepEqual([spell.nearMs, spell.farMs, spell.near], [10, 5, true]);
+  assert.equal(spell.heldMs(1_000 + SURPLUS_HOLD_MS + 15), 0);
 });

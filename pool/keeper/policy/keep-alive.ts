@@ -10,6 +10,7 @@
  * kept as long as it is worth its memory (worth.ts).
  */
 import { BIN_MS, IdleHistogram } from './histogram.ts';
+import type { Spell } from './spell.ts';
 import {
   type Evidence,
   FLOOR_PRICE,
@@ -25,8 +26,6 @@ import {
 export const HOLD_MS = BIN_MS;
 /** Nor is any kept longer, be there memory for it: a function may have come to its end. */
 const MOST_IDLE_MS = 6 * 3_600_000;
-/** Under `auto` an instance that is not the function's last one is kept so long at least. */
-export const SURPLUS_HOLD_MS = 20_000;
 /** What only its cron wakes: the next tick is known. */
 export const SCHEDULE_HOLD_MS = 5_000;
 /** For ticks that follow one another sooner it is kept all the time. */
@@ -74,8 +73,8 @@ export class IdleHistory {
   #byCron = false;
   #histogram: IdleHistogram | null = null;
   #rhythm: Rhythm | null = null;
-  /** Of the second instance, the third, and so on. */
-  readonly #beyond: Evidence[] = [];
+  /** Of the second instance, the third, and so on: while the one before it was needed, and while it was not. */
+  readonly #beyond: { near: Evidence; far: Evidence }[] = [];
 
   called(count = 1): void {
     this.#calls += count;
@@ -102,11 +101,15 @@ export class IdleHistory {
     this.#rhythm = rhythmOf(this.#histogram);
   }
 
-  /** Its nth instance, n ≥ 2, was not needed for so long, and is now. */
-  recordBeyond(n: number, idleMs: number): void {
-    if (idleMs < SURPLUS_HOLD_MS) return;
-    while (this.#beyond.length < n - 1) this.#beyond.push(NO_EVIDENCE);
-    this.#beyond[n - 2] = learned(this.#beyond[n - 2] ?? NO_EVIDENCE, idleMs - SURPLUS_HOLD_MS, true, BEYOND);
+  /** Its nth instance, n ≥ 2, was not needed for this time, and is now. */
+  recordBeyond(n: number, { nearMs, farMs, near }: Spell): void {
+    if (nearMs + farMs === 0) return;
+    while (this.#beyond.length < n - 1) this.#beyond.push({ near: NO_EVIDENCE, far: NO_EVIDENCE });
+    const before = this.#beyond[n - 2] ?? { near: NO_EVIDENCE, far: NO_EVIDENCE };
+    this.#beyond[n - 2] = {
+      near: learned(before.near, nearMs, near, BEYOND),
+      far: learned(before.far, farMs, !near, BEYOND),
+    };
   }
 
   plan(memoryMb: number, price = FLOOR_PRICE): KeepAlivePlan {
@@ -119,11 +122,15 @@ export class IdleHistory {
     return keep('worth', Math.min(HOLD_MS + Math.max(0, worthwhile), MOST_IDLE_MS));
   }
 
-  /** How long its nth instance, n ≥ 2, stays when it is not needed, ms. */
-  keepBeyondMs(n: number, memoryMb: number, price = FLOOR_PRICE): number {
-    const evidence = this.#beyond[n - 2];
-    if (evidence === undefined || evidence.uses === 0) return SURPLUS_HOLD_MS;
-    return SURPLUS_HOLD_MS + Math.max(0, worthwhileMs(evidence, BEYOND, { weight: 1, memoryMb, price }));
+  /**
+   * For how long its nth instance, n ≥ 2, is worth keeping from now on, and worth loading, as long as the one before it is
+   * needed or not as it is now; ms. Nothing is worth it before one was missed.
+   */
+  worthBeyondMs(n: number, spell: Spell, memoryMb: number, price = FLOOR_PRICE): number {
+    const evidence = this.#evidenceBeyond(n, spell);
+    if (evidence === null) return 0;
+    const worthwhile = worthwhileMs(evidence, BEYOND, { weight: 1, memoryMb, price });
+    return Math.max(0, worthwhile - (spell.near ? spell.nearMs : spell.farMs));
   }
 
   /** Cold starts, by what they count, that its one instance spares within the hour, after so long idle. */
@@ -135,10 +142,16 @@ export class IdleHistory {
   }
 
   /** The same of its nth, n ≥ 2. */
-  gainBeyondPerHour(n: number, idleMs: number): number {
-    const evidence = this.#beyond[n - 2];
-    if (evidence === undefined || evidence.uses === 0) return 0;
-    return usesPerHour(evidence, BEYOND, idleMs - SURPLUS_HOLD_MS);
+  gainBeyondPerHour(n: number, spell: Spell): number {
+    const evidence = this.#evidenceBeyond(n, spell);
+    return evidence === null ? 0 : usesPerHour(evidence, BEYOND, spell.near ? spell.nearMs : spell.farMs);
+  }
+
+  /** Null before one was missed. */
+  #evidenceBeyond(n: number, { near }: Spell): Evidence | null {
+    const beyond = this.#beyond[n - 2];
+    if (beyond === undefined) return null;
+    return near ? beyond.near : beyond.far;
   }
 
   get #scheduled(): boolean {

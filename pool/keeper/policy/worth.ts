@@ -54,7 +54,7 @@ export function worthwhileMs(
 /** A cold start counts up to so many times as much, with who is called rarely and found cold often. */
 const MOST_EXTRA = 5;
 /** So many cold starts of a function with one call an hour, all of them cold, would count so much more. */
-const EXTRA = 80;
+const EXTRA = 110;
 
 /**
  * What one cold start of a function counts: one, and more the larger the part of its calls is that it makes cold. Who
