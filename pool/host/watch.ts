@@ -164,6 +164,8 @@ export class Watch {
     const worker = this.#options.worker(watched.read(THREAD));
     if (worker === undefined) return;
     watched.memory.asked(now, rss, this.#othersBytes(watched));
+    // As of now: figures that were taken before it collected may come after it says that it has.
+    const collected = watched.collectPing !== -1 && watched.read(PONG) >= watched.collectPing;
     worker.getHeapStatistics().then(
       (statistics) => {
         const own = watched.read(OWN_KIB) * 1024;
@@ -174,7 +176,7 @@ export class Watch {
           bytes,
           statistics.external_memory,
           watched.limitBytes,
-          watched.collectPing !== -1 && watched.read(PONG) >= watched.collectPing,
+          collected,
         );
         if (verdict === 'over') this.#over(watched, 'memory', bytes, false);
         if (verdict !== 'collect') return;
