@@ -32,7 +32,8 @@ test('memory bombs end with a coded answer to their caller and leave nothing beh
       await t.test(`${name}: FUNCTION_CRASHED, which names the memory limit`, async (one) => {
         const { error } = await arena.suffer(one, culprit(body, PATIENT));
         assert.equal(error?.code, 'FUNCTION_CRASHED');
-        assert.match(error.message, /memory limit of 64 MB/);
+        // By its host's watch; by the gateway's, where the machine is so busy that the host comes too late.
+        assert.match(error.message, /memory limit of 64 MB|all its bases together may take/);
       });
     }
     for (const [name, body] of Object.entries(REFUSED)) {
