@@ -5,6 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { type Gauge, makeGauge, THREAD } from '../base/gauge.ts';
@@ -28,7 +29,7 @@ class Host {
   readonly #watch: Watch;
 
   constructor(settings: HostSettings) {
-    const readable = [settings.baseFile, piscinaDirectory(), ...settings.readable];
+    const readable = [dirname(settings.baseFile), piscinaDirectory(), ...settings.readable];
     this.#pool = new Piscina({
       filename: settings.baseFile,
       // A resolved run would hand its thread to the next base, and failed boots are not refilled: so no thread exists

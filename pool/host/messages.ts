@@ -4,7 +4,7 @@ import type { Breach } from './watch.ts';
 
 /** The first message to a host, in its environment-free life: how its threads are made. */
 export interface HostSettings {
-  /** The bundled base, and what else a base may read while it boots. */
+  /** The bundled base, in a directory of its own, and what else a base may read while it boots. */
   baseFile: string;
   readable: string[];
   maxBases: number;

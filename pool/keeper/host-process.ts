@@ -10,6 +10,7 @@ import path from 'node:path';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from '../host/messages.ts';
 import type { Breach } from '../host/watch.ts';
+import { HOST_FLAGS } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
 import type { Logger } from './log.ts';
 import { type Resident, ResidentMeter } from './resident.ts';
@@ -108,8 +109,7 @@ export class HostProcess {
     mkdirSync(cwd, { mode: 0o500 });
     // Nothing of our own environment: NODE_OPTIONS and secrets of the gateway must not reach function code.
     const env = { UV_THREADPOOL_SIZE: UV_THREADS };
-    const flags = ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', '--expose-gc'];
-    const command = [process.execPath, ...flags, HOST_MAIN];
+    const command = [process.execPath, ...HOST_FLAGS, HOST_MAIN];
     const { file, args } = inSandbox(command, cwd, options);
     this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd });
     this.#pid = this.#child.pid ?? null;
@@ -303,6 +303,6 @@ function inSandbox(command: string[], cwd: string, options: HostOptions): { file
   const [file = '', ...args] = command;
   const { sandbox, settings, network, socketPath, dir } = options;
   if (sandbox === null) return { file, args };
-  const readable = [...hostFiles(), settings.baseFile, ...settings.readable, socketPath, dir];
+  const readable = [...hostFiles(), path.dirname(settings.baseFile), ...settings.readable, socketPath, dir];
   return sandbox.wrap(command, { readable, cwd, network });
 }
