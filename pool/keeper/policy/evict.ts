@@ -2,7 +2,7 @@
  * Which idle instance goes when room is needed: the one that spares the fewest cold starts for what it takes up. Greedy-dual
  * size-frequency (Fuerst and Sharma, "FaasCache", ASPLOS 2021) ranks by past frequency, load time and size with a clock
  * that lets the past grow old; how soon each one is used again is known better than that here (worth.ts), and with it
- * the same memory has two thirds of the cold starts (bench/policy).
+ * the same memory has six tenths of the cold starts (bench/policy).
  */
 export interface Idle {
   /** Cold starts that it spares in an hour, by what they count. */
