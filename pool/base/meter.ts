@@ -17,6 +17,7 @@ import {
   THREAD,
 } from './gauge.ts';
 import { OffHeap } from './meter-off-heap.ts';
+import { Rest } from './rest.ts';
 
 // Function code shares the realm. Who replaced one of these would be handed the gauge, and write its own limits into it.
 const { load, store, exchange, notify, waitAsync } = Atomics;
@@ -26,7 +27,8 @@ export class Meter {
   readonly #gauge: Int32Array;
   readonly #wake: Int32Array;
   readonly #offHeap: OffHeap;
-  readonly #collect: () => void;
+  readonly #collect: Collect;
+  readonly #rest: Rest;
 
   /** Without gauges nobody watches, as in tests of a base alone. */
   constructor(gauges: Gauges | undefined) {
@@ -38,8 +40,10 @@ export class Meter {
       changed: (bytes) => {
         this.#gauge[OFF_HEAP_KIB] = ceil(bytes / 1024);
       },
-      collect: this.#collect,
+      collect: () => this.#collect(),
     });
+    // Like the garbage collection of a system without memory: pages go back, and code that was needed for boot alone.
+    this.#rest = new Rest(() => this.#collect({ type: 'major', execution: 'sync', flavor: 'last-resort' }));
     void this.#answer();
   }
 
@@ -52,11 +56,17 @@ export class Meter {
 
   /** Of several modules in one base: the memory of the largest, the shortest turn. */
   leased(memoryMb: number, cpuMs: number): void {
+    if (memoryMb > 0) this.#rest.leased();
     const gauge = this.#gauge;
     gauge[MEMORY_MB] = max(gauge[MEMORY_MB] ?? 0, memoryMb);
     const turn = gauge[CPU_MS] ?? 0;
     if (cpuMs > 0) gauge[CPU_MS] = turn === 0 ? cpuMs : min(turn, cpuMs);
     this.#offHeap.limitBytes = (gauge[MEMORY_MB] ?? 0) * 2 ** 20;
+  }
+
+  /** A rehearsal's module is gone again. */
+  rehearsed(): void {
+    this.#rest.begin();
   }
 
   enter(): void {
@@ -92,9 +102,12 @@ export class Meter {
   }
 }
 
+/** V8's `gc`. */
+type Collect = (options?: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
+
 /** Hosts are started with --expose-gc: the collector is for the base alone. */
-function takeCollector(): () => void {
-  const holder = globalThis as { gc?: (() => void) | undefined };
+function takeCollector(): Collect {
+  const holder = globalThis as { gc?: Collect | undefined };
   const collect = holder.gc;
   if (collect === undefined) return () => undefined;
   // V8 lets nobody delete it.

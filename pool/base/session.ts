@@ -93,6 +93,8 @@ export class Session implements LinkHandler {
         return;
       case 'unload':
         this.#options.modules.remove(event.module);
+        // Of a base that is leased the meter knows.
+        this.#options.meter.rehearsed();
         return;
       default:
         event satisfies never;
