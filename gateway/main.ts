@@ -29,6 +29,7 @@ import { tokensResource } from './control/tokens.ts';
 import { versionsResource } from './control/versions.ts';
 import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
 import { deployExamples } from './examples.ts';
+import { collectSeldom } from './garbage.ts';
 import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
@@ -222,6 +223,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       ? await deployExamples(join(ROOT, 'functions/examples'), deployer, log)
       : [];
   state = 'ready';
+  collectSeldom();
   return {
     url,
     adminUrl: urlOf(config.adminHost, adminPort),
