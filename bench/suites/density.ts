@@ -1,4 +1,5 @@
 /** What an idle rehearsed base takes: the slope of the hosts' memory over the number of bases. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { pssBytes } from '../load/proc.ts';
 import { poolOf, startHearth, untilWarm } from '../peers/hearth.ts';
 import { figure, leastSquares, table } from '../report.ts';
@@ -7,6 +8,9 @@ export interface DensityOptions {
   /** Numbers of bases. */
   bases: number[];
 }
+
+/** A base in stock gives memory back after three seconds (pool/base/rest.ts), and with many of them that takes a while. */
+const SETTLE_MS = 10_000;
 
 interface Point {
   bases: number;
@@ -35,6 +39,7 @@ async function point(bases: number, perHost: string): Promise<Point> {
   // The base of the function that the start deploys is leased, not idle: it goes first.
   await hearth.gateway.api('DELETE', '/v1/functions/bench');
   await untilWarm(hearth.gateway, bases, { pollMs: 200 });
+  await wait(SETTLE_MS);
   const { hosts } = await poolOf(hearth.gateway);
   const idle = hosts.map((host) => host.bases.length).reduce((sum, count) => sum + count, 0);
   const pss = hosts.reduce((sum, { pid }) => sum + (pid === null ? 0 : (pssBytes(pid) ?? 0)), 0);
@@ -50,6 +55,6 @@ function report(found: Record<string, Point[]>): string {
   });
   return [
     table(['density', 'MB PSS a base', 'MB without bases', 'bases: MB of all hosts'], rows),
-    'Idle rehearsed bases of a fresh gateway; PSS of the hosts from smaps_rollup; slope and intercept by least squares.',
+    'Idle rehearsed bases of a fresh gateway; PSS of the hosts from smaps_rollup, ten seconds after the last base was warm; slope and intercept by least squares.',
   ].join('\n');
 }
