@@ -215,7 +215,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   ]);
   url = urlOf(config.host, port);
   await withinStart(keeper.start(), () => poolLog.lastTrouble());
-  keepActive(registry, keeper);
+  keepActive(registry, keeper, log);
   await queues.start();
   await crons.start();
   const examples =

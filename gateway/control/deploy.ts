@@ -1,6 +1,6 @@
 /**
- * The deploy pipeline: manifest → builder → candidate → probe on a real base → stored and activated in one commit →
- * the version before drains. Whatever fails before the commit leaves the running version alone.
+ * The deploy pipeline: manifest → builder → candidate → probe on a real base → stored and activated in one commit. The
+ * version before is then given back by whom the registry tells of it (activation.ts). Whatever fails before the commit leaves the running version alone.
  */
 import type { BuildOutput } from '../../functions/build/api.ts';
 import { codeCacheKey } from '../../functions/build/cache-key.ts';
@@ -138,8 +138,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
       requireHandlers(manifest, probe.handlers);
       const codeCache = probe.codeCache === null ? null : { key: codeCacheKey(built.code), bytes: probe.codeCache };
       const proved = { ...record, handlers: probe.handlers };
-      const { entry, replaced } = await parts.registry.addVersion(proved, { ...artifact, codeCache }, activate);
-      if (replaced !== undefined) drain(replaced, `replaced by ${version}`);
+      const entry = await parts.registry.addVersion(proved, { ...artifact, codeCache }, activate);
       return {
         entry: entry.versions.get(version) ?? { ...candidate, record: proved },
         ownCopies: built.ownCopies,
@@ -156,13 +155,13 @@ export function createDeployer(parts: DeployerParts): Deployer {
   async function revive(known: VersionEntry, activate: boolean): Promise<Proved> {
     const unchanged = { entry: known, ownCopies: [], timings: { buildMs: 0, loadMs: 0, probeMs: 0 } };
     const { record, manifest, spec } = known;
-    const current = parts.registry.function(record.functionName)?.active;
-    if (!activate || current === known) return unchanged;
+    const current = parts.registry.function(record.functionName);
+    // It takes everything already.
+    if (!activate || (current?.active === known && current.plan?.single === known.version)) return unchanged;
     const probe = await parts.keeper.probe(spec, manifest.hearth.ready);
     const artifact = await parts.store.getArtifact(record.functionName, record.version);
     if (artifact === null) throw new HearthError('INTERNAL', `The store has lost version ${record.version}.`);
-    const { replaced } = await parts.registry.addVersion(record, artifact, true);
-    if (replaced !== undefined) drain(replaced, `replaced by ${record.version}`);
+    await parts.registry.addVersion(record, artifact, true);
     return { ...unchanged, timings: { buildMs: 0, loadMs: tenths(probe.loadMs), probeMs: tenths(probe.probeMs) } };
   }
 

@@ -83,8 +83,8 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
     await deployer.exclusive(name, async () => {
       const entry = functionNamed(registry, name);
       const found = versionNamed(entry, version);
-      if (entry.active === found) {
-        throw new HearthError('CONFLICT', `Version "${version}" takes traffic; activate another one first.`);
+      if (entry.serving.includes(found)) {
+        throw new HearthError('CONFLICT', `Version "${version}" takes traffic; move the traffic first.`);
       }
       await registry.deleteVersion(name, version);
       deployer.drain(found, 'its version was deleted');
@@ -99,8 +99,7 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
     requireDeploy(caller, registry, name);
     const entry = await deployer.exclusive(name, async () => {
       functionNamed(registry, name);
-      const { entry, replaced } = await registry.rollback(name);
-      if (replaced !== undefined) deployer.drain(replaced, 'rolled back');
+      const entry = await registry.rollback(name);
       await audit(caller.id, 'rollback', name, { version: entry.active?.record.version ?? null });
       return entry;
     });

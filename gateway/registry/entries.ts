@@ -1,11 +1,13 @@
 /** Functions and versions in memory: names and claims always, manifest and spec only of those in use. */
 import type { Manifest } from '../../functions/contract/manifest.ts';
+import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { FunctionRecord, VersionRecord } from '../store/store.ts';
 import type { Claims } from './claims.ts';
 import { compact, expand } from './compact.ts';
 import type { FunctionEntry, VersionEntry } from './registry.ts';
 import { keyOf, type OpenedSecrets } from './specs.ts';
+import { type Ask, compileTraffic, type TrafficPlan } from './traffic.ts';
 
 interface Opened {
   readonly record: VersionRecord;
@@ -141,11 +143,33 @@ export class KeptFunction implements FunctionEntry {
   /** Oldest first. */
   readonly kept: readonly KeptVersion[];
   readonly active: KeptVersion | undefined;
+  /** Of ten thousand functions most are not called today. */
+  #plan: TrafficPlan | null = null;
+  #serving: readonly KeptVersion[] | null = null;
 
   constructor(record: FunctionRecord, kept: readonly KeptVersion[]) {
     this.record = record;
     this.kept = kept;
     this.active = record.traffic === null ? undefined : find(kept, mainVersion(record.traffic));
+  }
+
+  get plan(): TrafficPlan | null {
+    const { name, traffic } = this.record;
+    if (traffic === null || this.active === undefined) return null;
+    this.#plan ??= compileTraffic(name, traffic);
+    return this.#plan;
+  }
+
+  get serving(): readonly KeptVersion[] {
+    this.#serving ??= namedBy(this.record.traffic).flatMap((version) => find(this.kept, version) ?? []);
+    return this.#serving;
+  }
+
+  pick(ask: Ask | null): KeptVersion | undefined {
+    const plan = this.plan;
+    if (plan === null || plan.single !== null) return this.active;
+    const chosen = plan.pick(ask);
+    return this.serving.find(({ version }) => version === chosen) ?? this.active;
   }
 
   get versions(): ReadonlyMap<string, KeptVersion> {
@@ -162,6 +186,11 @@ function find(kept: readonly KeptVersion[], version: string): KeptVersion | unde
   return kept.findLast((each) => each.version === version);
 }
 
-function mainVersion({ split }: NonNullable<FunctionRecord['traffic']>): string {
+/** Every version that a setting names, each once, those of the split first. */
+export function namedBy(traffic: Traffic | null): string[] {
+  return traffic === null ? [] : versionsOf(traffic);
+}
+
+function mainVersion({ split }: Traffic): string {
   return split.reduce((most, share) => (share.percent > most.percent ? share : most)).version;
 }

@@ -74,6 +74,15 @@ async function codeOf(registry: Registry, name: string): Promise<string> {
   return Buffer.from(image?.code ?? []).toString();
 }
 
+/** What the registry tells of versions that leave, from now on. */
+function leaving(registry: Registry): string[] {
+  const lines: string[] = [];
+  registry.onLeave(({ version: { functionName, version }, mayReturn, why }) => {
+    lines.push(`${functionName} ${version} ${mayReturn ? 'rests' : 'goes'}: ${why}`);
+  });
+  return lines;
+}
+
 const withCode =
   (code: string, pattern = /./) =>
   (error: unknown) =>
@@ -81,9 +90,10 @@ const withCode =
 
 describe('deploying', () => {
   test('serves the new version, and what was deployed, after a restart too', async ({ registry, restart }) => {
-    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const left = leaving(registry);
+    const entry = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
     assert.equal(entry, registry.function('hi'));
-    assert.equal(replaced, undefined);
+    assert.deepEqual(left, []);
     assert.equal(entry.active?.record.version, 'v1');
     assert.equal(registry.route('127.0.0.1', '/hi/x')?.entry, entry);
     assert.equal(registry.route('127.0.0.1', '/hi/x')?.prefix, '/hi');
@@ -95,11 +105,11 @@ describe('deploying', () => {
     assert.equal(await codeOf(again, 'hi'), 'one');
   });
 
-  test('hands out the version before, so that it can drain, and remembers the traffic before', async ({ registry }) => {
+  test('tells of the version before, so that it can drain, and remembers the traffic before', async ({ registry }) => {
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
-    const first = registry.function('hi')?.active;
-    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
-    assert.equal(replaced, first);
+    const left = leaving(registry);
+    const entry = await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    assert.deepEqual(left, ['hi v1 rests: replaced by v2']);
     assert.deepEqual(entry.record.traffic, { split: [{ version: 'v2', percent: 100 }] });
     assert.deepEqual(entry.record.previousTraffic, { split: [{ version: 'v1', percent: 100 }] });
     assert.deepEqual([...entry.versions.keys()], ['v1', 'v2']);
@@ -110,8 +120,9 @@ describe('deploying', () => {
     assert.equal(registry.function('new')?.active, undefined);
     assert.equal(registry.route('x', '/new'), undefined);
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
-    const { replaced } = await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), false);
-    assert.equal(replaced, undefined);
+    const left = leaving(registry);
+    await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), false);
+    assert.deepEqual(left, []);
     const again = (await restart()).registry;
     assert.equal(again.function('hi')?.active?.record.version, 'v1');
     assert.equal(again.function('hi')?.versions.size, 2);
@@ -124,13 +135,14 @@ describe('deploying', () => {
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
     const known = registry.function('hi')?.active;
     await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
-    const { entry, replaced } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('not one'), true);
+    const left = leaving(registry);
+    const entry = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('not one'), true);
     assert.equal(entry.active, known);
-    assert.equal(replaced?.record.version, 'v2');
+    assert.deepEqual(left, ['hi v2 rests: replaced by v1']);
     assert.equal(await codeOf(registry, 'hi'), 'one');
     const repeated = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
-    assert.equal(repeated.replaced, undefined);
-    assert.deepEqual(repeated.entry.record.previousTraffic, { split: [{ version: 'v2', percent: 100 }] });
+    assert.equal(left.length, 1);
+    assert.deepEqual(repeated.record.previousTraffic, { split: [{ version: 'v2', percent: 100 }] });
   });
 
   test('lets go of what a replaced version runs, and reads it again when it is wanted', async ({ registry }) => {
@@ -145,13 +157,11 @@ describe('deploying', () => {
   });
 
   test('keeps both of two deploys at once, and the last one serves', async ({ registry, restart }) => {
-    const results = await Promise.all(
+    const left = leaving(registry);
+    await Promise.all(
       ['v1', 'v2'].map((version) => registry.addVersion(versionOf('hi', version), artifactOf(version), true)),
     );
-    assert.deepEqual(
-      results.map(({ replaced }) => replaced?.record.version),
-      [undefined, 'v1'],
-    );
+    assert.deepEqual(left, ['hi v1 rests: replaced by v2']);
     const again = (await restart()).registry;
     assert.equal(again.function('hi')?.active?.record.version, 'v2');
     assert.equal(again.function('hi')?.versions.size, 2);
@@ -256,18 +266,154 @@ describe('routes and queues across functions', () => {
   });
 });
 
+describe('traffic', () => {
+  const split = (...shares: [string, number][]) => ({ split: shares.map(([version, percent]) => ({ version, percent })) });
+
+  async function three(registry: Registry, name = 'hi'): Promise<void> {
+    for (const version of ['v1', 'v2', 'v3']) {
+      await registry.addVersion(versionOf(name, version), artifactOf(version), version === 'v1');
+    }
+  }
+
+  test('serves several versions at once, the largest share giving routes, and so after a restart', async ({
+    registry,
+    restart,
+  }) => {
+    await three(registry);
+    const traffic = {
+      ...split(['v2', 30], ['v1', 70]),
+      rules: [{ when: { header: { 'x-beta': 'yes' } }, version: 'v3' }],
+      stickyBy: { header: 'x-user' },
+    };
+    await registry.setTraffic([{ name: 'hi', traffic }]);
+    for (const { registry: current } of [{ registry }, await restart()]) {
+      const entry = current.function('hi');
+      assert.deepEqual(entry?.record.traffic, traffic);
+      assert.equal(entry.active?.version, 'v1');
+      assert.deepEqual(
+        entry.serving.map(({ version }) => version),
+        ['v2', 'v1', 'v3'],
+      );
+      assert.equal(entry.plan?.single, null);
+      const picked = Array.from({ length: 100 }, () => entry.pick(null)?.version);
+      assert.ok(Math.abs(picked.filter((version) => version === 'v2').length - 30) <= 1);
+      assert.ok(!picked.includes('v3'));
+      const beta = { header: () => 'yes', cookie: () => null, query: () => null, json: () => null };
+      assert.equal(entry.pick(beta)?.version, 'v3');
+    }
+  });
+
+  test('has nothing to choose where one version takes everything, and nothing at all where none does', async ({
+    registry,
+  }) => {
+    await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), false);
+    assert.equal(registry.function('hi')?.plan, null);
+    assert.equal(registry.function('hi')?.pick(null), undefined);
+    assert.deepEqual(registry.function('hi')?.serving, []);
+    const entry = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    assert.equal(entry.plan?.single, 'v1');
+    assert.equal(entry.pick(null), entry.active);
+  });
+
+  test('moves several functions in the same moment, or none of them', async ({ registry, restart }) => {
+    await three(registry, 'a');
+    await three(registry, 'b');
+    const seen: string[] = [];
+    registry.onChange(() => seen.push(`${registry.function('a')?.active?.version} ${registry.function('b')?.active?.version}`));
+    const both = (version: string, other = version) => [
+      { name: 'a', traffic: split([version, 100]) },
+      { name: 'b', traffic: split([other, 100]) },
+    ];
+    await registry.setTraffic(both('v2'));
+    assert.deepEqual(seen, ['v2 v2', 'v2 v2']);
+    await assert.rejects(registry.setTraffic(both('v3', 'v4')), withCode('NOT_FOUND', /b has no version v4/));
+    await assert.rejects(
+      registry.setTraffic([...both('v3'), { name: 'c', traffic: split(['v1', 100]) }]),
+      withCode('NOT_FOUND', /no function c/),
+    );
+    await assert.rejects(registry.setTraffic([...both('v3'), ...both('v1')]), withCode('CONFLICT', /twice/));
+    for (const { registry: current } of [{ registry }, await restart()]) {
+      assert.equal(current.function('a')?.active?.version, 'v2');
+      assert.equal(current.function('b')?.active?.version, 'v2');
+    }
+    assert.equal(seen.length, 2);
+  });
+
+  test('tells of what left: whether a rollback leads back to it, and of what nothing leads to any more', async ({
+    registry,
+  }) => {
+    await three(registry);
+    const left = leaving(registry);
+    await registry.setTraffic([{ name: 'hi', traffic: split(['v1', 50], ['v2', 50]) }]);
+    assert.deepEqual(left.splice(0), []);
+    await registry.setTraffic([{ name: 'hi', traffic: split(['v3', 100]) }]);
+    assert.deepEqual(left.splice(0), ['hi v1 rests: its traffic was moved', 'hi v2 rests: its traffic was moved']);
+    await registry.setTraffic([{ name: 'hi', traffic: split(['v1', 100]) }]);
+    assert.deepEqual(left.splice(0), ['hi v3 rests: its traffic was moved', 'hi v2 goes: its traffic was moved']);
+    await registry.rollback('hi');
+    assert.deepEqual(left.splice(0), ['hi v1 rests: rolled back']);
+  });
+
+  test('rolls back to where a change of several steps began, when that is said', async ({ registry }) => {
+    await three(registry);
+    const left = leaving(registry);
+    const previous = split(['v1', 100]);
+    for (const percent of [10, 50]) {
+      await registry.setTraffic([{ name: 'hi', traffic: split(['v1', 100 - percent], ['v2', percent]), previous }]);
+    }
+    await registry.setTraffic([{ name: 'hi', traffic: split(['v2', 100]), previous }]);
+    assert.deepEqual(left, ['hi v1 rests: its traffic was moved']);
+    assert.deepEqual((await registry.rollback('hi')).record.traffic, previous);
+    await assert.rejects(
+      registry.setTraffic([{ name: 'hi', traffic: previous, previous: split(['v9', 100]) }]),
+      withCode('NOT_FOUND', /v9/),
+    );
+  });
+
+  test('keeps a version that only a rule names from being deleted', async ({ registry }) => {
+    await three(registry);
+    const rules = [{ when: { cookie: { beta: '1' } }, version: 'v3' }];
+    await registry.setTraffic([{ name: 'hi', traffic: { ...split(['v1', 100]), rules } }]);
+    await assert.rejects(registry.deleteVersion('hi', 'v3'), withCode('CONFLICT', /takes traffic/));
+    assert.equal(await registry.deleteVersion('hi', 'v2'), true);
+  });
+
+  test('drops rules and stickiness when a deploy takes all traffic', async ({ registry }) => {
+    await three(registry);
+    const rules = [{ when: { query: { v: '2' } }, version: 'v2' }];
+    await registry.setTraffic([{ name: 'hi', traffic: { ...split(['v1', 100]), rules, stickyBy: { query: 'user' } } }]);
+    const entry = await registry.addVersion(versionOf('hi', 'v3'), artifactOf('v3'), true);
+    assert.deepEqual(entry.record.traffic, split(['v3', 100]));
+    assert.deepEqual(entry.record.previousTraffic?.rules, rules);
+  });
+
+  test('claims routes of the version with the largest share only', async ({ registry }) => {
+    const routes = ['shop.example/*'];
+    await registry.addVersion(versionOf('a', 'v1', { routes }), artifactOf('a'), true);
+    await registry.addVersion(versionOf('b', 'v1'), artifactOf('b1'), true);
+    await registry.addVersion(versionOf('b', 'v2', { routes }), artifactOf('b2'), false);
+    await registry.setTraffic([{ name: 'b', traffic: split(['v1', 60], ['v2', 40]) }]);
+    assert.equal(registry.route('shop.example', '/')?.entry.record.name, 'a');
+    await assert.rejects(
+      registry.setTraffic([{ name: 'b', traffic: split(['v1', 40], ['v2', 60]) }]),
+      withCode('CONFLICT', /shop\.example/),
+    );
+  });
+});
+
 describe('rollback and removal', () => {
   test('goes back to the traffic before, and forth again', async ({ registry, restart }) => {
     await assert.rejects(registry.rollback('hi'), withCode('NOT_FOUND'));
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
     await assert.rejects(registry.rollback('hi'), withCode('CONFLICT', /no earlier traffic/));
     await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
+    const left = leaving(registry);
     const back = await registry.rollback('hi');
-    assert.equal(back.entry.active?.record.version, 'v1');
-    assert.equal(back.replaced?.record.version, 'v2');
+    assert.equal(back.active?.record.version, 'v1');
+    assert.deepEqual(left, ['hi v2 rests: rolled back']);
     const again = (await restart()).registry;
     assert.equal(await codeOf(again, 'hi'), 'one');
-    assert.equal((await again.rollback('hi')).entry.active?.record.version, 'v2');
+    assert.equal((await again.rollback('hi')).active?.record.version, 'v2');
   });
 
   test('deletes a version that takes no traffic, and refuses the one that does', async ({ registry, restart }) => {
@@ -291,7 +437,7 @@ describe('rollback and removal', () => {
     assert.equal(await registry.deleteFunction('hi'), undefined);
     assert.equal(registry.function('hi'), undefined);
     assert.equal(registry.route('x', '/hi'), undefined);
-    const { entry } = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
+    const entry = await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
     assert.notEqual(entry.active?.spec.key, removed?.active?.spec.key);
     assert.deepEqual(entry.active?.spec.vars, {});
   });
@@ -384,7 +530,7 @@ describe('specs', () => {
         group: 'g',
       },
     };
-    const { entry } = await registry.addVersion(versionOf('hi', 'v1', manifest), artifactOf('one'), true);
+    const entry = await registry.addVersion(versionOf('hi', 'v1', manifest), artifactOf('one'), true);
     const { image: _image, ...spec } = entry.active!.spec;
     assert.deepEqual(spec, {
       key: 'hi@v1+0',
@@ -430,7 +576,7 @@ describe('specs', () => {
     assert.equal(registry.function('hi'), undefined);
     const image = candidate.spec.image();
     assert.ok(!(image instanceof Promise) && image.code === artifact.code);
-    const { entry } = await registry.addVersion(
+    const entry = await registry.addVersion(
       { ...versionOf('hi', 'v1'), handlers: ['fetch', 'queue'] },
       { ...artifact, codeCache: { key: cacheKeyOf(artifact.code), bytes: new Uint8Array([5]) } },
       true,

@@ -4,22 +4,15 @@
  * across functions.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
+import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Seal } from '../store/seal.ts';
-import type {
-  Artifact,
-  FunctionRecord,
-  FunctionSecrets,
-  RegistryPage,
-  Store,
-  Traffic,
-  VersionRecord,
-} from '../store/store.ts';
+import type { Artifact, FunctionRecord, FunctionSecrets, RegistryPage, Store, VersionRecord } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { type Claims, createClaims } from './claims.ts';
-import { KeptFunction, type KeptVersion, keptVersion, Shelf } from './entries.ts';
+import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './entries.ts';
 import { createImageCache, toImage } from './images.ts';
-import type { FunctionEntry, Registry } from './registry.ts';
+import type { FunctionEntry, Left, Registry, TrafficChange } from './registry.ts';
 import { createRouteTable } from './routes.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
 
@@ -60,6 +53,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const secrets = new Map<string, OpenedSecrets>();
   const candidates = new WeakMap<Uint8Array, Candidate>();
   const listeners = new Set<(name: string) => void>();
+  const leaveListeners = new Set<(left: Left) => void>();
   const images = createImageCache({ read: store.registry.getArtifact, cacheKeyOf, mostBytes: imageBytes });
   const inTurn = createTurns();
   const claimsOf = createClaims();
@@ -130,9 +124,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   }
 
   function tell(name: string): void {
-    for (const listener of [...listeners]) {
+    notify(listeners, name, name);
+  }
+
+  function notify<Told>(each: ReadonlySet<(told: Told) => void>, told: Told, name: string): void {
+    for (const listener of [...each]) {
       try {
-        listener(name);
+        listener(told);
       } catch (error) {
         log.error('a listener of the registry failed', { error, function: name });
       }
@@ -180,7 +178,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     return entry;
   }
 
-  async function addVersion(given: VersionRecord, artifact: Artifact, activate: boolean) {
+  async function addVersion(given: VersionRecord, artifact: Artifact, activate: boolean): Promise<KeptFunction> {
     const name = given.functionName;
     const before = functions.get(name);
     const existing = before?.version(given.version);
@@ -217,7 +215,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     const entry = functionEntry(next, existing === undefined ? [...kept, version] : kept);
     publish(name, entry);
     tell(name);
-    return { entry, replaced: leave(entry, before) };
+    leave(before, entry, `replaced by ${record.version}`);
+    return entry;
   }
 
   /** A version of an earlier Node that was deployed again has been probed by this one. */
@@ -229,22 +228,41 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     images.put(record, { ...image, codeCache: codeCache.bytes });
   }
 
-  async function redirect(name: string, wanted: (record: FunctionRecord) => Traffic) {
-    const before = known(name);
-    const traffic = wanted(before.record);
-    for (const { version } of traffic.split) {
-      const entry = before.version(version);
-      if (entry === undefined) {
-        throw new HearthError('CONFLICT', `Version ${version} of ${name}, which had the traffic before, was deleted.`);
+  async function moveTraffic(
+    changes: readonly TrafficChange[],
+    why: string,
+    missing: (name: string, version: string) => HearthError,
+  ): Promise<KeptFunction[]> {
+    const time = now();
+    const moves = changes.map(({ name, traffic, previous }) => {
+      const before = known(name);
+      for (const version of new Set([...namedBy(traffic), ...namedBy(previous ?? null)])) {
+        if (before.version(version) === undefined) throw missing(name, version);
       }
-      claimable(name, entry.claims);
+      const entry = functionEntry(redirected(before.record, traffic, time, previous), before.kept);
+      if (entry.active !== undefined) claimable(name, entry.active.claims);
+      return { before, entry };
+    });
+    const entries = moves.map(({ entry }) => entry);
+    if (new Set(entries.map(({ record }) => record.name)).size < entries.length) {
+      throw new HearthError('CONFLICT', 'A function stands there twice; its traffic is set once.');
     }
-    const record = redirected(before.record, traffic, now());
-    await store.registry.putFunction(record);
-    const entry = functionEntry(record, before.kept);
-    publish(name, entry);
-    tell(name);
-    return { entry, replaced: leave(entry, before) };
+    await store.registry.putFunctions(entries.map(({ record }) => record));
+    for (const entry of entries) publish(entry.record.name, entry);
+    for (const { record } of entries) tell(record.name);
+    for (const { before, entry } of moves) leave(before, entry, why);
+    return entries;
+  }
+
+  async function rollback(name: string): Promise<FunctionEntry> {
+    const { previousTraffic } = known(name).record;
+    if (previousTraffic === null) {
+      throw new HearthError('CONFLICT', `${name} has no earlier traffic to go back to.`);
+    }
+    const [entry] = await moveTraffic([{ name, traffic: previousTraffic }], 'rolled back', (_name, version) => {
+      return new HearthError('CONFLICT', `Version ${version} of ${name}, which had the traffic before, was deleted.`);
+    });
+    return entry ?? known(name);
   }
 
   async function secretsChanged(name: string): Promise<FunctionEntry | undefined> {
@@ -262,25 +280,33 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     return entry;
   }
 
-  /** What had the traffic and has it no longer: its text is enough, and what it runs is in the store. */
-  function leave(entry: KeptFunction, before: KeptFunction | undefined): KeptVersion | undefined {
-    const replaced = before?.active;
-    if (replaced === undefined || replaced.key === entry.active?.key) return undefined;
-    replaced.close();
-    images.delete(replaced.functionName, replaced.version);
-    return replaced;
+  /** What no call goes to any more: its text is enough, and what it runs is in the store. */
+  function leave(before: KeptFunction | undefined, entry: KeptFunction, why: string): void {
+    if (before === undefined) return;
+    const served = namedBy(before.record.traffic);
+    const serves = new Set(namedBy(entry.record.traffic));
+    const mayServe = new Set(namedBy(entry.record.previousTraffic));
+    for (const name of new Set([...served, ...namedBy(before.record.previousTraffic)])) {
+      const version = before.version(name);
+      const mayReturn = mayServe.has(name);
+      if (version === undefined || serves.has(name) || (mayReturn && !served.includes(name))) continue;
+      version.close();
+      images.delete(version.functionName, version.version);
+      notify(leaveListeners, { version, mayReturn, why }, version.functionName);
+    }
   }
 
   async function readAhead(): Promise<void> {
     const lastChanged = [...functions.values()].sort((a, b) => b.record.updatedAt - a.record.updatedAt);
     for (const { record } of lastChanged.slice(0, READ_AHEAD_FUNCTIONS)) {
-      const active = functions.get(record.name)?.active;
-      if (active === undefined || active.record.sizeBytes > SMALL_IMAGE_BYTES) continue;
-      try {
-        await images.get(active.record);
-      } catch (error) {
-        // Deleted meanwhile. Anything else ends it: what is wanted is read when it is asked for.
-        if (!(error instanceof HearthError) || error.code !== 'NOT_FOUND') throw error;
+      for (const version of functions.get(record.name)?.serving ?? []) {
+        if (version.record.sizeBytes > SMALL_IMAGE_BYTES) continue;
+        try {
+          await images.get(version.record);
+        } catch (error) {
+          // Deleted meanwhile. Anything else ends it: what is wanted is read when it is asked for.
+          if (!(error instanceof HearthError) || error.code !== 'NOT_FOUND') throw error;
+        }
       }
     }
   }
@@ -314,13 +340,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     consumer: (queue) => consumers.get(queue),
     addVersion: (record, artifact, activate) => inTurn(() => addVersion(record, artifact, activate)),
-    rollback: (name) =>
+    setTraffic: (changes) =>
       inTurn(() =>
-        redirect(name, ({ previousTraffic }) => {
-          if (previousTraffic !== null) return previousTraffic;
-          throw new HearthError('CONFLICT', `${name} has no earlier traffic to go back to.`);
+        moveTraffic(changes, 'its traffic was moved', (name, version) => {
+          return new HearthError('NOT_FOUND', `${name} has no version ${version}.`);
         }),
       ),
+    rollback: (name) => inTurn(() => rollback(name)),
     deleteFunction: (name) =>
       inTurn(async () => {
         const entry = functions.get(name);
@@ -340,7 +366,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         const before = functions.get(name);
         const found = before?.version(version);
         if (before === undefined || found === undefined) return false;
-        if (before.record.traffic?.split.some((share) => share.version === version) === true) {
+        if (namedBy(before.record.traffic).includes(version)) {
           throw new HearthError('CONFLICT', `Version ${version} of ${name} takes traffic; move the traffic first.`);
         }
         await store.registry.deleteVersion(name, version);
@@ -374,13 +400,18 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    onLeave(listener) {
+      leaveListeners.add(listener);
+      return () => leaveListeners.delete(listener);
+    },
   };
 }
 
 /** The same traffic again is no change, so that a rollback still leads to what was before it. */
-function redirected(record: FunctionRecord, traffic: Traffic, time: number): FunctionRecord {
+function redirected(record: FunctionRecord, traffic: Traffic, time: number, previous?: Traffic): FunctionRecord {
   const same = JSON.stringify(record.traffic) === JSON.stringify(traffic);
-  return { ...record, traffic, previousTraffic: same ? record.previousTraffic : record.traffic, updatedAt: time };
+  const before = same ? record.previousTraffic : record.traffic;
+  return { ...record, traffic, previousTraffic: previous ?? before, updatedAt: time };
 }
 
 /** Runs one task after another; a failed one does not hold up those behind it. */

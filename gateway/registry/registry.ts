@@ -2,9 +2,11 @@
  * Functions, versions and traffic, held in memory over the store, so that the request path never waits for a disk.
  */
 import type { Manifest } from '../../functions/contract/manifest.ts';
+import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Artifact, FunctionRecord, VersionRecord } from '../store/store.ts';
 import type { Claims } from './claims.ts';
+import type { Ask, TrafficPlan } from './traffic.ts';
 
 export interface VersionEntry {
   readonly functionName: string;
@@ -23,8 +25,32 @@ export interface FunctionEntry {
   readonly record: FunctionRecord;
   /** Made when it is asked for. */
   readonly versions: ReadonlyMap<string, VersionEntry>;
-  /** The version that takes traffic now; undefined when nothing is activated. */
+  /**
+   * The version with the largest share of the traffic, the first of equals: its manifest gives routes, crons and queues.
+   * Undefined when nothing is activated.
+   */
   readonly active: VersionEntry | undefined;
+  /** Every version that the traffic setting names, each once, those of the split first. Made when it is asked for. */
+  readonly serving: readonly VersionEntry[];
+  /** Where `single` is not null there is nothing to choose: `active` takes everything. Null: nothing is activated. */
+  readonly plan: TrafficPlan | null;
+  /** Who serves this call; null: one without a request (cron, queue, async). Undefined when nothing is activated. */
+  pick(ask: Ask | null): VersionEntry | undefined;
+}
+
+/** A version that the traffic of its function named, and names no longer. */
+export interface Left {
+  readonly version: VersionEntry;
+  /** A rollback would lead back to it: its instances may stay warm. Otherwise nobody will call it again. */
+  readonly mayReturn: boolean;
+  readonly why: string;
+}
+
+export interface TrafficChange {
+  name: string;
+  traffic: Traffic;
+  /** What a rollback leads to from here. Default: the setting before this one. */
+  previous?: Traffic;
 }
 
 export interface RouteMatch {
@@ -45,17 +71,18 @@ export interface Registry {
   consumer(queue: string): FunctionEntry | undefined;
 
   /**
-   * Stores a built and probed version. `activate` switches traffic in the same commit; the one before is returned so
-   * that it can drain. A version that exists is not stored again, and is activated all the same. CONFLICT when a route
-   * or a queue it would take belongs to another function.
+   * Stores a built and probed version. `activate` switches all traffic to it in the same commit. A version that exists
+   * is not stored again, and is activated all the same. CONFLICT when a route or a queue it would take belongs to another
+   * function.
    */
-  addVersion(
-    record: VersionRecord,
-    artifact: Artifact,
-    activate: boolean,
-  ): Promise<{ entry: FunctionEntry; replaced: VersionEntry | undefined }>;
+  addVersion(record: VersionRecord, artifact: Artifact, activate: boolean): Promise<FunctionEntry>;
+  /**
+   * Moves the traffic of one function or several in one commit, seen by all requests at the same moment. NOT_FOUND for a
+   * function or a version that is not there, CONFLICT as in addVersion; then nothing has changed.
+   */
+  setTraffic(changes: readonly TrafficChange[]): Promise<FunctionEntry[]>;
   /** To the traffic before the last change of it. NOT_FOUND, or CONFLICT when there is none to go back to. */
-  rollback(name: string): Promise<{ entry: FunctionEntry; replaced: VersionEntry | undefined }>;
+  rollback(name: string): Promise<FunctionEntry>;
   /** Returns what it was, so that it can drain; undefined when there was none. */
   deleteFunction(name: string): Promise<FunctionEntry | undefined>;
   /** False when there was none, CONFLICT while it takes traffic. */
@@ -70,4 +97,9 @@ export interface Registry {
 
   /** Called after each change, with the name of the function. Returns a function that ends it. */
   onChange(listener: (name: string) => void): () => void;
+  /**
+   * Called for each version that no call will be given to any more: it left the traffic, or what a rollback leads to.
+   * Comes after onChange. Not called for what was deleted. Returns a function that ends it.
+   */
+  onLeave(listener: (left: Left) => void): () => void;
 }

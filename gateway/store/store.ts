@@ -6,9 +6,12 @@
  * caller's clock.
  */
 import type { Manifest } from '../../functions/contract/manifest.ts';
+import type { PublicationSettings } from '../../functions/contract/publication.ts';
+import type { Traffic } from '../../functions/contract/traffic.ts';
 
 export interface Store {
   readonly registry: RegistryStore;
+  readonly publications: PublicationStore;
   readonly secrets: SecretStore;
   readonly kv: KvStore;
   readonly queues: QueueStore;
@@ -42,10 +45,6 @@ export interface Artifact {
   codeCache: { key: string; bytes: Uint8Array } | null;
 }
 
-export interface Traffic {
-  split: { version: string; percent: number }[];
-}
-
 export interface FunctionRecord {
   name: string;
   /** null: deployed and nothing activated yet. */
@@ -76,12 +75,34 @@ export interface RegistryStore {
   putCodeCache(functionName: string, version: string, cache: { key: string; bytes: Uint8Array }): Promise<void>;
   /** Creates or replaces the function's record, all but `secretRevision`, which only SecretStore moves. */
   putFunction(record: FunctionRecord): Promise<void>;
+  /** The same for several, in one commit. */
+  putFunctions(records: FunctionRecord[]): Promise<void>;
   /**
-   * Removes the function with its versions, artifacts, secrets and crons. False when there was none. Its secretRevision
-   * stays and rises, so that a later function of that name never has an old one's module key.
+   * Removes the function with its versions, artifacts, secrets, crons and publications. False when there was none. Its
+   * secretRevision stays and rises, so that a later function of that name never has an old one's module key.
    */
   deleteFunction(name: string): Promise<boolean>;
   deleteVersion(functionName: string, version: string): Promise<boolean>;
+}
+
+/* ── publications ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+/** What the API was told; what follows from a manifest alone is not stored. */
+export interface PublicationRecord extends PublicationSettings {
+  name: string;
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface PublicationStore {
+  /** In the order of names. `withdrawn`: functions that are not published though their manifest would have it. */
+  load(): Promise<{ publications: PublicationRecord[]; withdrawn: string[] }>;
+  /** Creates or replaces. A function of this name is withdrawn no longer. */
+  put(record: PublicationRecord): Promise<void>;
+  /** False when there was none. */
+  delete(name: string): Promise<boolean>;
+  /** Removes the publication of this name, if there is one; what the function's manifest publishes is taken back too. */
+  withdraw(functionName: string): Promise<void>;
 }
 
 /* ── secrets: values are already encrypted when they get here ──────────────────────────────────────────────── */

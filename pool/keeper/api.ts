@@ -171,9 +171,14 @@ export interface Keeper {
   probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult>;
   /**
    * This version takes traffic: from now on its `minInstances` are kept loaded, also while nobody calls it, and its
-   * `reserved` is held, until it is retired. A version that is not activated has neither. Idempotent.
+   * `reserved` is held, until it is deactivated or retired. A version that is not activated has neither. Idempotent.
    */
   activate(spec: ModuleSpec): void;
+  /**
+   * It takes no traffic for now and may again soon: it has neither minimum nor reserve, nothing is loaded ahead of its
+   * calls, and one idle instance stays for ten minutes, unless its manifest says otherwise or its base is needed.
+   */
+  deactivate(key: string): void;
   /** An instance will be needed within `keepMs`: one is loaded where there is none, and stays so long at least. */
   prewarm(spec: ModuleSpec, keepMs: number): void;
   /** No new invocations for this key; resolves when the last one has ended and its bases are gone. */

@@ -169,6 +169,13 @@ class Pool implements Keeper {
     this.#sharing.reserve(pool);
   }
 
+  deactivate(key: string): void {
+    const pool = this.#functions.get(key);
+    if (pool === undefined) return;
+    pool.upkeep.deactivate();
+    this.#sharing.forget(pool);
+  }
+
   prewarm(spec: ModuleSpec, keepMs: number): void {
     if (!this.#draining) this.#pool(spec).upkeep.prewarm(keepMs);
   }

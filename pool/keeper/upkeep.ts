@@ -42,7 +42,13 @@ export class Upkeep {
 
   /** It takes traffic now: its minimum of instances is kept, and its reserve. */
   activate(): void {
-    this.#options.warmth.active = true;
+    this.#options.warmth.activate();
+  }
+
+  /** Its traffic went elsewhere, and may come back: see Warmth.rest. */
+  deactivate(): void {
+    const { warmth, idleNow } = this.#options;
+    warmth.rest(idleNow());
   }
 
   /** An instance will be needed, and stays until then. */

@@ -66,7 +66,7 @@ test('a gap in which something else ran is no idle time', () => {
 test('a minimum is kept for what takes traffic only, and not against an eviction before the next call', () => {
   const { warmth, look, call } = open({ minInstances: 2 });
   assert.equal(look(0).load, 0);
-  warmth.active = true;
+  warmth.activate();
   assert.equal(look(1).load, 2);
   assert.equal(look(2, { loading: 2 }).load, 0);
   assert.equal(look(9 * MINUTE * 60, { ready: 2, idleSince: [0, 0] }).retire, 0);
@@ -78,7 +78,7 @@ test('a minimum is kept for what takes traffic only, and not against an eviction
 
 test('what fails to load is tried again with growing pauses', () => {
   const { warmth, look } = open({ minInstances: 1 });
-  warmth.active = true;
+  warmth.activate();
   warmth.failed(0);
   assert.equal(look(4_999).load, 0);
   assert.equal(look(5_000).load, 1);

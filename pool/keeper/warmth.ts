@@ -4,7 +4,7 @@
  */
 import type { ModuleLimits } from './api.ts';
 import type { Idle } from './policy/evict.ts';
-import { HOLD_MS, type IdleHistory, SCHEDULE_GAP_MS, wantsLoaded } from './policy/keep-alive.ts';
+import { HOLD_MS, type IdleHistory, keep, SCHEDULE_GAP_MS, wantsLoaded } from './policy/keep-alive.ts';
 import { CRON_KEEP_MS } from './policy/prewarm.ts';
 import { Spell } from './policy/spell.ts';
 import { busyToDrain, idleToRetire, mayGrowByLoop, needed } from './scaling.ts';
@@ -12,6 +12,9 @@ import { busyToDrain, idleToRetire, mayGrowByLoop, needed } from './scaling.ts';
 /** After a load that failed nothing is loaded ahead for so long, twice as long after each further one. */
 const FAILED_PAUSE_MS = 5_000;
 const MOST_FAILED_PAUSE_MS = 600_000;
+
+/** A version that lost its traffic is there for so long, in case it gets it back. */
+const REST = keep('worth', 600_000);
 
 export interface WarmthOptions {
   limits: ModuleLimits;
@@ -54,10 +57,11 @@ export class Warmth {
   /** Monotonic ms of the last beginning or end of a call; null before the first. */
   #activeAt: number | null = null;
   #heldUntil = Number.NEGATIVE_INFINITY;
-  /** It takes traffic: its minimum and its reserve hold. */
-  active = false;
+  #active = false;
   /** Told to be cold, or loaded ahead once already: until the next call nothing is loaded by the histogram. */
   #quiet = false;
+  /** Since its traffic went to another version: what is known of the function's calls is not about this one. */
+  #restingSince: number | null = null;
   #failures = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   /** Of each instance beyond the first, the second being the first here: since it was last needed; null: it is needed. */
@@ -99,6 +103,25 @@ export class Warmth {
     this.#heldUntil = Number.NEGATIVE_INFINITY;
   }
 
+  /** It takes traffic: its minimum and its reserve hold. */
+  get active(): boolean {
+    return this.#active;
+  }
+
+  activate(): void {
+    if (this.#active) return;
+    this.#active = true;
+    this.#quiet = false;
+    this.#restingSince = null;
+  }
+
+  /** Its traffic went elsewhere: one instance stays for a while, the first to go when bases are needed. */
+  rest(now: number): void {
+    this.#active = false;
+    this.#restingSince = now;
+    this.silence();
+  }
+
   /** Something is to come: what is loaded stays until then. */
   hold(until: number): void {
     this.#heldUntil = Math.max(this.#heldUntil, until);
@@ -111,6 +134,7 @@ export class Warmth {
 
   /** What one of so many instances, all of them idle or the last of those that are, is worth to the pool. */
   idle(now: number, live: number, memoryMb: number): Idle {
+    if (this.#restingSince !== null) return { gainPerHour: 0, memoryMb };
     if (live > 1) {
       const spell = this.#spells[live - 2];
       return { gainPerHour: spell instanceof Spell ? this.#history.gainBeyondPerHour(live, spell) : 0, memoryMb };
@@ -128,18 +152,23 @@ export class Warmth {
     const load = now < this.#pausedUntil || !view.room ? null : this.#toLoad(view, live);
     if (load !== null) return { ...load, retire: 0, drain: 0 };
     const busy = view.inFlight > 0 || view.waiting > 0;
+    const idleSince = this.#idleSince;
     const shrink = {
       limits: this.active ? limits : { ...limits, minInstances: 0 },
-      plan: this.#history.plan(view.memoryMb),
+      plan: this.#restingSince === null ? this.#history.plan(view.memoryMb) : REST,
       live,
       worthwhile: this.#worthwhile(now, live, view.memoryMb),
       idleMs: view.idleSince.map((since) => now - since),
-      functionIdleMs: busy || this.#activeAt === null ? null : now - this.#activeAt,
+      functionIdleMs: busy || idleSince === null ? null : now - idleSince,
       held: now < this.#heldUntil,
     };
     const retire = idleToRetire(shrink);
     const drain = view.waiting > 0 || loading > 0 ? 0 : busyToDrain(shrink, retire);
     return { load: 0, why: '', retire, drain };
+  }
+
+  get #idleSince(): number | null {
+    return this.#restingSince === null ? this.#activeAt : Math.max(this.#restingSince, this.#activeAt ?? 0);
   }
 
   #toLoad(view: WarmthView, live: number): { load: number; why: string } | null {

@@ -1,6 +1,7 @@
 /** Functions, versions, artifacts and secrets. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
+import type { Traffic } from '../../../functions/contract/traffic.ts';
 import type { Artifact, FunctionRecord } from '../store.ts';
 import { artifactOf, cronOf, functionOf, loadAll, NOW, type StoreTest, versionOf } from './harness.ts';
 
@@ -78,6 +79,22 @@ export function registryContract(test: StoreTest): void {
       const loaded = await loadAll(store);
       assert.deepEqual(loaded.functions, [second]);
       assert.deepEqual(loaded.versions.map(({ version }) => version).sort(), ['v1', 'v2']);
+    });
+
+    test('moves the traffic of several functions together, with all that the setting says', async (store, again) => {
+      const traffic: Traffic = {
+        split: [
+          { version: 'v1', percent: 99.5 },
+          { version: 'v2', percent: 0.5 },
+        ],
+        rules: [{ when: { header: { 'x-beta': 'ja, ü' }, json: { '/user/id': 7 } }, version: 'v2' }],
+        stickyBy: { cookie: 'session' },
+      };
+      const records = ['a', 'b', 'c'].map((name) => ({ ...functionOf(name, 'v1'), traffic }));
+      for (const name of ['a', 'b']) await store.registry.putFunction(functionOf(name, 'v1'));
+      await store.registry.putFunctions(records);
+      await store.registry.putFunctions([]);
+      assert.deepEqual((await loadAll(await again())).functions, records);
     });
 
     test('replaces a code cache, and keeps none for a version that is gone', async (store) => {

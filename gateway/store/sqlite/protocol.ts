@@ -4,7 +4,7 @@ import type { StoreStartCode } from '../start-error.ts';
 import type { Store } from '../store.ts';
 
 /** Both ends come from one checkout; the number guards against a thread file left over from another one. */
-export const STORE_PROTOCOL = 2;
+export const STORE_PROTOCOL = 3;
 
 export type Domains = Omit<Store, 'close'>;
 export type DomainName = keyof Domains;
@@ -53,9 +53,11 @@ export const METHODS = {
     getArtifact: 'read',
     putCodeCache: 'write',
     putFunction: 'write',
+    putFunctions: 'write',
     deleteFunction: 'write',
     deleteVersion: 'write',
   },
+  publications: { load: 'read', put: 'write', delete: 'write', withdraw: 'write' },
   secrets: { put: 'write', delete: 'write', all: 'read', load: 'read', reseal: 'write' },
   kv: { get: 'read', put: 'write', delete: 'write', list: 'read', sweep: 'write' },
   queues: {

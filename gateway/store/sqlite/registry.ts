@@ -1,5 +1,6 @@
 /** Functions, versions and their artifacts. */
-import type { Artifact, FunctionRecord, RegistryStore, Traffic, VersionRecord } from '../store.ts';
+import type { Traffic } from '../../../functions/contract/traffic.ts';
+import type { Artifact, FunctionRecord, RegistryStore, VersionRecord } from '../store.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 import { raiseRevision } from './secrets.ts';
@@ -113,9 +114,12 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
     },
     putCodeCache,
     putFunction,
+    putFunctions(records) {
+      for (const record of records) putFunction(record);
+    },
     deleteFunction(name) {
       const { changes } = db.sql('DELETE FROM functions WHERE name = ?').run(name);
-      for (const table of [...VERSION_TABLES, 'secrets', 'crons'] as const) {
+      for (const table of [...VERSION_TABLES, 'secrets', 'crons', 'publications'] as const) {
         db.sql(`DELETE FROM ${table} WHERE function_name = ?`).run(name);
       }
       if (changes > 0) raiseRevision(db, name);

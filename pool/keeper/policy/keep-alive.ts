@@ -174,7 +174,7 @@ export function rhythmOf(histogram: IdleHistogram): Rhythm | null {
   return headMs > HOLD_MS && tailMs - headMs <= headMs * RHYTHM.mostWindow ? { headMs, tailMs } : null;
 }
 
-function keep(by: KeepAlivePlan['by'], ms: number): KeepAlivePlan {
+export function keep(by: KeepAlivePlan['by'], ms: number): KeepAlivePlan {
   return { by, retireAfterMs: ms, prewarmAfterMs: null, keepUntilMs: ms };
 }
 
