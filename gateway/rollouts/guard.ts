@@ -1,0 +1,103 @@
+/**
+ * Whether a new version does worse than the one beside it. Pure statistics over one window in which both took calls.
+ *
+ * The question is asked four times a second, for as long as a step lasts. An ordinary test of significance allows one
+ * look: looked at again and again, a test at 99 % calls every fifth harmless step bad sooner or later (guard.test.ts
+ * shows it). So the evidence here is a likelihood ratio, which by Ville's inequality reaches 1/α in a harmless step with
+ * a chance of α at most, over all looks together.
+ */
+import type { Guard } from '../../functions/contract/rollout.ts';
+import { type Arm, boundOf, bucketOf, type Histogram, type Window } from './windows.ts';
+
+/** How much more often than on the old version an event may come on the new one, as alternatives to "just as often". */
+const TIMES_AS_OFTEN = [1.25, 1.5, 2, 3, 5, 10, 30, 100];
+
+/**
+ * How much better than "equally often on both" it explains the events that they are more often on the new version.
+ * `fresh` of `events` happened there, where `share` (0 to 1, both excluded) of all calls went: with no difference, each
+ * event falls there with that chance, however rare events are and however uneven the arms. The mean of the likelihood
+ * ratios of the alternatives.
+ */
+export function evidence(fresh: number, events: number, share: number): number {
+  let sum = 0;
+  for (const times of TIMES_AS_OFTEN) {
+    const expected = (times * share) / (times * share + 1 - share);
+    const log = fresh * Math.log(expected / share) + (events - fresh) * Math.log((1 - expected) / (1 - share));
+    sum += Math.exp(log);
+  }
+  return sum / TIMES_AS_OFTEN.length;
+}
+
+/**
+ * Why the new version is worse, in words with numbers; null while nothing says so. `windows`: how many are judged
+ * together, here and elsewhere. The chance of a harmless step to be called bad is 1 - confidence over all of them.
+ */
+export function judge(window: Window, guard: Guard, windows: number): string | null {
+  const figures = [guard.errorRate, guard.p95, guard.coldStart].filter((figure) => figure !== false).length;
+  const enough = (figures * windows) / (1 - guard.confidence);
+  return (
+    failsMore(window, guard, enough) ??
+    isSlower(window, guard, enough) ??
+    startsSlower(window, guard, enough)
+  );
+}
+
+/** Requests that an arm still needs before it is judged. */
+export function missing({ fresh, old }: Window, guard: Guard): { fresh: number; old: number } {
+  const left = (arm: Arm) => Math.max(0, guard.minRequests - arm.requests);
+  return { fresh: left(fresh), old: left(old) };
+}
+
+function failsMore({ fresh, old }: Window, { errorRate, minRequests }: Guard, enough: number): string | null {
+  if (errorRate === false || fresh.requests < minRequests || old.requests < minRequests) return null;
+  const risen = fresh.errors / fresh.requests - old.errors / old.requests;
+  if (risen * 100 <= errorRate.maxIncreasePoints) return null;
+  const share = fresh.requests / (fresh.requests + old.requests);
+  if (evidence(fresh.errors, fresh.errors + old.errors, share) < enough) return null;
+  return `error rate ${rateOf(fresh)} against ${rateOf(old)} of the version before`;
+}
+
+function isSlower({ fresh, old }: Window, { p95, minRequests }: Guard, enough: number): string | null {
+  if (p95 === false) return null;
+  const slower = compare(fresh.latency, old.latency, { quantile: 0.95, least: minRequests, enough, ...p95 });
+  if (slower === null) return null;
+  return `p95 latency ${slower.freshMs} (${fresh.latency.count} requests) against ${slower.oldMs} (${old.latency.count} requests) of the version before`;
+}
+
+function startsSlower({ fresh, old }: Window, { coldStart, minColdStarts }: Guard, enough: number): string | null {
+  if (coldStart === false) return null;
+  const slower = compare(fresh.coldStart, old.coldStart, { quantile: 0.5, least: minColdStarts, enough, ...coldStart });
+  if (slower === null) return null;
+  return `median cold start ${slower.freshMs} (of ${fresh.coldStart.count}) against ${slower.oldMs} (of ${old.coldStart.count}) of the version before`;
+}
+
+interface Tolerance {
+  quantile: number;
+  least: number;
+  enough: number;
+  maxIncreasePercent: number;
+  minIncreaseMs: number;
+}
+
+/** Slower: its quantile is beyond what is allowed, and so many more of its calls are, that chance does not explain it. */
+function compare(fresh: Histogram, old: Histogram, wanted: Tolerance): { freshMs: string; oldMs: string } | null {
+  const { quantile, least, enough, maxIncreasePercent, minIncreaseMs } = wanted;
+  if (fresh.count < least || old.count < least) return null;
+  const oldMs = boundOf(old.bucketAt(quantile));
+  const limit = bucketOf(Math.max(oldMs * (1 + maxIncreasePercent / 100), oldMs + minIncreaseMs));
+  const bucket = fresh.bucketAt(quantile);
+  if (bucket <= limit) return null;
+  const beyond = fresh.above(limit);
+  const share = fresh.count / (fresh.count + old.count);
+  if (evidence(beyond, beyond + old.above(limit), share) < enough) return null;
+  return { freshMs: `${rounded(boundOf(bucket))} ms`, oldMs: `${rounded(oldMs)} ms` };
+}
+
+function rateOf({ errors, requests }: Arm): string {
+  return `${rounded((100 * errors) / requests)} % (${errors} of ${requests} requests)`;
+}
+
+/** To three digits. */
+export function rounded(value: number): number {
+  return Number(value.toPrecision(3));
+}
