@@ -124,7 +124,7 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
     const origin = originOf(req.socket);
     const parsed = parseRequest(req, origin, upgrade);
     if (parsed instanceof HearthError) return parsed;
-    const match = registry.route(parsed.host, parsed.path);
+    const match = registry.route(parsed.host, parsed.path, parsed);
     const version = match?.entry.active;
     if (match === undefined || version === undefined) {
       return new HearthError('NO_ROUTE', `Nothing is published at ${parsed.authority}${parsed.path}.`);

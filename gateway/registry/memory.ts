@@ -7,17 +7,27 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Seal } from '../store/seal.ts';
-import type { Artifact, FunctionRecord, FunctionSecrets, RegistryPage, Store, VersionRecord } from '../store/store.ts';
+import type {
+  Artifact,
+  FunctionRecord,
+  FunctionSecrets,
+  RegistryPage,
+  RolloutRecord,
+  Store,
+  VersionRecord,
+} from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { type Claims, createClaims } from './claims.ts';
+import { createClaims } from './claims.ts';
 import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './entries.ts';
 import { createImageCache, toImage } from './images.ts';
+import { Publications } from './publications.ts';
+import { createPublishing } from './publishing.ts';
+import { requireQueuesOfGroup } from './queue-groups.ts';
 import type { FunctionEntry, Left, Registry, TrafficChange } from './registry.ts';
-import { createRouteTable } from './routes.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
 
 export interface RegistryOptions {
-  store: Pick<Store, 'registry' | 'secrets'>;
+  store: Pick<Store, 'registry' | 'publications' | 'secrets'>;
   seal: Seal;
   defaults: { network: 'all' | 'none' };
   log: Pick<Logger, 'debug' | 'warn' | 'error'>;
@@ -48,8 +58,7 @@ interface Candidate {
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { store, seal, defaults, log, cacheKeyOf, now = Date.now, imageBytes = 256 * 1024 * 1024 } = options;
   const functions = new Map<string, KeptFunction>();
-  const routes = createRouteTable<FunctionEntry>();
-  const consumers = new Map<string, FunctionEntry>();
+  const publications = new Publications(await store.publications.load());
   const secrets = new Map<string, OpenedSecrets>();
   const candidates = new WeakMap<Uint8Array, Candidate>();
   const listeners = new Set<(name: string) => void>();
@@ -108,19 +117,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
 
   /** Puts an entry in the place of the one before, in all maps at once. */
   function publish(name: string, entry: KeptFunction | undefined): void {
-    for (const queue of functions.get(name)?.active?.claims.consumes ?? []) {
-      if (consumers.get(queue)?.record.name === name) consumers.delete(queue);
-    }
     if (entry === undefined) functions.delete(name);
     else functions.set(name, entry);
-    if (entry?.active === undefined || !entry.active.claims.publish) {
-      routes.delete(name);
-      return;
-    }
-    routes.set(name, entry.active.claims.routes, entry);
-    for (const queue of entry.active.claims.consumes) {
-      if (!consumers.has(queue)) consumers.set(queue, entry);
-    }
+    publications.follow(name, entry);
   }
 
   function tell(name: string): void {
@@ -137,41 +136,6 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     }
   }
 
-  /** Throws CONFLICT when what this version publishes is another function's. */
-  function claimable(name: string, claims: Claims): void {
-    if (!claims.publish) return;
-    const taken = routes.conflict(name, claims.routes);
-    if (taken !== undefined) {
-      throw new HearthError('CONFLICT', `The route ${taken.pattern} belongs to the function ${taken.owner}.`);
-    }
-    for (const queue of claims.consumes) {
-      const owner = consumers.get(queue)?.record.name;
-      if (owner !== undefined && owner !== name) {
-        throw new HearthError('CONFLICT', `The queue ${queue} is consumed by the function ${owner}; a queue has one.`);
-      }
-    }
-  }
-
-  /**
-   * A queue belongs to the trust group that named it first: nobody of another one may send to it or take from it. Asked
-   * for each version that is stored, active or not, so that an activation later cannot slip past. Throws CONFLICT.
-   */
-  function requireQueuesOfGroup(name: string, { queues, trustGroup }: Claims): void {
-    if (queues.length === 0) return;
-    const wanted = new Set(queues);
-    for (const [owner, { kept }] of functions) {
-      for (const { claims: other } of kept) {
-        if (other.trustGroup === trustGroup) continue;
-        const taken = other.queues.find((queue) => wanted.has(queue));
-        if (taken === undefined || owner === name) continue;
-        throw new HearthError(
-          'CONFLICT',
-          `The queue ${taken} belongs to the trust group ${other.trustGroup} (function ${owner}).`,
-        );
-      }
-    }
-  }
-
   function known(name: string): KeptFunction {
     const entry = functions.get(name);
     if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no function ${name}.`);
@@ -184,8 +148,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     const existing = before?.version(given.version);
     const record = existing?.record ?? given;
     const claims = existing?.claims ?? claimsOf(given.manifest);
-    if (activate) claimable(name, claims);
-    if (existing === undefined) requireQueuesOfGroup(name, claims);
+    publications.requireName(name);
+    if (activate) publications.require(name, claims);
+    if (existing === undefined) requireQueuesOfGroup(functions, publications, name, claims);
 
     const time = now();
     const current = before?.record ?? {
@@ -232,22 +197,27 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     changes: readonly TrafficChange[],
     why: string,
     missing: (name: string, version: string) => HearthError,
+    rollout?: RolloutRecord,
   ): Promise<KeptFunction[]> {
     const time = now();
-    const moves = changes.map(({ name, traffic, previous }) => {
+    const moves = changes.map(({ name, traffic, previous, expected }) => {
       const before = known(name);
+      if (expected !== undefined && JSON.stringify(before.record.traffic) !== JSON.stringify(expected)) {
+        throw new HearthError('CONFLICT', `The traffic of ${name} was changed meanwhile.`);
+      }
       for (const version of new Set([...namedBy(traffic), ...namedBy(previous ?? null)])) {
         if (before.version(version) === undefined) throw missing(name, version);
       }
       const entry = functionEntry(redirected(before.record, traffic, time, previous), before.kept);
-      if (entry.active !== undefined) claimable(name, entry.active.claims);
+      if (entry.active !== undefined) publications.require(name, entry.active.claims);
       return { before, entry };
     });
     const entries = moves.map(({ entry }) => entry);
     if (new Set(entries.map(({ record }) => record.name)).size < entries.length) {
       throw new HearthError('CONFLICT', 'A function stands there twice; its traffic is set once.');
     }
-    await store.registry.putFunctions(entries.map(({ record }) => record));
+    const records = entries.map(({ record }) => record);
+    await store.registry.putFunctions(records, rollout);
     for (const entry of entries) publish(entry.record.name, entry);
     for (const { record } of entries) tell(record.name);
     for (const { before, entry } of moves) leave(before, entry, why);
@@ -334,17 +304,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   return {
     function: (name) => functions.get(name),
     functions: () => functions.values(),
-    route(host, path) {
-      const found = routes.match(host, path);
-      return found === undefined ? undefined : { entry: found.target, prefix: found.prefix };
-    },
-    consumer: (queue) => consumers.get(queue),
+    ...createPublishing({ store: store.publications, publications, functions, now, tell, inTurn }),
     addVersion: (record, artifact, activate) => inTurn(() => addVersion(record, artifact, activate)),
-    setTraffic: (changes) =>
+    setTraffic: (changes, rollout) =>
       inTurn(() =>
-        moveTraffic(changes, 'its traffic was moved', (name, version) => {
-          return new HearthError('NOT_FOUND', `${name} has no version ${version}.`);
-        }),
+        moveTraffic(changes, 'its traffic was moved', noVersion, rollout),
       ),
     rollback: (name) => inTurn(() => rollback(name)),
     deleteFunction: (name) =>
@@ -407,11 +371,20 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   };
 }
 
+function noVersion(name: string, version: string): HearthError {
+  return new HearthError('NOT_FOUND', `${name} has no version ${version}.`);
+}
+
 /** The same traffic again is no change, so that a rollback still leads to what was before it. */
-function redirected(record: FunctionRecord, traffic: Traffic, time: number, previous?: Traffic): FunctionRecord {
+function redirected(
+  record: FunctionRecord,
+  traffic: Traffic,
+  time: number,
+  previous?: Traffic | null,
+): FunctionRecord {
   const same = JSON.stringify(record.traffic) === JSON.stringify(traffic);
   const before = same ? record.previousTraffic : record.traffic;
-  return { ...record, traffic, previousTraffic: previous ?? before, updatedAt: time };
+  return { ...record, traffic, previousTraffic: previous === undefined ? before : previous, updatedAt: time };
 }
 
 /** Runs one task after another; a failed one does not hold up those behind it. */

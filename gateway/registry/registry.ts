@@ -2,10 +2,13 @@
  * Functions, versions and traffic, held in memory over the store, so that the request path never waits for a disk.
  */
 import type { Manifest } from '../../functions/contract/manifest.ts';
+import type { PublicationSettings, Split } from '../../functions/contract/publication.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
-import type { Artifact, FunctionRecord, VersionRecord } from '../store/store.ts';
+import type { Artifact, FunctionRecord, PublicationRecord, RolloutRecord, VersionRecord } from '../store/store.ts';
 import type { Claims } from './claims.ts';
+import type { Splits } from './splits.ts';
+import type { Tagged } from './tags.ts';
 import type { Ask, TrafficPlan } from './traffic.ts';
 
 export interface VersionEntry {
@@ -49,14 +52,39 @@ export interface Left {
 export interface TrafficChange {
   name: string;
   traffic: Traffic;
-  /** What a rollback leads to from here. Default: the setting before this one. */
-  previous?: Traffic;
+  /** What a rollback leads to from here; null: nothing. Default: the setting before this one. */
+  previous?: Traffic | null;
+  /** Only when the setting is this one now; otherwise CONFLICT. */
+  expected?: Traffic;
 }
 
 export interface RouteMatch {
   entry: FunctionEntry;
   /** Taken off the path for `/NAME/...`; null leaves the URL untouched. */
   prefix: string | null;
+  /** What of its requests is served apart; null: nothing. */
+  splits: Splits | null;
+}
+
+/** What is published of a function: by its manifest, or by the API. */
+export interface Publication {
+  readonly name: string;
+  readonly function: string;
+  /** Of the manifest, where the publication names none itself; so are crons and queues. */
+  readonly routes: readonly string[];
+  /** Whether it is reached at `/NAME` and `NAME.localhost`. */
+  readonly byName: boolean;
+  readonly crons: readonly string[];
+  readonly queues: readonly string[];
+  /** Functions of other trust groups may call it. */
+  readonly rpc: boolean;
+  /** Only requests with this tag are for it; null: all but those that another one of the same route is for. */
+  readonly tag: string | null;
+  readonly splits: readonly Split[];
+  /** It follows from the manifest alone. */
+  readonly implied: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
 }
 
 export interface Registry {
@@ -64,9 +92,9 @@ export interface Registry {
   functions(): Iterable<FunctionEntry>;
   /**
    * Host without port, lower case; path with its leading slash, without query. Host patterns before `NAME.localhost`
-   * before `/NAME`; see routes.ts. Only active versions whose manifest publishes them.
+   * before `/NAME`; see routes.ts. Only what is published. `request` null: it carries no tag.
    */
-  route(host: string, path: string): RouteMatch | undefined;
+  route(host: string, path: string, request?: Tagged | null): RouteMatch | undefined;
   /** Who consumes a queue; one published function at most. */
   consumer(queue: string): FunctionEntry | undefined;
 
@@ -78,9 +106,10 @@ export interface Registry {
   addVersion(record: VersionRecord, artifact: Artifact, activate: boolean): Promise<FunctionEntry>;
   /**
    * Moves the traffic of one function or several in one commit, seen by all requests at the same moment. NOT_FOUND for a
-   * function or a version that is not there, CONFLICT as in addVersion; then nothing has changed.
+   * function or a version that is not there, CONFLICT as in addVersion; then nothing has changed. `rollout`: whose step it
+   * is, stored in the same commit.
    */
-  setTraffic(changes: readonly TrafficChange[]): Promise<FunctionEntry[]>;
+  setTraffic(changes: readonly TrafficChange[], rollout?: RolloutRecord): Promise<FunctionEntry[]>;
   /** To the traffic before the last change of it. NOT_FOUND, or CONFLICT when there is none to go back to. */
   rollback(name: string): Promise<FunctionEntry>;
   /** Returns what it was, so that it can drain; undefined when there was none. */
@@ -94,6 +123,29 @@ export interface Registry {
    * the same `artifact.code`, so that the probe's instance serves on. The stored entry when the version exists.
    */
   candidate(record: VersionRecord, artifact: Artifact): Promise<VersionEntry>;
+
+  /** Of one function, the manifest's first. */
+  publicationsOf(name: string): readonly Publication[];
+  /** Reached by route, cron or queue at all. */
+  isPublished(name: string): boolean;
+  /** Published in a way that lets functions of other trust groups call it. */
+  isOpen(name: string): boolean;
+  /** What a published function is to be run by. Reads no manifest that has no crons. */
+  crons(name: string): readonly Manifest['triggers']['crons'][number][];
+  /** What it consumes, with the settings of its manifest or their defaults. */
+  queues(name: string): readonly Manifest['queues']['consumers'][number][];
+  /** The one of this name that the API made. */
+  publication(name: string): PublicationRecord | undefined;
+  /**
+   * Makes or replaces the publication of this name. NOT_FOUND when there is no such function, CONFLICT when it would hold
+   * a name, a route or a queue of another one. Routes are there, and those of the one before are gone, in one moment.
+   */
+  putPublication(name: string, settings: PublicationSettings): Promise<PublicationRecord>;
+  /**
+   * Takes it back: no request, tick or message that comes later reaches the function by it. Of a function's own name also
+   * what its manifest publishes, until it is put again. Returns of which function it was; undefined when there was none.
+   */
+  deletePublication(name: string): Promise<string | undefined>;
 
   /** Called after each change, with the name of the function. Returns a function that ends it. */
   onChange(listener: (name: string) => void): () => void;

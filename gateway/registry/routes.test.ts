@@ -8,15 +8,15 @@ function tableOf(published: Record<string, string[]>) {
   const table = createRouteTable<string>();
   for (const [name, patterns] of Object.entries(published)) {
     const canonical = patterns.map((pattern) => checkRoute(pattern).pattern ?? assert.fail(`no route: ${pattern}`));
-    table.set(name, canonical, name);
+    table.set(name, { patterns: canonical, byName: true, tag: null }, name);
   }
   return table;
 }
 
 /** Name and prefix of the winner, `-` for none. */
-function winner(table: ReturnType<typeof tableOf>, url: string): string {
-  const { hostname, pathname } = new URL(`http://${url}`);
-  const match = table.match(hostname, pathname);
+function winner(table: ReturnType<typeof tableOf>, url: string, tag?: string): string {
+  const { hostname, pathname, search: query } = new URL(`http://${url}`);
+  const match = table.match(hostname, pathname, { headers: tag === undefined ? [] : [['x-hearth-tag', tag]], query });
   return match === undefined ? '-' : `${match.target}${match.prefix === null ? '' : ` less ${match.prefix}`}`;
 }
 
@@ -140,7 +140,7 @@ describe('functions by name', () => {
 describe('changes', () => {
   it('replace what a function had, and take it away with the function', () => {
     const table = tableOf({ f: ['a.test/*', '*/one/*'], g: ['*/two/*'] });
-    table.set('f', ['b.test/*'], 'f');
+    table.set('f', { patterns: ['b.test/*'], byName: true, tag: null }, 'f');
     assert.deepEqual(
       ['a.test/x', 'x.test/one/1', 'b.test/x', 'x.test/two/1'].map((url) => winner(table, url)),
       ['-', '-', 'f', 'g'],
@@ -155,10 +155,82 @@ describe('changes', () => {
 
   it('tell of a pattern that another function has, however it is written', () => {
     const table = tableOf({ f: ['a.test/*', 'c.test', '*/shop/*'] });
-    assert.deepEqual(table.conflict('g', ['b.test/*', 'a.test/*']), { pattern: 'a.test/*', owner: 'f' });
-    assert.deepEqual(table.conflict('g', ['c.test/']), { pattern: 'c.test/', owner: 'f' });
-    assert.deepEqual(table.conflict('g', ['*/shop/*']), { pattern: '*/shop/*', owner: 'f' });
-    assert.equal(table.conflict('f', ['a.test/*', 'c.test/', '*/shop/*']), undefined);
-    assert.equal(table.conflict('g', ['a.test/', 'a.test/x*', '*.a.test/*', '*/shop*']), undefined);
+    const conflict = (name: string, patterns: string[]) => table.conflict(name, { patterns, tag: null });
+    assert.deepEqual(conflict('g', ['b.test/*', 'a.test/*']), { pattern: 'a.test/*', owner: 'f' });
+    assert.deepEqual(conflict('g', ['c.test/']), { pattern: 'c.test/', owner: 'f' });
+    assert.deepEqual(conflict('g', ['*/shop/*']), { pattern: '*/shop/*', owner: 'f' });
+    assert.equal(conflict('f', ['a.test/*', 'c.test/', '*/shop/*']), undefined);
+    assert.equal(conflict('g', ['a.test/', 'a.test/x*', '*.a.test/*', '*/shop*']), undefined);
+  });
+});
+
+describe('tags', () => {
+  function tagged() {
+    const table = tableOf({ shop: ['*/shop/*'] });
+    const hold = (name: string, tag: string | null, ...patterns: string[]) =>
+      table.set(name, { patterns, byName: patterns.length === 0, tag }, name);
+    hold('beta', 'beta', '*/shop/*', 'only.test/*');
+    hold('nightly', 'nightly', '*/shop/*');
+    return { table, hold };
+  }
+
+  it('choose among those that hold one route; without one, or with an unknown one, it is the untagged', () => {
+    const { table } = tagged();
+    assert.equal(winner(table, 'a.test/shop/1'), 'shop');
+    assert.equal(winner(table, 'a.test/shop/1', 'beta'), 'beta');
+    assert.equal(winner(table, 'a.test/shop/1', 'nightly'), 'nightly');
+    assert.equal(winner(table, 'a.test/shop/1', 'other'), 'shop');
+    assert.equal(winner(table, 'a.test/shop/1?hearth-tag=beta'), 'beta');
+    assert.equal(winner(table, 'a.test/shop/1?x=1&hearth-tag=nightly&y'), 'nightly');
+    assert.equal(winner(table, 'a.test/shop/1?hearth-tag=beta', 'nightly'), 'nightly', 'the header goes first');
+    assert.equal(winner(table, 'a.test/shop/1?x-hearth-tag=beta&hearth-tag='), 'shop');
+  });
+
+  it('leave what nobody holds untagged to the next route that matches', () => {
+    const { table, hold } = tagged();
+    assert.equal(winner(table, 'only.test/x'), '-');
+    assert.equal(winner(table, 'only.test/x', 'beta'), 'beta');
+    hold('deeper', 'beta', '*/shop/deep/*');
+    assert.equal(winner(table, 'a.test/shop/deep/1'), 'shop');
+    assert.equal(winner(table, 'a.test/shop/deep/1', 'nightly'), 'nightly');
+    assert.equal(winner(table, 'a.test/shop/deep/1', 'beta'), 'deeper');
+  });
+
+  it('hold names too, and a publication with routes of its own is not found by its name', () => {
+    const { table, hold } = tagged();
+    hold('named', 'beta');
+    assert.equal(winner(table, 'x/named/1'), '-');
+    assert.equal(winner(table, 'x/named/1', 'beta'), 'named less /named');
+    assert.equal(winner(table, 'named.localhost/', 'beta'), 'named');
+    assert.equal(winner(table, 'x/nightly/1', 'nightly'), '-');
+  });
+
+  it('are freed with their holder, in whatever order', () => {
+    for (const order of [
+      ['shop', 'beta', 'nightly'],
+      ['nightly', 'shop', 'beta'],
+      ['beta', 'nightly', 'shop'],
+    ]) {
+      const { table } = tagged();
+      const left = new Set(order);
+      for (const name of order) {
+        table.delete(name);
+        left.delete(name);
+        for (const tag of ['beta', 'nightly']) {
+          const expected = left.has(tag) ? tag : left.has('shop') ? 'shop' : '-';
+          assert.equal(winner(table, 'a.test/shop/1', tag), expected, `${order}: ${tag} after ${name}`);
+        }
+        assert.equal(winner(table, 'a.test/shop/1'), left.has('shop') ? 'shop' : '-');
+      }
+    }
+  });
+
+  it('conflict with the same tag only', () => {
+    const { table } = tagged();
+    const patterns = ['*/shop/*'];
+    assert.deepEqual(table.conflict('new', { patterns, tag: 'beta' }), { pattern: '*/shop/*', owner: 'beta' });
+    assert.deepEqual(table.conflict('new', { patterns, tag: null }), { pattern: '*/shop/*', owner: 'shop' });
+    assert.equal(table.conflict('new', { patterns, tag: 'other' }), undefined);
+    assert.equal(table.conflict('beta', { patterns, tag: 'beta' }), undefined);
   });
 });

@@ -7,7 +7,11 @@
  *   3. routes for any host (`*` + path) and /NAME, by the longer path; for equal ones the route, as it was asked for
  *
  * So `*` + `/*` takes what nothing else takes, and hides no function.
+ *
+ * One pattern may be held under several tags. A request that carries one of them is for its holder; any other is for
+ * the one without a tag, and where there is none, for the next pattern that matches.
  */
+import { type Tagged, tagOf } from './tags.ts';
 
 export interface Route<T> {
   target: T;
@@ -15,19 +19,34 @@ export interface Route<T> {
   prefix: string | null;
 }
 
+export interface Holding {
+  /** In canonical form (contract/routes.ts). */
+  patterns: readonly string[];
+  /** Whether it is reached by its name, too. */
+  byName: boolean;
+  /** Null: also requests without a tag. */
+  tag: string | null;
+}
+
 export interface RouteTable<T> {
-  /** Publishes a function: its name, and its route patterns in canonical form (contract/routes.ts). Replaces what it had. */
-  set(name: string, patterns: readonly string[], target: T): void;
+  /** Publishes under a name what it holds. Replaces what it held. */
+  set(name: string, holding: Holding, target: T): void;
   delete(name: string): void;
-  /** `host` without port, in lower case; `path` with its leading slash, without query. */
-  match(host: string, path: string): Route<T> | undefined;
-  /** The first of these patterns that another function has, and which one. */
-  conflict(name: string, patterns: readonly string[]): { pattern: string; owner: string } | undefined;
+  /** `host` without port, in lower case; `path` with its leading slash, without query. `request` null: it has no tag. */
+  match(host: string, path: string, request: Tagged | null): Route<T> | undefined;
+  /** The first of these patterns that is held under this tag by another name, and which one. */
+  conflict(
+    name: string,
+    holding: Pick<Holding, 'patterns' | 'tag'>,
+  ): { pattern: string; owner: string } | undefined;
 }
 
 interface Owned<T> {
   owner: string;
   route: Route<T>;
+  tag: string | null;
+  /** Of the same pattern, under another tag. */
+  next: Owned<T> | null;
 }
 
 interface Pattern {
@@ -58,15 +77,16 @@ export function createRouteTable<T>(): RouteTable<T> {
     return table;
   }
 
-  function matchHost(host: string, path: string): Owned<T> | undefined {
-    const exact = hosts.exact.get(host)?.match(path);
+  function matchHost(host: string, path: string, request: Tagged | null): Owned<T> | undefined {
+    const exact = hosts.exact.get(host)?.match(path, request);
     if (exact !== undefined) return exact;
     if (hosts.below.size === 0 && hosts['with-below'].size === 0) return undefined;
     // The host itself, then each domain above it: the longest suffix is the most specific one.
     for (let from = 0; from !== -1; ) {
       const suffix = from === 0 ? host : host.slice(from);
       const found =
-        (from === 0 ? undefined : hosts.below.get(suffix)?.match(path)) ?? hosts['with-below'].get(suffix)?.match(path);
+        (from === 0 ? undefined : hosts.below.get(suffix)?.match(path, request)) ??
+        hosts['with-below'].get(suffix)?.match(path, request);
       if (found !== undefined) return found;
       const dot = host.indexOf('.', from);
       from = dot === -1 ? -1 : dot + 1;
@@ -85,33 +105,40 @@ export function createRouteTable<T>(): RouteTable<T> {
     }
   }
 
+  function named(name: string, request: Tagged | null): Published<T> | undefined {
+    const found = published.get(name);
+    return found?.byName === true && (found.tag === null || found.tag === tagOf(request)) ? found : undefined;
+  }
+
   return {
-    set(name, written, target) {
+    set(name, { patterns: written, byName, tag }, target) {
       remove(name);
-      const patterns = written.map(readPattern);
-      published.set(name, new Published(name, patterns.length === 0 ? NO_PATTERNS : patterns, target));
-      for (const pattern of patterns) tableFor(pattern).add(pattern, { owner: name, route: { target, prefix: null } });
+      const patterns = written.length === 0 ? NO_PATTERNS : written.map(readPattern);
+      published.set(name, new Published(name, patterns, byName, tag, target));
+      for (const pattern of patterns) {
+        tableFor(pattern).add(pattern, { owner: name, route: { target, prefix: null }, tag, next: null });
+      }
     },
     delete: remove,
-    match(host, path) {
-      const byPattern = matchHost(host, path);
+    match(host, path, request) {
+      const byPattern = matchHost(host, path, request);
       if (byPattern !== undefined) return byPattern.route;
       if (host.endsWith('.localhost')) {
-        const byName = published.get(host.slice(0, -'.localhost'.length));
-        if (byName !== undefined) return byName.byHost;
+        const byHost = named(host.slice(0, -'.localhost'.length), request);
+        if (byHost !== undefined) return byHost.byHost;
       }
       const slash = path.indexOf('/', 1);
       const name = slash === -1 ? path.slice(1) : path.slice(1, slash);
-      const byName = published.get(name);
+      const byName = named(name, request);
       // As long as /NAME or longer: a shorter route for any host is less specific.
-      const byPath = anyHost.match(path, byName === undefined ? 0 : name.length + 1);
+      const byPath = anyHost.match(path, request, byName === undefined ? 0 : name.length + 1);
       return byPath?.route ?? byName?.byPath;
     },
-    conflict(name, written) {
-      for (const text of written) {
+    conflict(name, { patterns, tag }) {
+      for (const text of patterns) {
         const pattern = readPattern(text);
         const table = pattern.hosts === 'any' ? anyHost : hosts[pattern.hosts].get(pattern.host);
-        const owner = table?.owner(pattern);
+        const owner = table?.owner(pattern, tag);
         if (owner !== undefined && owner !== name) return { pattern: text, owner };
       }
       return undefined;
@@ -121,17 +148,21 @@ export function createRouteTable<T>(): RouteTable<T> {
 
 const NO_PATTERNS: readonly Pattern[] = [];
 
-/** One function, and its routes by name: made at the first request, as most of ten thousand functions see none. */
+/** One name, and its routes by name: made at the first request, as most of ten thousand functions see none. */
 class Published<T> {
   readonly patterns: readonly Pattern[];
+  readonly byName: boolean;
+  readonly tag: string | null;
   readonly #name: string;
   readonly #target: T;
   #byPath: Route<T> | null = null;
   #byHost: Route<T> | null = null;
 
-  constructor(name: string, patterns: readonly Pattern[], target: T) {
+  constructor(name: string, patterns: readonly Pattern[], byName: boolean, tag: string | null, target: T) {
     this.#name = name;
     this.patterns = patterns;
+    this.byName = byName;
+    this.tag = tag;
     this.#target = target;
   }
 
@@ -149,9 +180,9 @@ class Published<T> {
 interface PathTable<T> {
   add(pattern: Pattern, owned: Owned<T>): void;
   delete(pattern: Pattern, owner: string): void;
-  owner(pattern: Pattern): string | undefined;
+  owner(pattern: Pattern, tag: string | null): string | undefined;
   /** The exact path, else the longest prefix of at least `least` characters. */
-  match(path: string, least?: number): Owned<T> | undefined;
+  match(path: string, request: Tagged | null, least?: number): Owned<T> | undefined;
   isEmpty(): boolean;
 }
 
@@ -173,31 +204,73 @@ function createPathTable<T>(): PathTable<T> {
   return {
     add(pattern, owned) {
       const into = pattern.prefix ? prefixes : exact;
+      const held = into.get(pattern.path);
+      if (held === undefined) {
+        into.set(pattern.path, owned);
+        if (pattern.prefix) count(pattern.path.length, 1);
+        return;
+      }
       // Callers have asked for conflicts; should two still meet, the one that was first stays.
-      if (into.has(pattern.path)) return;
-      into.set(pattern.path, owned);
-      if (pattern.prefix) count(pattern.path.length, 1);
+      for (let each = held; each.tag !== owned.tag; each = each.next) {
+        if (each.next !== null) continue;
+        each.next = owned;
+        return;
+      }
     },
     delete(pattern, owner) {
       const from = pattern.prefix ? prefixes : exact;
-      if (from.get(pattern.path)?.owner !== owner) return;
+      const held = from.get(pattern.path);
+      if (held === undefined) return;
+      const left = without(held, owner);
+      if (left !== null) {
+        from.set(pattern.path, left);
+        return;
+      }
       from.delete(pattern.path);
       if (pattern.prefix) count(pattern.path.length, -1);
     },
-    owner: (pattern) => (pattern.prefix ? prefixes : exact).get(pattern.path)?.owner,
-    match(path, least = 0) {
+    owner(pattern, tag) {
+      let each = (pattern.prefix ? prefixes : exact).get(pattern.path) ?? null;
+      while (each !== null && each.tag !== tag) each = each.next;
+      return each?.owner;
+    },
+    match(path, request, least = 0) {
       const whole = exact.get(path);
-      if (whole !== undefined) return whole;
+      const answering = whole === undefined ? undefined : choose(whole, request);
+      if (answering !== undefined) return answering;
       for (const length of lengths) {
         if (length > path.length) continue;
         if (length < least) break;
-        const found = prefixes.get(path.slice(0, length));
+        const held = prefixes.get(path.slice(0, length));
+        const found = held === undefined ? undefined : choose(held, request);
         if (found !== undefined) return found;
       }
       return undefined;
     },
     isEmpty: () => exact.size === 0 && prefixes.size === 0,
   };
+}
+
+/** Who answers among those that hold one pattern. */
+function choose<T>(held: Owned<T>, request: Tagged | null): Owned<T> | undefined {
+  if (held.tag === null && held.next === null) return held;
+  const tag = tagOf(request);
+  let untagged: Owned<T> | undefined;
+  for (let each: Owned<T> | null = held; each !== null; each = each.next) {
+    if (each.tag === null) untagged = each;
+    else if (each.tag === tag) return each;
+  }
+  return untagged;
+}
+
+function without<T>(held: Owned<T>, owner: string): Owned<T> | null {
+  if (held.owner === owner) return held.next;
+  for (let each = held; each.next !== null; each = each.next) {
+    if (each.next.owner !== owner) continue;
+    each.next = each.next.next;
+    break;
+  }
+  return held;
 }
 
 function readPattern(text: string): Pattern {

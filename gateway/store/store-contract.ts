@@ -5,12 +5,15 @@
  */
 import { describe, it } from 'node:test';
 import { accessContract } from './contract/access.ts';
+import { basesContract } from './contract/bases.ts';
 import { cronsContract } from './contract/crons.ts';
 import { deadLettersContract } from './contract/dead-letters.ts';
 import type { StoreTest } from './contract/harness.ts';
 import { kvContract } from './contract/kv.ts';
+import { publicationsContract } from './contract/publications.ts';
 import { queuesContract } from './contract/queues.ts';
 import { registryContract } from './contract/registry.ts';
+import { rolloutsContract } from './contract/rollouts.ts';
 import type { Store } from './store.ts';
 
 export interface StoreFixture {
@@ -41,6 +44,9 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>): 
 
   describe(`the ${name} store`, () => {
     registryContract(test);
+    publicationsContract(test);
+    rolloutsContract(test);
+    basesContract(test);
     kvContract(test);
     queuesContract(test);
     deadLettersContract(test);

@@ -133,9 +133,9 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
   } as unknown as VersionEntry;
   const entry = { record: { name: 'hello' }, versions: new Map(), active: version } as unknown as FunctionEntry;
   const route = (host: string, path: string): RouteMatch | undefined => {
-    if (host === 'hello.localhost' || host === 'example.com') return { entry, prefix: null };
-    if (path === '/hello' || path.startsWith('/hello/')) return { entry, prefix: '/hello' };
-    if (path === '/inactive') return { entry: { ...entry, active: undefined }, prefix: '/inactive' };
+    if (host === 'hello.localhost' || host === 'example.com') return { entry, prefix: null, splits: null };
+    if (path === '/hello' || path.startsWith('/hello/')) return { entry, prefix: '/hello', splits: null };
+    if (path === '/inactive') return { entry: { ...entry, active: undefined }, prefix: '/inactive', splits: null };
     return undefined;
   };
   const calls: ScriptedCall[] = [];

@@ -158,6 +158,37 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX audit_time ON audit (time);
   `,
+  `
+  -- A row without a record: what the manifest of the function of that name publishes was taken back.
+  CREATE TABLE publications (
+    name TEXT PRIMARY KEY,
+    function_name TEXT NOT NULL,
+    record TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX publications_function ON publications (function_name);
+  `,
+  `
+  CREATE TABLE bases (
+    name TEXT PRIMARY KEY,
+    record TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  -- Bundles of setups that came over the API.
+  CREATE TABLE base_setups (
+    base TEXT NOT NULL,
+    id TEXT NOT NULL,
+    code BLOB NOT NULL,
+    PRIMARY KEY (base, id)
+  ) STRICT;
+  `,
+  `
+  CREATE TABLE rollouts (
+    id TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    record TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX rollouts_age ON rollouts (ended, created_at);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

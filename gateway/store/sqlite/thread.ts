@@ -5,6 +5,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { StoreStartError } from '../start-error.ts';
 import { auditDomain } from './audit.ts';
+import { basesDomain } from './bases.ts';
 import { runBatch } from './batch.ts';
 import { packBytes } from './bytes.ts';
 import { cronsDomain } from './crons.ts';
@@ -12,8 +13,10 @@ import { type Database, openDatabase, prepareDirectory } from './database.ts';
 import { kvDomain } from './kv.ts';
 import { acquireLock, type Lock } from './lock.ts';
 import { type FromThread, type Request, STORE_PROTOCOL, type SyncDomains, type ToThread } from './protocol.ts';
+import { publicationsDomain } from './publications.ts';
 import { queuesDomain } from './queues.ts';
 import { registryDomain } from './registry.ts';
+import { rolloutsDomain } from './rollouts.ts';
 import { secretsDomain } from './secrets.ts';
 import { tokensDomain } from './tokens.ts';
 
@@ -48,6 +51,9 @@ function main({ path, maxBytes, port }: ThreadData): void {
   const held = lock;
   const domains: SyncDomains = {
     registry: registryDomain(db),
+    publications: publicationsDomain(db),
+    rollouts: rolloutsDomain(db),
+    bases: basesDomain(db),
     secrets: secretsDomain(db),
     kv: kvDomain(db),
     queues: queuesDomain(db),
