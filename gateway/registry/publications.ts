@@ -156,7 +156,7 @@ export class Publications {
     const written = active.claims.crons ? active.manifest.triggers.crons : NONE;
     const wanted = new Set(given.flatMap((crons) => crons ?? NONE));
     const kept = written.filter(({ cron }) => followed || wanted.has(cron));
-    const others = [...wanted].filter((cron) => !written.some((each) => each.cron === cron));
+    const others = [...wanted].filter((cron) => !kept.some((each) => each.cron === cron || each.expression === cron));
     return [...kept, ...others.map((cron) => ({ cron, expression: cron }))];
   }
 

@@ -74,7 +74,7 @@ export function cronId(functionName: string, cron: string): string {
 export function wantedCrons(
   functionName: string,
   settings: Pick<CronRecord, 'timezone' | 'missed' | 'overlap'>,
-  expressions: { cron: string; expression: string }[],
+  expressions: readonly { cron: string; expression: string }[],
   existing: ReadonlyMap<string, CronRecord>,
   next: (expression: string, timezone: string) => number | null,
 ): Omit<CronRecord, 'last' | 'paused'>[] {

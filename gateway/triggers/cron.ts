@@ -1,6 +1,6 @@
 /**
- * Fires crons: keeps what the active versions' manifests want in the store, sleeps until the next one is due, claims
- * each tick before it runs, and records how it ended. What to do when is decided in cron-plan.ts.
+ * Fires crons: keeps what is published in the store, sleeps until the next one is due, claims each tick before it runs,
+ * and records how it ended. What to do when is decided in cron-plan.ts.
  *
  * At least once: a run that had not ended when the gateway did is run again with the same invocation id at start.
  */
@@ -233,7 +233,7 @@ export function createCrons(parts: CronParts): Crons {
     await store.finish(entry.record.id, invocationId, endedAt, outcome, error);
   }
 
-  /** Brings the crons of one function to what its active version's manifest says. */
+  /** Brings the crons of one function to what its publications say. */
   async function follow(functionName: string): Promise<void> {
     if (state === 'drained') return;
     try {
@@ -242,11 +242,9 @@ export function createCrons(parts: CronParts): Crons {
         for (const { record } of entries.values()) {
           if (record.functionName === functionName) existing.set(record.id, record);
         }
-        const active = registry.function(functionName)?.active;
-        if (active?.claims.crons !== true && existing.size === 0) return;
-        const manifest = active?.manifest;
-        const written = manifest?.hearth.publish === true ? manifest.triggers.crons : [];
+        const written = registry.crons(functionName);
         if (written.length === 0 && existing.size === 0) return;
+        const manifest = written.length === 0 ? undefined : registry.function(functionName)?.active?.manifest;
         const settings = manifest?.hearth ?? { timezone: 'UTC', missed: 'once' as const, overlap: 'skip' as const };
         const next = (expression: string, timezone: string) => nextRun(expression, timezone, now());
         const wanted = wantedCrons(functionName, settings, written, existing, next);
@@ -263,7 +261,7 @@ export function createCrons(parts: CronParts): Crons {
     }
   }
 
-  function keep(cron: Omit<CronRecord, 'last' | 'paused'>, written: { cron: string }[]): void {
+  function keep(cron: Omit<CronRecord, 'last' | 'paused'>, written: readonly { cron: string }[]): void {
     const cronText =
       written.find((other) => cronId(cron.functionName, other.cron) === cron.id)?.cron ?? cron.expression;
     const entry = entries.get(cron.id);
@@ -292,7 +290,7 @@ export function createCrons(parts: CronParts): Crons {
         track('sync', follow(name));
       });
       const names = new Set([...entries.values()].map(({ record }) => record.functionName));
-      for (const { record, active } of registry.functions()) if (active?.claims.crons === true) names.add(record.name);
+      for (const { record } of registry.functions()) if (registry.crons(record.name).length > 0) names.add(record.name);
       await Promise.all([...names].map((name) => follow(name)));
       state = 'firing';
       for (const entry of entries.values()) {

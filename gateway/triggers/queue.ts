@@ -145,14 +145,11 @@ export function createQueues(parts: QueueParts): Queues {
     if (state === 'delivering') consumers.get(queue)?.wake();
   }
 
-  /** Brings the consumers of one function to what its active version's manifest says. */
+  /** Brings the consumers of one function to what its publications say. */
   async function follow(functionName: string): Promise<void> {
     if (state === 'drained') return;
     try {
-      const entry = registry.function(functionName);
-      const wanted = (entry?.active?.manifest.queues.consumers ?? []).filter(({ queue }) => {
-        return registry.consumer(queue)?.record.name === functionName;
-      });
+      const wanted = registry.queues(functionName);
       for (const consumer of wanted) {
         await locked(consumer.queue, async () => {
           const current = known.get(consumer.queue) ?? (await store.get(consumer.queue));
@@ -269,7 +266,7 @@ export function createQueues(parts: QueueParts): Queues {
       await locked(queue, async () => {
         const consumer = registry.consumer(queue)?.record.name;
         if (consumer !== undefined) {
-          throw new HearthError('CONFLICT', `"${consumer}" consumes "${queue}"; take it out of its manifest first.`);
+          throw new HearthError('CONFLICT', `"${consumer}" consumes "${queue}"; unpublish it there first.`);
         }
         if (!(await store.delete(queue))) throw new HearthError('NOT_FOUND', `There is no queue "${queue}".`);
         known.delete(queue);
@@ -298,7 +295,7 @@ export function createQueues(parts: QueueParts): Queues {
       for (const { name, settings } of await store.list()) known.set(name, settings);
       // From here on, so that no deploy falls between.
       unlisten = registry.onChange((name) => track('sync', follow(name)));
-      const consuming = [...registry.functions()].filter(({ active }) => (active?.claims.consumes.length ?? 0) > 0);
+      const consuming = [...registry.functions()].filter(({ record }) => registry.queues(record.name).length > 0);
       await Promise.all(consuming.map(({ record }) => follow(record.name)));
       state = 'delivering';
       for (const consumer of consumers.values()) consumer.wake();
