@@ -7,11 +7,14 @@
  */
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { PublicationSettings } from '../../functions/contract/publication.ts';
+import type { Guard, RolloutState, RolloutStep } from '../../functions/contract/rollout.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 
 export interface Store {
   readonly registry: RegistryStore;
   readonly publications: PublicationStore;
+  readonly rollouts: RolloutStore;
+  readonly bases: BaseStore;
   readonly secrets: SecretStore;
   readonly kv: KvStore;
   readonly queues: QueueStore;
@@ -34,6 +37,8 @@ export interface VersionRecord {
   /** Bytes of code and files. */
   sizeBytes: number;
   provided: { library: string; version: string; bytes: number }[];
+  /** In which ranges its package.json wants libraries of the base; absent in what was stored before this was kept. */
+  wants?: { library: string; range: string }[];
   createdAt: number;
 }
 
@@ -75,8 +80,8 @@ export interface RegistryStore {
   putCodeCache(functionName: string, version: string, cache: { key: string; bytes: Uint8Array }): Promise<void>;
   /** Creates or replaces the function's record, all but `secretRevision`, which only SecretStore moves. */
   putFunction(record: FunctionRecord): Promise<void>;
-  /** The same for several, in one commit. */
-  putFunctions(records: FunctionRecord[]): Promise<void>;
+  /** The same for several, in one commit, together with the rollout whose step it is. */
+  putFunctions(records: FunctionRecord[], rollout?: RolloutRecord): Promise<void>;
   /**
    * Removes the function with its versions, artifacts, secrets, crons and publications. False when there was none. Its
    * secretRevision stays and rises, so that a later function of that name never has an old one's module key.
@@ -103,6 +108,80 @@ export interface PublicationStore {
   delete(name: string): Promise<boolean>;
   /** Removes the publication of this name, if there is one; what the function's manifest publishes is taken back too. */
   withdraw(functionName: string): Promise<void>;
+}
+
+/* ── rollouts ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+export interface RolloutRecord {
+  id: string;
+  functions: {
+    name: string;
+    version: string;
+    /** Traffic when it began: what it returns to. */
+    before: Traffic;
+    /** What a rollback led to when it began. */
+    previous: Traffic | null;
+  }[];
+  steps: RolloutStep[];
+  /** false: nobody watches. */
+  guard: Guard | false;
+  /** This and what follows: see gateway/rollouts/state.ts. */
+  state: RolloutState;
+  step: number;
+  elapsedMs: number;
+  since: number;
+  why: string | null;
+  /** Token id or `admin`. */
+  createdBy: string;
+  createdAt: number;
+  updatedAt: number;
+}
+
+export interface RolloutStore {
+  /** Creates or replaces it. Of those that have ended the last thousand are kept. */
+  put(record: RolloutRecord): Promise<void>;
+  get(id: string): Promise<RolloutRecord | null>;
+  /** Newest first. */
+  list(most: number): Promise<RolloutRecord[]>;
+  /** All that have not ended, oldest first. */
+  running(): Promise<RolloutRecord[]>;
+}
+
+/* ── base definitions that the API changed ──────────────────────────────────────────────────────────────────── */
+
+/** One state of a base definition, as it was given: libraries are looked for anew at each start. */
+export interface BaseGeneration {
+  /** From 1; a number is never used twice for one name. */
+  generation: number;
+  shared: { as: string; from: string }[];
+  /** Names of the gateway's variables. */
+  env: string[];
+  warm: number | null;
+  /** Declarations, among them `Base`, the type of `env.BASE`; null: none were given. */
+  types: string | null;
+  /** `path`: as the configuration file names it. `code`: the id under which BaseStore keeps the bundle. */
+  setup: { kind: 'path'; path: string } | { kind: 'code'; id: string; files: string[] } | null;
+  createdAt: number;
+  /** Who gave it: token id, `admin`, or `file`. */
+  by: string;
+}
+
+export interface BaseRecord {
+  name: string;
+  current: BaseGeneration;
+  /** What a rollback leads to; null: there was none before. */
+  previous: BaseGeneration | null;
+  updatedAt: number;
+}
+
+export interface BaseStore {
+  /** In the order of names. */
+  list(): Promise<BaseRecord[]>;
+  /** Creates or replaces. `setup`: a bundle that the record names and that is not stored yet. Those it no longer names go. */
+  put(record: BaseRecord, setup: { id: string; code: Uint8Array } | null): Promise<void>;
+  /** False when there was none. */
+  delete(name: string): Promise<boolean>;
+  getSetup(name: string, id: string): Promise<Uint8Array | null>;
 }
 
 /* ── secrets: values are already encrypted when they get here ──────────────────────────────────────────────── */

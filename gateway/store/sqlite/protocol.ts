@@ -58,6 +58,8 @@ export const METHODS = {
     deleteVersion: 'write',
   },
   publications: { load: 'read', put: 'write', delete: 'write', withdraw: 'write' },
+  rollouts: { put: 'write', get: 'read', list: 'read', running: 'read' },
+  bases: { list: 'read', put: 'write', delete: 'write', getSetup: 'read' },
   secrets: { put: 'write', delete: 'write', all: 'read', load: 'read', reseal: 'write' },
   kv: { get: 'read', put: 'write', delete: 'write', list: 'read', sweep: 'write' },
   queues: {

@@ -3,6 +3,7 @@ import type { Traffic } from '../../../functions/contract/traffic.ts';
 import type { Artifact, FunctionRecord, RegistryStore, VersionRecord } from '../store.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
+import { putRollout } from './rollouts.ts';
 import { raiseRevision } from './secrets.ts';
 
 interface FunctionRow {
@@ -114,8 +115,9 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
     },
     putCodeCache,
     putFunction,
-    putFunctions(records) {
+    putFunctions(records, rollout) {
       for (const record of records) putFunction(record);
+      if (rollout !== undefined) putRollout(db, rollout);
     },
     deleteFunction(name) {
       const { changes } = db.sql('DELETE FROM functions WHERE name = ?').run(name);
