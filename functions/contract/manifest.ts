@@ -14,6 +14,8 @@ export type ManifestDialect = 'hearth' | 'wrangler';
 const QUEUE_NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
 const BINDING_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]{0,127}$/;
 const ENTRYPOINT_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
+/** As Maven and npm write versions. */
+export const LABEL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/;
 
 const nameSchema = z.string().regex(NAME_PATTERN, `A name ${NAME_RULE}.`);
 const queueNameSchema = z
@@ -167,6 +169,14 @@ const settingsSchema = z
     /** null: what HEARTH_NETWORK says. */
     network: z.enum(['all', 'none']).nullable().default(null),
     auth: authSchema.nullable().default(null),
+    /**
+     * What its author calls this version, such as "1.2.0": part of its content, so the same files under another label are
+     * another version. Absent: it is known by its hash alone.
+     */
+    label: z
+      .string()
+      .regex(LABEL_PATTERN, 'A label has letters, digits, ".", "_", "+" and "-", at most 128 characters.')
+      .optional(),
   })
   .superRefine((settings, context) => {
     if (settings.minInstances > settings.maxInstances) {

@@ -7,7 +7,13 @@ import type { VersionRecord } from '../store/store.ts';
 import type { Upload } from './upload.ts';
 
 /** The manifest given with the upload, or the first one that stands in the tree, or what an empty one means. */
-export function manifestOf({ manifest }: Upload, files: Tree, name: string): Manifest {
+export function manifestOf(upload: Upload, files: Tree, name: string): Manifest {
+  const manifest = parsedManifest(upload, files, name);
+  const { label } = upload;
+  return label === undefined ? manifest : { ...manifest, hearth: { ...manifest.hearth, label } };
+}
+
+function parsedManifest({ manifest }: Upload, files: Tree, name: string): Manifest {
   if (manifest.kind === 'value') return parseManifestValue(manifest.value, name);
   if (manifest.kind === 'text') return parseManifest(manifest.text, manifest.fileName, name);
   const fileName = manifestFileOf(files);

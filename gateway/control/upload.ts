@@ -12,6 +12,8 @@ export interface Upload {
   files: UploadFile[];
   /** `text` has lines and columns for errors and a file name that tells its dialect. */
   manifest: { kind: 'none' } | { kind: 'value'; value: unknown } | { kind: 'text'; text: string; fileName: string };
+  /** What whoever sends it calls this version; wins over the manifest's `hearth.label`. */
+  label?: string;
 }
 
 const SINGLE_FILES: Record<string, string> = {

@@ -12,22 +12,25 @@ export interface Claims {
   readonly crons: boolean;
   /** Wants a pool before its first call: minInstances, or a reserve. */
   readonly resident: boolean;
+  /** What its deployer calls this version; null: nothing. */
+  readonly label: string | null;
 }
 
 const NONE: readonly string[] = [];
 
-/** Claims of manifests; those that say the same are one object, where they name no route and no queue. */
+/** Claims of manifests; those that say the same are one object, where they name no route, no queue and no label. */
 export function createClaims(): (manifest: Manifest) => Claims {
   const shared = new Map<string, Claims>();
   return ({ routes, queues: { consumers, producers }, triggers, hearth }) => {
     const { trustGroup, publish } = hearth;
     const crons = triggers.crons.length > 0;
     const resident = hearth.minInstances > 0 || hearth.reserved > 0;
-    if (routes.length === 0 && consumers.length === 0 && producers.length === 0) {
+    const label = hearth.label ?? null;
+    if (label === null && routes.length === 0 && consumers.length === 0 && producers.length === 0) {
       const key = `${trustGroup} ${publish} ${crons} ${resident}`;
       let claims = shared.get(key);
       if (claims === undefined) {
-        claims = { trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident };
+        claims = { trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident, label };
         shared.set(key, claims);
       }
       return claims;
@@ -35,6 +38,6 @@ export function createClaims(): (manifest: Manifest) => Claims {
     const consumes = consumers.map(({ queue }) => queue);
     const dead = consumers.map(({ dead_letter_queue }) => dead_letter_queue);
     const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead];
-    return { trustGroup, publish, routes: [...routes], consumes, queues, crons, resident };
+    return { trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, label };
   };
 }

@@ -378,7 +378,7 @@ function noVersion(name: string, version: string): HearthError {
 /** The same traffic again is no change, so that a rollback still leads to what was before it. */
 function redirected(
   record: FunctionRecord,
-  traffic: Traffic,
+  traffic: Traffic | null,
   time: number,
   previous?: Traffic | null,
 ): FunctionRecord {
