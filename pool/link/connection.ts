@@ -29,7 +29,7 @@ export const CONNECTION_CREDIT = 4 * 1024 * 1024;
 /** Streams that the other side may have open at once. */
 export const MAX_STREAMS = 65_536;
 /** A side that asks and never reads its answers would fill the other's memory: over these it has gone too far. */
-const MOST_UNREAD_PONG_BYTES = 1024 * 1024;
+const MOST_UNREAD_PONGS = 65_536;
 const MOST_UNREAD_BYTES = 64 * 1024 * 1024;
 /** Bytes the socket may hold before bodies wait in their queues. */
 const SOCKET_HIGH_BYTES = 256 * 1024;
@@ -69,6 +69,8 @@ class Connection implements Link, StreamOwner {
   #sendCredit = CONNECTION_CREDIT;
   #received = 0;
   #unreturned = 0;
+  /** Pings answered since the socket was last seen empty. */
+  #unreadPongs = 0;
 
   constructor(socket: Socket, handler: LinkHandler, options: LinkOptions) {
     this.#socket = socket;
@@ -87,7 +89,10 @@ class Connection implements Link, StreamOwner {
         this.#end(error.message);
       }
     });
-    socket.on('drain', () => this.#pump());
+    socket.on('drain', () => {
+      this.#unreadPongs = 0;
+      this.#pump();
+    });
     socket.on('error', () => this.#end(null));
     socket.on('close', () => this.#end(null));
   }
@@ -290,7 +295,9 @@ class Connection implements Link, StreamOwner {
         this.#handler.event(parseJson(payload));
         return;
       case PING:
-        if (this.#socket.writableLength > MOST_UNREAD_PONG_BYTES) throw new ProtocolViolation('pings without reading');
+        // Bodies that wait in the socket say nothing of it: they are within their credit, and may be megabytes.
+        if (this.#socket.writableLength === 0) this.#unreadPongs = 0;
+        if (++this.#unreadPongs > MOST_UNREAD_PONGS) throw new ProtocolViolation('pings without reading');
         this.#writer.u32(PONG, 0, u32(payload));
         this.flush();
         return;
