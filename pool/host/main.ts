@@ -133,13 +133,13 @@ function piscinaDirectory(): string {
  */
 const NICENESS = 5;
 setPriority(NICENESS);
-letComputingStandBack(NICENESS);
 
 let host: Host | null = null;
 
 process.on('message', (message: ToHost) => {
   switch (message.type) {
     case 'configure':
+      letComputingStandBack(NICENESS, message.settings.ownSession);
       host = new Host(message.settings);
       say({ type: 'ready' });
       return;

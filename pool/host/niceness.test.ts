@@ -34,7 +34,9 @@ describe('a thread that stands back', () => {
     const judge = new NicenessJudge();
     judge.look([{ tid: 1, cpuMs: 0, waits: 0 }], LOOK_MS);
     judge.look([{ tid: 1, cpuMs: 250, waits: 1 }], LOOK_MS);
+    assert.equal(judge.computing, true);
     assert.deepEqual(judge.look([{ tid: 1, cpuMs: 251, waits: 3 }], LOOK_MS), [{ tid: 1, computes: false }]);
+    assert.equal(judge.computing, false);
     judge.look([], LOOK_MS);
     assert.deepEqual(judge.look([{ tid: 1, cpuMs: 500, waits: 0 }], LOOK_MS), []);
   });

@@ -30,6 +30,11 @@ export class NicenessJudge {
   readonly #last = new Map<number, ThreadUse>();
   readonly #computing = new Set<number>();
 
+  /** Whether any thread computes, as of the last look. */
+  get computing(): boolean {
+    return this.#computing.size > 0;
+  }
+
   /** Threads whose way has changed since the last look, which was so many ms ago. */
   look(threads: readonly ThreadUse[], sinceMs: number): Verdict[] {
     const changed: Verdict[] = [];

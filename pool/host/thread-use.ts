@@ -1,5 +1,5 @@
 /** The threads of this process that bases live in: what they use, as /proc knows it, and how far they stand back. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { NicenessJudge, type ThreadUse } from './niceness.ts';
 
@@ -11,12 +11,16 @@ const LEAST_CPU_MS = LOOK_MS / 10;
 /** Of threads that compute: the least share of a core there is. */
 const COMPUTING_NICENESS = 19;
 
+/** Where the kernel keeps the niceness of a whole session (sched(7), autogroups). */
+const SESSION = '/proc/self/autogroup';
+
 /**
  * From now on threads that compute stand back. Measured on two cores: a neighbour's p99 beside a function that burns
  * turns of 40 ms was twice what it is alone, and is about the same with this; the burner got as much done.
  */
-export function letComputingStandBack(niceness: number): void {
+export function letComputingStandBack(niceness: number, ownSession: boolean): void {
   const judge = new NicenessJudge();
+  if (ownSession) sessionStands(niceness);
   let lookedAt = performance.now();
   let cpu = process.cpuUsage();
   let wasQuiet = true;
@@ -28,7 +32,13 @@ export function letComputingStandBack(niceness: number): void {
     cpu = process.cpuUsage();
     const quiet = (used.user + used.system) / 1000 < LEAST_CPU_MS;
     // One look more when it has become quiet: who computed until then may be told to come back.
-    if (!quiet || !wasQuiet) for (const verdict of judge.look(baseThreads(), sinceMs)) stand(verdict, niceness);
+    if (!quiet || !wasQuiet) {
+      const before = judge.computing;
+      for (const verdict of judge.look(baseThreads(), sinceMs)) stand(verdict, niceness);
+      // Between sessions the niceness of threads says nothing: what else is in this host stands back with the one.
+      const { computing } = judge;
+      if (ownSession && computing !== before) sessionStands(computing ? COMPUTING_NICENESS : niceness);
+    }
     wasQuiet = quiet;
   }, LOOK_MS).unref();
 }
@@ -39,6 +49,15 @@ function stand({ tid, computes }: { tid: number; computes: boolean }, niceness: 
   } catch {
     // It has ended; or it may not come back, as only some users may raise a priority: then it stands back while others
     // want to run, until its base goes.
+  }
+}
+
+/** Of the whole process and what else is in its session; nothing where the kernel keeps no such groups. */
+function sessionStands(niceness: number): void {
+  try {
+    writeFileSync(SESSION, String(niceness));
+  } catch {
+    // No autogroups here; or told too often within a second, and then the next change tells it.
   }
 }
 
