@@ -22,6 +22,7 @@ import { invokeResource } from './control/invoke.ts';
 import { logsResource } from './control/logs.ts';
 import { openRoutes } from './control/open.ts';
 import { poolResource } from './control/pool.ts';
+import { publicationsResource } from './control/publications.ts';
 import { queuesResource } from './control/queues.ts';
 import { secretsResource } from './control/secrets.ts';
 import { createControlServer } from './control/server.ts';
@@ -171,6 +172,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     resources: [
       (target) => functionsResource(target, functionParts),
       (target) => versionsResource(target, functionParts),
+      (target) => publicationsResource(target, { ...functionParts, log }),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
       (target) => invokeResource(target, { registry, dispatcher, now, newId }),
       (target) => invocationsResource(target, dispatcher),

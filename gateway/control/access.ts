@@ -125,7 +125,13 @@ function globMatches(pattern: string, name: string): boolean {
 export function requireClaims(caller: Caller, manifest: Manifest): void {
   if (caller.admin) return;
   requireTrustGroup(caller, manifest.hearth.trustGroup);
-  const route = manifest.routes.find((claimed) => !caller.routes.some((allowed) => routeCovers(allowed, claimed)));
+  requireRoutes(caller, manifest.routes);
+}
+
+/** Throws FORBIDDEN when one of these routes is outside of what the token names. */
+export function requireRoutes(caller: Caller, routes: readonly string[]): void {
+  if (caller.admin) return;
+  const route = routes.find((claimed) => !caller.routes.some((allowed) => routeCovers(allowed, claimed)));
   if (route !== undefined) throw new HearthError('FORBIDDEN', `This token may not claim the route "${route}".`);
 }
 
