@@ -22,7 +22,7 @@ const MOST_GROUP_BODY_BYTES = 64 * 1024 * 1024;
 export interface BindingParts {
   store: { kv: KvStore };
   queues: Pick<Queues, 'enqueue'>;
-  registry: Pick<Registry, 'function'>;
+  registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch' | 'context'>;
   /** Epoch ms. */
   now(): number;

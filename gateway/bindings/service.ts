@@ -8,7 +8,7 @@ import type { CallContext, Dispatched, Dispatcher, DispatchSink } from '../trigg
 import type { CheckedCalls } from './calls.ts';
 
 export interface ServiceParts {
-  registry: Pick<Registry, 'function'>;
+  registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch'>;
 }
 
@@ -30,7 +30,7 @@ export function serviceCall(
     const message = `env.${binding.name} calls "${binding.service}", and no such function is active; deploy it first.`;
     throw new HearthError('NOT_FOUND', message);
   }
-  requireReach(caller.trustGroup, binding, target.active);
+  requireReach(registry, caller.trustGroup, binding, target.active);
   const { method, url, hasBody, upgrade } = call;
   const head = {
     trigger: 'http',
@@ -53,12 +53,13 @@ export function serviceCall(
  * published and asks for no token, its default entrypoint, and no props for it to believe. Throws FORBIDDEN.
  */
 function requireReach(
+  registry: Pick<Registry, 'isOpen'>,
   callerGroup: string,
   binding: Extract<BindingSpec, { kind: 'service' }>,
-  { manifest: { hearth } }: VersionEntry,
+  { functionName, manifest: { hearth } }: VersionEntry,
 ): void {
   if (hearth.trustGroup === callerGroup) return;
-  const open = hearth.publish && hearth.auth === null;
+  const open = registry.isOpen(functionName) && hearth.auth === null;
   if (open && binding.entrypoint === undefined && binding.props === undefined) return;
   throw new HearthError(
     'FORBIDDEN',

@@ -136,13 +136,13 @@ export function functionsResource(app: ControlApp, parts: FunctionsParts): void 
   });
 
   app.openapi(listRoute, (c) => {
-    const functions = Array.from(registry.functions(), (entry) => functionView(entry, urlOf(entry.record.name)));
+    const functions = Array.from(registry.functions(), (entry) => functionView(entry, urlOf(entry.record.name), registry));
     return c.json({ functions: functions.sort((a, b) => (a.name < b.name ? -1 : 1)) }, 200);
   });
 
   app.openapi(oneRoute, (c) => {
     const { name } = c.req.valid('param');
-    return c.json(functionView(functionNamed(registry, name), urlOf(name)), 200);
+    return c.json(functionView(functionNamed(registry, name), urlOf(name), registry), 200);
   });
 
   app.openapi(deleteRoute, async (c) => {

@@ -103,6 +103,6 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
       await audit(caller.id, 'rollback', name, { version: entry.active?.record.version ?? null });
       return entry;
     });
-    return c.json(functionView(entry, urlOf(name)), 200);
+    return c.json(functionView(entry, urlOf(name), registry), 200);
   });
 }

@@ -1,6 +1,6 @@
 /** Functions and versions as the API shows them. */
 import { z } from '@hono/zod-openapi';
-import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
+import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
 import { iso, timestamp } from './http.ts';
 
 const handler = z.enum(['fetch', 'scheduled', 'queue', 'rpc', 'node-http']);
@@ -24,7 +24,7 @@ export const functionSchema = z
     state: z.enum(['active', 'inactive']).openapi({ description: 'inactive: deployed, no version takes traffic' }),
     version: z.string().nullable().openapi({ description: 'The one that takes traffic' }),
     url: z.url(),
-    published: z.boolean(),
+    published: z.boolean().openapi({ description: 'By its manifest or by /v1/publications' }),
     base: z.string().nullable(),
     trustGroup: z.string().nullable(),
     routes: z.array(z.string()),
@@ -48,7 +48,11 @@ export function versionView(entry: FunctionEntry, { record }: VersionEntry): z.o
   };
 }
 
-export function functionView(entry: FunctionEntry, url: string): z.output<typeof functionSchema> {
+export function functionView(
+  entry: FunctionEntry,
+  url: string,
+  registry: Pick<Registry, 'isPublished'>,
+): z.output<typeof functionSchema> {
   const { record, active, versions } = entry;
   const manifest = active?.manifest;
   return {
@@ -56,7 +60,7 @@ export function functionView(entry: FunctionEntry, url: string): z.output<typeof
     state: active === undefined ? 'inactive' : 'active',
     version: active?.record.version ?? null,
     url,
-    published: manifest?.hearth.publish ?? false,
+    published: registry.isPublished(record.name),
     base: manifest?.hearth.base ?? null,
     trustGroup: manifest?.hearth.trustGroup ?? null,
     routes: manifest?.routes ?? [],
