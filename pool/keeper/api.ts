@@ -43,7 +43,10 @@ export interface ModuleLimits {
  * passes that same object each time: instances are kept per `key`.
  */
 export interface ModuleSpec {
-  /** `name@version+envRevision`. A change of a secret makes a new key, so old instances drain. */
+  /**
+   * `name@version+envRevision`. A change of a secret makes a new key, so old instances drain. What is served apart, with
+   * limits of its own, has a key that continues it behind a slash.
+   */
   readonly key: string;
   readonly functionName: string;
   readonly version: string;
@@ -181,7 +184,10 @@ export interface Keeper {
   deactivate(key: string): void;
   /** An instance will be needed within `keepMs`: one is loaded where there is none, and stays so long at least. */
   prewarm(spec: ModuleSpec, keepMs: number): void;
-  /** No new invocations for this key; resolves when the last one has ended and its bases are gone. */
+  /**
+   * No new invocations for this key, nor for those that continue it behind a slash; resolves when the last one has ended
+   * and its bases are gone. A later call of that key begins anew.
+   */
   retire(key: string, why: string): Promise<void>;
   /** Retires idle instances of a function and says how many. */
   evict(functionName: string): Promise<number>;

@@ -181,12 +181,14 @@ class Pool implements Keeper {
   }
 
   async retire(key: string, why: string): Promise<void> {
-    const pool = this.#functions.get(key);
-    if (pool === undefined) return;
-    this.#functions.delete(key);
-    this.#sharing.forget(pool);
-    this.#leaving.add(pool);
-    await pool.retire(why);
+    const parts = `${key}/`;
+    const pools = [...this.#functions.values()].filter(({ spec }) => spec.key === key || spec.key.startsWith(parts));
+    for (const pool of pools) {
+      this.#functions.delete(pool.spec.key);
+      this.#sharing.forget(pool);
+      this.#leaving.add(pool);
+    }
+    await Promise.all(pools.map((pool) => pool.retire(why)));
   }
 
   evict(functionName: string): Promise<number> {
