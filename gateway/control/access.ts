@@ -4,9 +4,9 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { TokenRecord, TokenStore } from '../store/store.ts';
 
-export const SCOPE_PATTERN = /^(read|(enqueue|invoke|rpc|deploy):[a-z0-9*][a-z0-9.*-]*)$/;
+export const SCOPE_PATTERN = /^(read|(enqueue|invoke|rpc|deploy|override):[a-z0-9*][a-z0-9.*-]*)$/;
 
-export type Action = 'enqueue' | 'invoke' | 'rpc' | 'deploy';
+export type Action = 'enqueue' | 'invoke' | 'rpc' | 'deploy' | 'override';
 
 /** Whoever sent the request. */
 export interface Caller {
@@ -80,6 +80,18 @@ function sha256(text: string): Buffer {
 export function requireScope(caller: Caller, action: Action, name: string): void {
   if (mayDo(caller, action, name)) return;
   throw new HearthError('FORBIDDEN', `This call needs the scope "${action}:${name}".`);
+}
+
+/** Why the holder of this token may not choose which version of a function serves its request; null: it may. */
+export function overrideRefusal(access: Pick<Access, 'authenticate'>, token: string, name: string): HearthError | null {
+  try {
+    requireScope(access.authenticate(`Bearer ${token}`), 'override', name);
+    return null;
+  } catch (error) {
+    if (!(error instanceof HearthError)) throw error;
+    // Whether a token is known at all is nobody's business on the functions' port.
+    return new HearthError('FORBIDDEN', `hearth-version-override needs a token with the scope "override:${name}".`);
+  }
 }
 
 /** Reading needs `read`, or the right to act on the very thing. */

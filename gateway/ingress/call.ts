@@ -11,6 +11,7 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HttpResponseHead, ResultHead } from '../../functions/contract/invocation.ts';
 import type { InvokeFacts } from '../../pool/keeper/api.ts';
+import { type EarlyBody, PIECE_BYTES } from '../registry/ask.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Dispatched, DispatchSink } from '../triggers/dispatcher.ts';
 import { closeUnlessComplete, endWithUpload } from './linger.ts';
@@ -48,6 +49,9 @@ export class HttpCall implements DispatchSink {
   /** The client is sending a body. */
   #uploading = false;
   #received = 0;
+  /** What came of the body before it was known who gets it, until it has gone on. */
+  #early: EarlyBody | null = null;
+  #earlySent = 0;
 
   constructor(parts: CallParts, req: IngressRequest, res: IngressResponse) {
     this.#parts = parts;
@@ -57,8 +61,11 @@ export class HttpCall implements DispatchSink {
     res.on('close', onResponseClose);
   }
 
-  /** The invocation, and the request's body for it. The dispatcher reports nothing to its sink before `dispatch` has returned this. */
-  begin(handle: Dispatched, hasBody: boolean): void {
+  /**
+   * The invocation, and the request's body for it, of which `early` has been read. The dispatcher reports nothing to its
+   * sink before `dispatch` has returned this.
+   */
+  begin(handle: Dispatched, hasBody: boolean, early: EarlyBody | null = null): void {
     this.#handle = handle;
     if (this.state === 'done') return;
     if (!hasBody) {
@@ -67,8 +74,24 @@ export class HttpCall implements DispatchSink {
     }
     this.#uploading = true;
     this.#req.call = this;
-    this.#req.on('data', onRequestData);
-    this.#req.on('end', onRequestEnd);
+    if (early === null || !early.whole) {
+      this.#req.on('data', onRequestData);
+      this.#req.on('end', onRequestEnd);
+    }
+    if (early === null) return;
+    this.#early = early;
+    this.#sendEarly(early);
+  }
+
+  #sendEarly({ content, whole }: EarlyBody): void {
+    while (this.#earlySent < content.byteLength) {
+      const piece = content.subarray(this.#earlySent, this.#earlySent + PIECE_BYTES);
+      this.#earlySent += piece.byteLength;
+      if (!this.#take(piece)) return;
+    }
+    this.#early = null;
+    if (whole) this.uploadEnded();
+    else this.#req.resume();
   }
 
   /* ── the answer ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -122,7 +145,8 @@ export class HttpCall implements DispatchSink {
   }
 
   drain(): void {
-    if (this.#uploading) this.#req.resume();
+    if (this.#early !== null) this.#sendEarly(this.#early);
+    else if (this.#uploading) this.#req.resume();
   }
 
   /** Writes the head and what is there of the body; the rest will be streamed. */
@@ -238,14 +262,19 @@ export class HttpCall implements DispatchSink {
   /* ── the request's body ─────────────────────────────────────────────────────────────────────────────────── */
 
   uploaded(chunk: Uint8Array): void {
-    if (this.state === 'done') return;
+    if (!this.#take(chunk)) this.#req.pause();
+  }
+
+  /** False: no more before the function has read on. */
+  #take(chunk: Uint8Array): boolean {
+    if (this.state === 'done') return true;
     this.#received += chunk.byteLength;
     if (this.#received > this.#parts.maxBodyBytes) {
       if (this.state === 'streaming') this.#breakOff(`was sent a body over ${this.#parts.maxBodyBytes} bytes`);
       else this.#refuse(tooLarge(this.#parts.maxBodyBytes), 'request body over its limit');
-      return;
+      return true;
     }
-    if (this.#handle?.write(chunk) === false) this.#req.pause();
+    return this.#handle?.write(chunk) !== false;
   }
 
   uploadEnded(): void {

@@ -19,6 +19,9 @@ export interface ParsedRequest {
   /** Lower case names. Without hop-by-hop, `hearth-*`, `traceparent` and unbelieved forwarded headers, with ours. */
   headers: HeaderList;
   traceparent: string | null;
+  /** `hearth-version-override`, and the token that comes with it. */
+  override: string | null;
+  token: string | null;
   /** What a believed proxy already took off the path. */
   forwardedPrefix: string;
   /** From content-length; null: chunked, or no body. */
@@ -71,6 +74,8 @@ export function parseRequest(
   let contentLength: number | null = null;
   let chunked = false;
   let traceparent: string | null = null;
+  let override: string | null = null;
+  let token: string | null = null;
   let forwardedFor = '';
   let forwardedHost = '';
   let forwardedProto = '';
@@ -82,7 +87,11 @@ export function parseRequest(
     switch (TREATMENT.get(name)) {
       case undefined: {
         const first = name.charCodeAt(0);
-        if (first === 0x68 && name.startsWith('hearth-')) break;
+        if (first === 0x68 && name.startsWith('hearth-')) {
+          if (name === 'hearth-version-override') override = value;
+          else if (name === 'hearth-token') token = value;
+          break;
+        }
         if (first === 0x78 && name.startsWith('x-forwarded-')) {
           if (!origin.trusted) break;
           if (name === 'x-forwarded-for') forwardedFor = forwardedFor === '' ? value : `${forwardedFor}, ${value}`;
@@ -167,6 +176,8 @@ export function parseRequest(
     query: mark === -1 ? '' : target.slice(mark),
     headers: kept,
     traceparent,
+    override,
+    token,
     forwardedPrefix,
     contentLength,
     hasBody: chunked || (contentLength !== null && contentLength > 0),

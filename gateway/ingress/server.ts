@@ -8,13 +8,16 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
+import { EarlyBody, HttpAsk, MAX_EARLY_BYTES } from '../registry/ask.ts';
+import type { FunctionEntry, Registry, RouteMatch, VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { refusal } from './access.ts';
 import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
 import { createLanding } from './landing.ts';
+import { type OverrideCheck, overridden } from './override.ts';
 import { createProxyTrust } from './proxies.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { type ParsedRequest, parseRequest, type RequestOrigin } from './request.ts';
 import { rawProblem, writeProblem } from './response.ts';
 import { createUpgrades } from './upgrade.ts';
@@ -33,6 +36,8 @@ export interface IngressConfig {
 export interface IngressParts {
   registry: Pick<Registry, 'route'>;
   dispatcher: Pick<Dispatcher, 'dispatch'>;
+  /** Who may say which version serves a request. */
+  mayOverride: OverrideCheck;
   config: IngressConfig;
   log: Logger;
 }
@@ -57,14 +62,24 @@ export interface Routed {
   hasBody: boolean;
 }
 
+/** A request for a function of which several versions serve; who gets it has still to be chosen. */
+interface Arrived {
+  req: IngressRequest;
+  origin: RequestOrigin;
+  parsed: ParsedRequest;
+  match: RouteMatch;
+  upgrade: boolean;
+}
+
 /** Time for a client to send its headers. Bodies have none of their own: the function's timeout bounds them. */
 const HEADERS_TIMEOUT_MS = 15_000;
 /** Longer than the 60 s of common load balancers, so that they close idle connections and not we under their hands. */
 const KEEP_ALIVE_MS = 65_000;
 
-export function createIngress({ registry, dispatcher, config, log }: IngressParts): Ingress {
+export function createIngress({ registry, dispatcher, mayOverride, config, log }: IngressParts): Ingress {
   const trust = createProxyTrust(config.trustProxy);
   const landing = createLanding();
+  const readAhead = new ReadAhead();
   const callParts = { log, maxBodyBytes: config.maxBodyBytes };
   let local = 'localhost';
   let inFlight = 0;
@@ -84,7 +99,15 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
     // Others (h2c, which curl offers) are served as what they are without it.
     shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
   });
-  const upgrades = createUpgrades({ ...callParts, dispatcher, route, ended });
+  const upgrades = createUpgrades({
+    ...callParts,
+    dispatcher,
+    route(req) {
+      const routed = route(req, true);
+      return 'match' in routed ? choose(routed, null) : routed;
+    },
+    ended,
+  });
   server.on('request', (req, res) => serve(req, res, false));
   server.on('checkContinue', (req, res) => serve(req, res, true));
   server.on('upgrade', (req, socket, head) => {
@@ -108,6 +131,19 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
       return;
     }
     const routed = route(req, false);
+    if (!('match' in routed)) begin(req, res, routed, arrivedAt, expectsContinue, null);
+    else if (readsBody(routed)) chooseByBody(routed, res, expectsContinue);
+    else begin(req, res, choose(routed, null), arrivedAt, expectsContinue, null);
+  }
+
+  function begin(
+    req: IngressRequest,
+    res: IngressResponse,
+    routed: Routed | HearthError,
+    arrivedAt: number,
+    expectsContinue: boolean,
+    early: EarlyBody | null,
+  ): void {
     if (routed instanceof HearthError) {
       refuse(req, res, routed);
       return;
@@ -116,19 +152,76 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
     const context = { traceparent: routed.traceparent, hops: 0, arrivedAt };
     const handle = dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call);
     if (expectsContinue && routed.hasBody) res.writeContinue();
-    call.begin(handle, routed.hasBody);
+    call.begin(handle, routed.hasBody, early);
+  }
+
+  /** Whether the choice hangs on a body that may be read ahead. */
+  function readsBody({ parsed, match }: Arrived): boolean {
+    const { entry, splits } = match;
+    if (!parsed.hasBody || !(entry.plan?.needsBody === true || splits?.needsBody === true)) return false;
+    return parsed.contentLength === null || parsed.contentLength <= MAX_EARLY_BYTES;
+  }
+
+  function chooseByBody(arrived: Arrived, res: IngressResponse, expectsContinue: boolean): void {
+    const { req } = arrived;
+    const early = new EarlyBody();
+    if (expectsContinue) res.writeContinue();
+    readAhead.read(req, res, early, (outcome) => {
+      if (outcome === 'gone') return;
+      const routed =
+        outcome === 'full'
+          ? new HearthError('NO_CAPACITY', 'Too many bodies are read at once.', { retryAfterS: 1 })
+          : chooseNow(arrived, early);
+      // How long the client took to send its body is no time inside Hearth.
+      begin(req, res, routed, monotonicMs(), false, early);
+    });
+  }
+
+  /** While its body was read the traffic may have moved. */
+  function chooseNow(arrived: Arrived, early: EarlyBody): Routed | HearthError {
+    const { parsed } = arrived;
+    const match = registry.route(parsed.host, parsed.path, parsed);
+    return match === undefined ? notPublished(parsed) : choose({ ...arrived, match }, early);
   }
 
   /** Who gets the request, or why no one does. */
-  function route(req: IngressRequest, upgrade: boolean): Routed | HearthError {
+  function route(req: IngressRequest, upgrade: boolean): Routed | Arrived | HearthError {
     const origin = originOf(req.socket);
     const parsed = parseRequest(req, origin, upgrade);
     if (parsed instanceof HearthError) return parsed;
     const match = registry.route(parsed.host, parsed.path, parsed);
     const version = match?.entry.active;
     if (match === undefined || version === undefined) {
-      return new HearthError('NO_ROUTE', `Nothing is published at ${parsed.authority}${parsed.path}.`);
+      return notPublished(parsed);
     }
+    // The usual case: nothing is to be chosen, and nothing is made for it.
+    if (parsed.override === null && match.splits === null && match.entry.plan?.single !== null) {
+      return admit(req, origin, parsed, match, version, upgrade);
+    }
+    return { req, origin, parsed, match, upgrade };
+  }
+
+  /** Who of several versions gets the request. `early`: its body, where that has been read. */
+  function choose({ req, origin, parsed, match, upgrade }: Arrived, early: EarlyBody | null): Routed | HearthError {
+    const { entry, splits } = match;
+    const ask = new HttpAsk(parsed.headers, parsed.query, early);
+    const version =
+      parsed.override === null ? entry.pick(ask) : overridden(parsed, entry, parsed.override, mayOverride);
+    if (version instanceof HearthError) return version;
+    if (version === undefined) return new HearthError('NO_ROUTE', `No version of ${entry.record.name} takes traffic.`);
+    const served = splits === null ? version : splits.of(version, ask, parsed);
+    return admit(req, origin, parsed, match, served, upgrade);
+  }
+
+  /** Whether this version takes it. */
+  function admit(
+    req: IngressRequest,
+    origin: RequestOrigin,
+    parsed: ParsedRequest,
+    match: RouteMatch,
+    version: VersionEntry,
+    upgrade: boolean,
+  ): Routed | HearthError {
     const handlers = version.record.handlers;
     if (!handlers.includes('fetch') && !handlers.includes('node-http')) {
       const name = version.record.functionName;
@@ -219,6 +312,10 @@ export function createIngress({ registry, dispatcher, config, log }: IngressPart
     upgrades.close();
     server.closeAllConnections();
   }
+}
+
+function notPublished({ authority, path }: ParsedRequest): HearthError {
+  return new HearthError('NO_ROUTE', `Nothing is published at ${authority}${path}.`);
 }
 
 /** The URL as the function sees it. Put together as text: a path like `//x` must not be taken for a host. */

@@ -24,7 +24,7 @@ const MAX_EARLY_BYTES = 64 * 1024;
 
 export interface UpgradeParts extends CallParts {
   dispatcher: Pick<Dispatcher, 'dispatch'>;
-  route(req: IngressRequest, upgrade: boolean): Routed | HearthError;
+  route(req: IngressRequest): Routed | HearthError;
   /** Called once for each upgrade request that was served. */
   ended(): void;
 }
@@ -62,7 +62,7 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
         parts.ended();
       });
       const fault = faultOf(req);
-      const routed = fault ?? parts.route(req, true);
+      const routed = fault ?? parts.route(req);
       if (routed instanceof HearthError) {
         // 426 tells a client of another version which one is spoken here.
         const status = fault !== null && req.headers['sec-websocket-version'] !== '13' ? 426 : routed.status;

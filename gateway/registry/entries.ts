@@ -138,6 +138,9 @@ export class Shelf {
   }
 }
 
+/** Characters of a version that stand for the whole of it. */
+const LEAST_PREFIX = 8;
+
 export class KeptFunction implements FunctionEntry {
   readonly record: FunctionRecord;
   /** Oldest first. */
@@ -178,6 +181,13 @@ export class KeptFunction implements FunctionEntry {
 
   version(version: string): KeptVersion | undefined {
     return find(this.kept, version);
+  }
+
+  find(version: string): KeptVersion | undefined {
+    const whole = find(this.kept, version);
+    if (whole !== undefined || version.length < LEAST_PREFIX) return whole;
+    const [only, other] = this.kept.filter((each) => each.version.startsWith(version));
+    return other === undefined ? only : undefined;
   }
 }
 

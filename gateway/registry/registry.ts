@@ -39,6 +39,8 @@ export interface FunctionEntry {
   readonly plan: TrafficPlan | null;
   /** Who serves this call; null: one without a request (cron, queue, async). Undefined when nothing is activated. */
   pick(ask: Ask | null): VersionEntry | undefined;
+  /** By its whole id, or the first eight characters or more of it where only one version begins so. */
+  find(version: string): VersionEntry | undefined;
 }
 
 /** A version that the traffic of its function named, and names no longer. */
@@ -51,7 +53,8 @@ export interface Left {
 
 export interface TrafficChange {
   name: string;
-  traffic: Traffic;
+  /** Null: nothing takes traffic any more. */
+  traffic: Traffic | null;
   /** What a rollback leads to from here; null: nothing. Default: the setting before this one. */
   previous?: Traffic | null;
   /** Only when the setting is this one now; otherwise CONFLICT. */

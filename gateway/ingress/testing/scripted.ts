@@ -131,7 +131,11 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
     manifest: { hearth: { auth: options.auth ?? null } },
     spec: { functionName: 'hello', version: 'v1', vars: options.vars ?? {} },
   } as unknown as VersionEntry;
-  const entry = { record: { name: 'hello' }, versions: new Map(), active: version } as unknown as FunctionEntry;
+  const entry = {
+    record: { name: 'hello' },
+    active: version,
+    plan: { single: 'v1', needsBody: false },
+  } as unknown as FunctionEntry;
   const route = (host: string, path: string): RouteMatch | undefined => {
     if (host === 'hello.localhost' || host === 'example.com') return { entry, prefix: null, splits: null };
     if (path === '/hello' || path.startsWith('/hello/')) return { entry, prefix: '/hello', splits: null };
@@ -158,6 +162,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
         return call;
       },
     },
+    mayOverride: () => new HearthError('FORBIDDEN', 'Nobody may.'),
     config: { host: '127.0.0.1', port: 0, maxBodyBytes: 1024 * 1024, trustProxy: [], ...options.config },
     log: createLogger({ level: 'trace', pretty: false, write: (line) => lines.push(line) }),
   });
