@@ -11,7 +11,7 @@ import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { readConfigFile } from './config-file.ts';
-import { createAccess } from './control/access.ts';
+import { createAccess, overrideRefusal } from './control/access.ts';
 import { controlHosts, createControlApp } from './control/app.ts';
 import { auditResource, createAudit } from './control/audit.ts';
 import { cronsResource } from './control/crons.ts';
@@ -24,6 +24,7 @@ import { openRoutes } from './control/open.ts';
 import { poolResource } from './control/pool.ts';
 import { publicationsResource } from './control/publications.ts';
 import { queuesResource } from './control/queues.ts';
+import { rolloutsResource } from './control/rollouts.ts';
 import { secretsResource } from './control/secrets.ts';
 import { createControlServer } from './control/server.ts';
 import { tokensResource } from './control/tokens.ts';
@@ -35,6 +36,7 @@ import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRegistry } from './registry/memory.ts';
+import { createRollouts } from './rollouts/rollouts.ts';
 import { sandboxFor } from './sandbox.ts';
 import { listenError, StartError } from './start-error.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
@@ -115,7 +117,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const dispatcher = createDispatcher({
     keeper,
-    telemetry,
+    telemetry: {
+      ...telemetry,
+      finished(invocation) {
+        telemetry.finished(invocation);
+        rollouts.finished(invocation);
+      },
+    },
     now: preciseNow,
     newId,
     log,
@@ -142,13 +150,20 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     functionLogs.forget(name);
     telemetry.forgetFunction(name);
   });
-  const ingress = createIngress({ registry, dispatcher, config, log });
+  const ingress = createIngress({
+    registry,
+    dispatcher,
+    mayOverride: (token, name) => overrideRefusal(access, token, name),
+    config,
+    log,
+  });
 
   let url = '';
   const functionUrl = (name: string) => `${url}/${name}`;
   let state: 'starting' | 'ready' | 'ending' = 'starting';
   const ending = new AbortController();
   const audit = createAudit(store.audit, now);
+  const rollouts = createRollouts({ store: store.rollouts, registry, audit, now, timers: realTimers, newId, log });
   const access = await createAccess(adminToken, store.tokens);
   const deployer = createDeployer({
     registry,
@@ -179,6 +194,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       (target) => logsResource(target, registry, functionLogs, ending.signal),
       (target) => cronsResource(target, crons, registry, audit),
       (target) => queuesResource(target, queues, audit, now),
+      (target) => rolloutsResource(target, rollouts, registry),
       (target) => poolResource(target, keeper),
       (target) => tokensResource(target, access, audit, now),
       (target) => auditResource(target, store.audit),
@@ -192,7 +208,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       ending.abort();
       const until = performance.now() + deadlineMs;
       const left = () => Math.max(0, until - performance.now());
-      const triggers = Promise.all([ingress.drain(deadlineMs), crons.drain(), queues.drain(), control.close()]);
+      const triggers = Promise.all([ingress.drain(deadlineMs), crons.drain(), queues.drain(), rollouts.drain(), control.close()]);
       await Promise.race([triggers, new Promise((resolve) => setTimeout(resolve, deadlineMs).unref())]);
       control.kill();
       await keeper.drain(left());
@@ -220,6 +236,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   keepActive(registry, keeper, log);
   await queues.start();
   await crons.start();
+  await rollouts.start();
   const examples =
     config.examples === 'auto' && dataDir.isNew
       ? await deployExamples(join(ROOT, 'functions/examples'), deployer, log)
