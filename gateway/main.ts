@@ -28,6 +28,7 @@ import { rolloutsResource } from './control/rollouts.ts';
 import { secretsResource } from './control/secrets.ts';
 import { createControlServer } from './control/server.ts';
 import { tokensResource } from './control/tokens.ts';
+import { trafficResource } from './control/traffic.ts';
 import { versionsResource } from './control/versions.ts';
 import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
 import { deployExamples } from './examples.ts';
@@ -187,6 +188,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     resources: [
       (target) => functionsResource(target, functionParts),
       (target) => versionsResource(target, functionParts),
+      (target) => trafficResource(target, functionParts),
       (target) => publicationsResource(target, { ...functionParts, log }),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
       (target) => invokeResource(target, { registry, dispatcher, now, newId }),

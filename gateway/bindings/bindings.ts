@@ -57,7 +57,7 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
       case 'queue':
         return queueCall(queues, binding, checkCall('queue', name, head.call), context, room, exchange);
       case 'service':
-        serviceCall(serviceParts, spec, binding, checkCall('service', name, head.call), context, exchange);
+        serviceCall(serviceParts, spec, binding, checkCall('service', name, head.call), context, room, exchange);
         return null;
     }
   }

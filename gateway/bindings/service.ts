@@ -1,10 +1,12 @@
 /** Service bindings: a function calls another one with a Request, streaming both ways. */
-import { HearthError } from '../../functions/contract/errors.ts';
+import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { BindingSpec, HeaderList, ResultHead } from '../../functions/contract/invocation.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../../pool/link/link.ts';
-import type { Registry, VersionEntry } from '../registry/registry.ts';
+import { EarlyBody, HttpAsk, PIECE_BYTES } from '../registry/ask.ts';
+import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
 import type { CallContext, Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
+import type { BodyRoom } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 
 export interface ServiceParts {
@@ -19,18 +21,16 @@ export function serviceCall(
   binding: Extract<BindingSpec, { kind: 'service' }>,
   call: CheckedCalls['service'],
   context: CallContext,
+  room: BodyRoom,
   exchange: Exchange,
 ): void {
   if (call.op === 'service.rpc') {
     const message = `env.${binding.name}.${call.method.slice(0, 100)}: methods over RPC are not there yet; use fetch.`;
     throw new HearthError('BAD_REQUEST', message);
   }
-  const target = registry.function(binding.service);
-  if (target?.active === undefined) {
-    const message = `env.${binding.name} calls "${binding.service}", and no such function is active; deploy it first.`;
-    throw new HearthError('NOT_FOUND', message);
-  }
-  requireReach(registry, caller.trustGroup, binding, target.active);
+  const { entry, version } = targetOf(registry, binding);
+  // Whoever serves it in the end: who may not call any of them is not read.
+  requireReach(registry, caller.trustGroup, binding, version);
   const { method, url, hasBody, upgrade } = call;
   const head = {
     trigger: 'http',
@@ -45,7 +45,35 @@ export function serviceCall(
   } as const;
   const relay = new ServiceRelay(exchange);
   exchange.handler = relay;
-  relay.begin(dispatcher.dispatch(target, target.active, head, context, relay.answer), hasBody || upgrade);
+  const dispatch = (to: Target): Dispatched => {
+    requireReach(registry, caller.trustGroup, binding, to.version);
+    return dispatcher.dispatch(to.entry, to.version, head, context, relay.answer);
+  };
+  const queryAt = url.indexOf('?');
+  const askWith = (early: EarlyBody | null) => new HttpAsk(head.headers, queryAt === -1 ? '' : url.slice(queryAt), early);
+  const { plan } = entry;
+  if (plan === null || plan.single !== null) relay.begin(dispatch({ entry, version }), hasBody || upgrade);
+  else if (plan.needsBody && hasBody) {
+    // While its body is read the traffic may move.
+    relay.readAhead(room, (early) => dispatch(chosen(targetOf(registry, binding), askWith(early))));
+  } else relay.begin(dispatch(chosen({ entry, version }, askWith(null))), hasBody || upgrade);
+}
+
+interface Target {
+  entry: FunctionEntry;
+  version: VersionEntry;
+}
+
+/** Throws NOT_FOUND. */
+function targetOf(registry: Pick<Registry, 'function'>, { name, service }: { name: string; service: string }): Target {
+  const entry = registry.function(service);
+  if (entry?.active !== undefined) return { entry, version: entry.active };
+  const message = `env.${name} calls "${service}", and no such function is active; deploy it first.`;
+  throw new HearthError('NOT_FOUND', message);
+}
+
+function chosen({ entry, version }: Target, ask: HttpAsk): Target {
+  return { entry, version: entry.pick(ask) ?? version };
 }
 
 /**
@@ -68,6 +96,13 @@ function requireReach(
   );
 }
 
+/** A call whose version hangs on a field of its body. */
+interface EarlyRead {
+  room: BodyRoom;
+  body: EarlyBody;
+  choose(body: EarlyBody): Dispatched;
+}
+
 /**
  * Joins the caller's exchange with the invocation. Credit passes through: bytes count as consumed on one side when the
  * other side has taken them.
@@ -80,6 +115,8 @@ class ServiceRelay implements ExchangeHandler {
   private ended = false;
   /** Bytes of the request that the invocation has not taken. */
   private owedBytes = 0;
+  /** While it is not known who is called. */
+  private early: EarlyRead | null = null;
 
   constructor(exchange: Exchange) {
     this.exchange = exchange;
@@ -92,13 +129,49 @@ class ServiceRelay implements ExchangeHandler {
     if (!takesBody) dispatched.end();
   }
 
+  /** The request's body comes first; `choose` then begins the call. */
+  readAhead(room: BodyRoom, choose: EarlyRead['choose']): void {
+    this.early = { room, choose, body: new EarlyBody() };
+  }
+
+  /** Who is called is chosen by what has come of the body, which goes on to it. */
+  private decide(early: EarlyRead): void {
+    const { choose, body } = early;
+    this.close(early);
+    try {
+      this.begin(choose(body), true);
+    } catch (error) {
+      this.refuse(toHearthError(error));
+      return;
+    }
+    for (let sent = 0; sent < body.content.byteLength; sent += PIECE_BYTES) {
+      // What is more than it takes now is kept for it.
+      this.dispatched?.write(body.content.subarray(sent, sent + PIECE_BYTES));
+    }
+    if (body.whole) this.dispatched?.end();
+  }
+
+  private refuse({ code, message }: HearthError): void {
+    this.ended = true;
+    this.exchange.cancel({ code, message });
+  }
+
   head(): void {
     // Only the opener of an exchange is answered.
   }
 
   data(chunk: Uint8Array): void {
     const bytes = chunk.byteLength;
-    if (!this.takesBody || this.dispatched === null) {
+    const { early } = this;
+    if (early !== null) {
+      if (!early.room.budget.take(early.room.trustGroup, bytes)) {
+        this.close(early);
+        this.refuse(new HearthError('NO_CAPACITY', 'Too many bodies are read at once.', { retryAfterS: 1 }));
+        return;
+      }
+      this.exchange.consumed(bytes);
+      if (!early.body.add(chunk)) this.decide(early);
+    } else if (!this.takesBody || this.dispatched === null) {
       this.exchange.cancel({ code: 'BAD_REQUEST', message: 'A body came that was not announced.' });
     } else if (this.dispatched.write(chunk)) {
       this.exchange.consumed(bytes);
@@ -108,7 +181,15 @@ class ServiceRelay implements ExchangeHandler {
   }
 
   end(): void {
-    if (this.takesBody) this.dispatched?.end();
+    if (this.early !== null) {
+      this.early.body.end();
+      this.decide(this.early);
+    } else if (this.takesBody) this.dispatched?.end();
+  }
+
+  private close({ room, body }: EarlyRead): void {
+    this.early = null;
+    room.budget.giveBack(room.trustGroup, body.content.byteLength);
   }
 
   drain(): void {
@@ -119,6 +200,7 @@ class ServiceRelay implements ExchangeHandler {
   closed(error: LinkError | null): void {
     if (this.ended) return;
     this.ended = true;
+    if (this.early !== null) this.close(this.early);
     if (!this.answer.complete) this.dispatched?.abort(error?.message ?? 'the caller went away');
   }
 

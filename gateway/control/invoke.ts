@@ -3,17 +3,25 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES } from '../../functions/contract/limits.ts';
-import type { FunctionEntry, Registry } from '../registry/registry.ts';
+import { EarlyBody, HttpAsk } from '../registry/ask.ts';
+import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
+import { servedBy } from '../triggers/served-by.ts';
 import { requireScope } from './access.ts';
 import { answers, type ControlApp, jsonBody, nameParam, phasesView, queueNameParam } from './http.ts';
-import { activeVersion, functionNamed } from './lookup.ts';
+import { activeVersion, functionNamed, versionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
 
 const mode = z
   .enum(['sync', 'async'])
   .default('sync')
   .openapi({ description: 'async comes with a later version of Hearth' });
+
+const versionField = z
+  .string()
+  .max(128)
+  .optional()
+  .openapi({ description: 'Which one is to run, by its id or eight characters of it; default: as the traffic says' });
 
 const headerValue = z.union([z.string(), z.array(z.string())]);
 
@@ -22,6 +30,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('http'),
       mode,
+      version: versionField,
       method: z
         .string()
         .regex(/^[A-Za-z]{1,20}$/, 'an HTTP method')
@@ -33,6 +42,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('cron'),
       mode,
+      version: versionField,
       cron: z.string().optional().openapi({ description: "Default: the manifest's first" }),
       scheduledTime: z
         .union([z.int(), z.iso.datetime()])
@@ -42,6 +52,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('queue'),
       mode,
+      version: versionField,
       queue: queueNameParam.optional().openapi({ description: "Default: the manifest's first consumer's" }),
       messages: z
         .array(
@@ -58,6 +69,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('rpc'),
       mode,
+      version: versionField,
       method: z.string(),
       args: z.array(z.unknown()).default([]),
     }),
@@ -115,8 +127,9 @@ export function invokeResource(app: ControlApp, { registry, dispatcher, now, new
       throw new HearthError('BAD_REQUEST', 'mode "async" is not built yet; leave mode out to wait for the outcome.');
     }
     const entry = functionNamed(registry, name);
-    const version = activeVersion(entry);
-    const { head, body } = triggerOf(request, entry, now(), newId);
+    const named = request.version === undefined ? null : versionNamed(entry, request.version);
+    const { head, body } = triggerOf(request, named ?? activeVersion(entry), now(), newId);
+    const version = named ?? pick(entry, head, body);
     const context = { traceparent: c.req.header('traceparent') ?? null, hops: 0 };
     const invocationId = newId();
     c.set('invocationId', invocationId);
@@ -131,12 +144,32 @@ interface Trigger {
   body: Uint8Array | null;
 }
 
-function triggerOf(request: InvokeRequest, entry: FunctionEntry, nowMs: number, newId: () => string): Trigger {
+/** As the traffic has it for such a trigger. */
+function pick(entry: FunctionEntry, head: TriggerHead, body: Uint8Array | null): VersionEntry {
+  const active = activeVersion(entry);
+  switch (head.trigger) {
+    case 'http': {
+      const early = new EarlyBody();
+      if (body !== null) early.add(body);
+      early.end();
+      return entry.pick(new HttpAsk(head.headers, new URL(head.url).search, early)) ?? active;
+    }
+    case 'cron':
+      return servedBy(entry, 'scheduled') ?? active;
+    case 'queue':
+      return servedBy(entry, 'queue') ?? active;
+    case 'rpc':
+      return entry.pick(null) ?? active;
+  }
+}
+
+/** What is not said is taken from this version's manifest. */
+function triggerOf(request: InvokeRequest, version: VersionEntry, nowMs: number, newId: () => string): Trigger {
   switch (request.trigger) {
     case 'http':
-      return httpTrigger(request, entry.record.name);
+      return httpTrigger(request, version.functionName);
     case 'cron': {
-      const cron = request.cron ?? entry.active?.manifest.triggers.crons[0]?.cron;
+      const cron = request.cron ?? version.manifest.triggers.crons[0]?.cron;
       if (cron === undefined) {
         throw new HearthError('BAD_REQUEST', 'body.cron: missing, and the manifest has no cron to take instead.');
       }
@@ -145,7 +178,7 @@ function triggerOf(request: InvokeRequest, entry: FunctionEntry, nowMs: number, 
       return { head: { trigger: 'cron', cron, scheduledTime: dueAt }, body: null };
     }
     case 'queue':
-      return queueTrigger(request, entry, nowMs, newId);
+      return queueTrigger(request, version, nowMs, newId);
     case 'rpc':
       throw new HearthError('BAD_REQUEST', 'trigger "rpc" is not built yet.');
   }
@@ -189,11 +222,11 @@ function httpTrigger(request: Extract<InvokeRequest, { trigger: 'http' }>, name:
 
 function queueTrigger(
   request: Extract<InvokeRequest, { trigger: 'queue' }>,
-  entry: FunctionEntry,
+  version: VersionEntry,
   nowMs: number,
   newId: () => string,
 ): Trigger {
-  const queue = request.queue ?? entry.active?.manifest.queues.consumers[0]?.queue;
+  const queue = request.queue ?? version.manifest.queues.consumers[0]?.queue;
   if (queue === undefined) {
     throw new HearthError('BAD_REQUEST', 'body.queue: missing, and the manifest consumes no queue to take instead.');
   }

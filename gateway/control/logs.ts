@@ -22,6 +22,12 @@ const route = createRoute({
       follow: z.enum(['true', 'false']).default('false'),
       limit: z.coerce.number().int().min(0).max(1000).default(200),
       invocation: z.string().optional().openapi({ description: 'Only lines of this invocation' }),
+      version: z
+        .string()
+        .min(8)
+        .max(128)
+        .optional()
+        .openapi({ description: 'Only lines of versions whose id begins so' }),
     }),
   },
   responses: otherAnswer('Lines, or with follow=true a text/event-stream', 'application/json'),
@@ -30,9 +36,11 @@ const route = createRoute({
 export function logsResource(app: ControlApp, registry: Registry, logs: FunctionLogs, ended: AbortSignal): void {
   app.openapi(route, (c) => {
     const { name } = c.req.valid('param');
-    const { follow, limit, invocation } = c.req.valid('query');
+    const { follow, limit, invocation, version } = c.req.valid('query');
     functionNamed(registry, name);
-    const wanted = (line: FunctionLogLine) => invocation === undefined || line.invocationId === invocation;
+    const wanted = (line: FunctionLogLine) =>
+      (invocation === undefined || line.invocationId === invocation) &&
+      (version === undefined || line.version.startsWith(version));
     // Never slice(-0): that is everything.
     const recent = limit === 0 ? [] : logs.recent(name, 1000).filter(wanted).slice(-limit);
     if (follow === 'false') return c.json({ lines: recent.map(view), dropped: logs.dropped(name) });

@@ -21,9 +21,9 @@ export function activeVersion(entry: FunctionEntry): VersionEntry {
   );
 }
 
-/** Throws NOT_FOUND. */
+/** By its whole id, or the first eight characters of it or more. Throws NOT_FOUND. */
 export function versionNamed(entry: FunctionEntry, version: string): VersionEntry {
-  const found = entry.versions.get(version);
+  const found = entry.find(version);
   if (found === undefined) {
     throw new HearthError(
       'NOT_FOUND',

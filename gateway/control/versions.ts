@@ -86,9 +86,9 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
       if (entry.serving.includes(found)) {
         throw new HearthError('CONFLICT', `Version "${version}" takes traffic; move the traffic first.`);
       }
-      await registry.deleteVersion(name, version);
+      await registry.deleteVersion(name, found.version);
       deployer.drain(found, 'its version was deleted');
-      await audit(caller.id, 'version.delete', name, { version });
+      await audit(caller.id, 'version.delete', name, { version: found.version });
     });
     return c.body(null, 204);
   });
@@ -100,7 +100,10 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
     const entry = await deployer.exclusive(name, async () => {
       functionNamed(registry, name);
       const entry = await registry.rollback(name);
-      await audit(caller.id, 'rollback', name, { version: entry.active?.record.version ?? null });
+      await audit(caller.id, 'rollback', name, {
+        version: entry.active?.version ?? null,
+        traffic: entry.record.traffic,
+      });
       return entry;
     });
     return c.json(functionView(entry, urlOf(name), registry), 200);

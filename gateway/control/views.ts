@@ -7,10 +7,35 @@ const handler = z.enum(['fetch', 'scheduled', 'queue', 'rpc', 'node-http']);
 
 export const providedSchema = z.object({ library: z.string(), version: z.string(), bytes: z.int() });
 
+const named = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]));
+
+/** As stored; `trafficSchema` of the contract is what is taken. */
+export const trafficView = z
+  .object({
+    split: z.array(z.object({ version: z.string(), percent: z.number() })),
+    rules: z
+      .array(
+        z.object({
+          when: z.object({
+            header: named.optional(),
+            cookie: named.optional(),
+            query: named.optional(),
+            json: named.optional(),
+          }),
+          version: z.string(),
+        }),
+      )
+      .optional(),
+    stickyBy: z.record(z.string(), z.string()).optional(),
+  })
+  .nullable()
+  .openapi({ description: 'Which versions serve; null: none' });
+
 export const versionSchema = z
   .object({
     version: z.string(),
-    active: z.boolean().openapi({ description: 'Takes traffic now' }),
+    active: z.boolean().openapi({ description: 'Takes traffic now, all or some of it' }),
+    percent: z.number().openapi({ description: 'Its share of the split' }),
     handlers: z.array(handler).openapi({ description: 'What it can be triggered by' }),
     sizeBytes: z.int(),
     provided: z.array(providedSchema).openapi({ description: 'Libraries its base provides, left out of it' }),
@@ -22,7 +47,8 @@ export const functionSchema = z
   .object({
     name: z.string(),
     state: z.enum(['active', 'inactive']).openapi({ description: 'inactive: deployed, no version takes traffic' }),
-    version: z.string().nullable().openapi({ description: 'The one that takes traffic' }),
+    version: z.string().nullable().openapi({ description: 'The one that takes traffic, or most of it' }),
+    traffic: trafficView,
     url: z.url(),
     published: z.boolean().openapi({ description: 'By its manifest or by /v1/publications' }),
     base: z.string().nullable(),
@@ -38,9 +64,11 @@ export const functionSchema = z
   .openapi('Function');
 
 export function versionView(entry: FunctionEntry, { record }: VersionEntry): z.output<typeof versionSchema> {
+  const share = entry.record.traffic?.split.find(({ version }) => version === record.version);
   return {
     version: record.version,
-    active: entry.active?.record.version === record.version,
+    active: entry.serving.some(({ version }) => version === record.version),
+    percent: share?.percent ?? 0,
     handlers: record.handlers,
     sizeBytes: record.sizeBytes,
     provided: record.provided,
@@ -59,6 +87,7 @@ export function functionView(
     name: record.name,
     state: active === undefined ? 'inactive' : 'active',
     version: active?.record.version ?? null,
+    traffic: record.traffic,
     url,
     published: registry.isPublished(record.name),
     base: manifest?.hearth.base ?? null,

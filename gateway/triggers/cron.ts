@@ -14,6 +14,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { type CronProgress, cronId, nextStep, retryDelayMs, sleepMs, wantedCrons } from './cron-plan.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { createLocks } from './locks.ts';
+import { servedBy } from './served-by.ts';
 import type { Timers } from './timers.ts';
 
 export interface CronView {
@@ -194,11 +195,14 @@ export function createCrons(parts: CronParts): Crons {
 
   async function attempt(entry: Entry, dueAt: number, invocationId: string): Promise<HearthError | null> {
     const fn = registry.function(entry.record.functionName);
-    if (fn?.active === undefined) return new HearthError('NOT_FOUND', 'No version of the function is active.');
+    const version = fn === undefined ? undefined : servedBy(fn, 'scheduled');
+    if (fn === undefined || version === undefined) {
+      return new HearthError('NOT_FOUND', 'No version of the function is active.');
+    }
     const head = { trigger: 'cron', cron: entry.cron, scheduledTime: dueAt } as const;
     const context = { traceparent: null, hops: 0 };
     try {
-      await dispatcher.call(fn, fn.active, head, context, null, { invocationId, settled: true });
+      await dispatcher.call(fn, version, head, context, null, { invocationId, settled: true });
       return null;
     } catch (thrown) {
       return toHearthError(thrown);

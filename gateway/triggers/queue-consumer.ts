@@ -15,6 +15,7 @@ import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../s
 import type { Logger } from '../telemetry/log.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError, settleByVerdicts } from './queue-plan.ts';
+import { servedBy } from './served-by.ts';
 import type { Timers } from './timers.ts';
 
 /** A lease, and how often it is lengthened. */
@@ -268,7 +269,10 @@ export class QueueConsumer {
     const messages = looping.length === 0 ? batch : batch.filter((message) => message.hops <= MAX_HOPS);
     if (messages.length === 0) return dead;
     const entry = registry.consumer(this.queue);
-    if (entry?.active === undefined) return [...dead, ...giveBack(messages, now(), 'not delivered')];
+    const version = entry === undefined ? undefined : servedBy(entry, 'queue');
+    if (entry === undefined || version === undefined) {
+      return [...dead, ...giveBack(messages, now(), 'not delivered')];
+    }
 
     const head = {
       trigger: 'queue',
@@ -282,7 +286,7 @@ export class QueueConsumer {
     const producers = messages.map(({ traceparent }) => traceparent);
     const body = Buffer.concat(messages.map((message) => message.body));
     try {
-      const { head: result } = await dispatcher.call(entry, entry.active, head, context, body, { producers });
+      const { head: result } = await dispatcher.call(entry, version, head, context, body, { producers });
       if (result.kind !== 'queue-result') throw new HearthError('INTERNAL', 'The base answered something else.');
       this.refusals = 0;
       return [...dead, ...settleByVerdicts(messages, result, settings(), now(), random)];
