@@ -2,116 +2,78 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { type BuildFailure, type BuildOptions, build, type Plugin } from 'esbuild';
 import { splitSpecifier } from '../functions/build/resolve.ts';
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
 import { ConfigError } from './config.ts';
 import type { BaseSource, ConfigFile } from './config-file.ts';
+import type { BaseGeneration } from './store/store.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Resolves each definition. Libraries are looked for from the config file's directory, then among Hearth's own; with
  * the `require` condition, because bases load CommonJS. Throws ConfigError naming the definition and the specifier.
  */
-export function resolveBases(file: ConfigFile, env: Readonly<Record<string, string | undefined>>): BaseDefinition[] {
-  return Object.entries(file.bases).map(([name, source]) => resolveBase(name, source, file.directory, env));
-}
-
-/**
- * Makes each setup module one CommonJS file in `directory`, and finds out how much each shared library would add to a
- * module that carried it. Throws ConfigError with file, line and column.
- */
-export function prepareBases(definitions: BaseDefinition[], directory: string): Promise<BaseDefinition[]> {
-  return Promise.all(
-    definitions.map(async (definition) => {
-      const [setupPath, ...bytes] = await Promise.all([
-        bundleSetup(definition, join(directory, `${definition.name}.cjs`)),
-        ...definition.shared.map(bundledBytes),
-      ]);
-      const shared = definition.shared.map((entry, index) => ({ ...entry, bytes: bytes[index] ?? entry.bytes }));
-      return { ...definition, setupPath, shared };
-    }),
+export function resolveBases(file: ConfigFile, env: Environment): BaseDefinition[] {
+  return Object.entries(file.bases).map(([name, source]) =>
+    resolveGeneration(name, generationOf(name, source, file.directory, 0), file.directory, env),
   );
 }
 
-const BUNDLED = {
-  bundle: true,
-  platform: 'node',
-  format: 'cjs',
-  target: 'node26',
-  logLevel: 'silent',
-  legalComments: 'none',
-  minifySyntax: true,
-} as const satisfies BuildOptions;
-
-/**
- * A base may read this file and its shared libraries, and nothing else. The setup module is the operator's own, so it
- * is bundled with all it imports from where it stands; what the base shares stays one copy for setup and modules.
- */
-async function bundleSetup({ name, setupPath, shared }: BaseDefinition, outfile: string): Promise<string | null> {
-  if (setupPath === null) return null;
-  const paths = new Map(shared.map(({ specifier, path }) => [specifier, path]));
-  const plugin: Plugin = {
-    name: 'shared',
-    setup({ onResolve }) {
-      onResolve({ filter: /^[^./]/ }, ({ path }) => {
-        const file = paths.get(path);
-        return file === undefined ? undefined : { path: file, external: true };
-      });
-    },
+/** What the file says of one base: its first generation. Throws ConfigError when its declarations cannot be read. */
+export function generationOf(name: string, source: BaseSource, directory: string, nowMs: number): BaseGeneration {
+  return {
+    generation: 1,
+    shared: source.shared,
+    env: source.env,
+    warm: source.warm ?? null,
+    types: source.types === undefined ? null : readTypes(name, resolve(directory, source.types)),
+    setup: source.setup === undefined ? null : { kind: 'path', path: source.setup },
+    createdAt: nowMs,
+    by: 'file',
   };
+}
+
+function readTypes(name: string, path: string): string {
   try {
-    await build({ ...BUNDLED, entryPoints: [setupPath], outfile, plugins: [plugin] });
-    return outfile;
+    return readFileSync(path, 'utf8');
   } catch (error) {
-    const [first] = (error as Partial<BuildFailure>).errors ?? [];
-    if (first === undefined) throw error;
-    const place =
-      first.location === null ? '' : `${first.location.file}:${first.location.line}:${first.location.column + 1}: `;
-    throw new ConfigError(`bases.${name}.setup: ${place}${first.text}`, { cause: error });
+    throw new ConfigError(`bases.${name}.types: ${path} cannot be read (${(error as Error).message}).`);
   }
 }
 
-/** As a module would carry it. Of one that no bundler takes (native parts, files it reads) the file alone counts. */
-async function bundledBytes({ path, bytes }: BaseDefinition['shared'][number]): Promise<number> {
-  try {
-    const { outputFiles } = await build({ ...BUNDLED, entryPoints: [path], write: false });
-    return outputFiles.reduce((sum, { contents }) => sum + contents.byteLength, 0);
-  } catch (error) {
-    if ((error as Partial<BuildFailure>).errors === undefined) throw error;
-    return bytes;
-  }
-}
-
-function resolveBase(
+/** `setupPath`: the source the file names; what came over the API is written by base-setup.ts. Throws ConfigError. */
+export function resolveGeneration(
   name: string,
-  source: BaseSource,
+  given: BaseGeneration,
   directory: string,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): BaseDefinition {
-  const setupPath = source.setup === undefined ? null : resolve(directory, source.setup);
+  const setupPath = given.setup?.kind === 'path' ? resolve(directory, given.setup.path) : null;
   if (setupPath !== null && !existsSync(setupPath)) {
     throw new ConfigError(`bases.${name}.setup: there is no file ${setupPath}.`);
   }
   return {
     name,
+    generation: given.generation,
     shared: oneVersionEach(
       name,
-      source.shared.map((entry) => resolveShared(name, entry, directory)),
+      given.shared.map((entry) => resolveShared(name, entry, directory)),
     ),
     setupPath,
     env: Object.fromEntries(
-      source.env.flatMap((key) => {
+      given.env.flatMap((key) => {
         const value = env[key];
         return value === undefined ? [] : [[key, value]];
       }),
     ),
-    ...(source.warm === undefined ? {} : { warm: source.warm }),
+    ...(given.warm === null ? {} : { warm: given.warm }),
   };
 }
 
 type Shared = BaseDefinition['shared'][number];
 
-function resolveShared(base: string, { as, from }: BaseSource['shared'][number], directory: string): Shared {
+function resolveShared(base: string, { as, from }: BaseGeneration['shared'][number], directory: string): Shared {
   for (const importer of [join(directory, 'hearth.config.jsonc'), import.meta.filename]) {
     const path = find(from, importer);
     if (path === undefined) continue;

@@ -29,6 +29,8 @@ export interface BuildOutput {
   sizeBytes: number;
   /** Libraries left out of the code since the base has them; `bytes` of the parts that are used. */
   provided: { library: string; version: string; bytes: number }[];
+  /** In which ranges its package.json wants libraries that were left to the base: another base has to keep to them. */
+  wants: { library: string; range: string }[];
   /** Libraries of the base that the function brings in another version, bundled. */
   ownCopies: { library: string; version: string; baseVersion: string }[];
 }

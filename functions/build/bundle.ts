@@ -24,7 +24,13 @@ export async function bundle(input: BuildInput): Promise<BuildResult> {
   const provide = createProvide(input.provided, resolver);
 
   async function attempt(format: 'cjs' | 'esm') {
-    const use: TreeUse = { insertions: new Map(), provided: new Map(), ownCopies: new Map(), placed: new Set() };
+    const use: TreeUse = {
+      insertions: new Map(),
+      provided: new Map(),
+      wants: new Map(),
+      ownCopies: new Map(),
+      placed: new Set(),
+    };
     const plugin = treePlugin({ files: input.files, resolver, provide, format, use });
     const nodeEnv = input.manifest.vars.NODE_ENV;
     const options = {
@@ -80,13 +86,19 @@ export async function bundle(input: BuildInput): Promise<BuildResult> {
   // In an ES module what the base provides is no import any more, but an input of its own.
   for (const path of bundled) if (path.startsWith('hearth-host:')) imported.add(path.slice('hearth-host:'.length));
 
+  const provided = sumByLibrary([...use.provided.values()].filter(({ specifier }) => imported.has(specifier)));
+
   return {
     format,
     code,
     sourceMap: map === undefined ? null : Buffer.from(map.text.replaceAll(`"${TREE}:`, '"')),
     files: left,
     sizeBytes: code.byteLength + leftBytes,
-    provided: sumByLibrary([...use.provided.values()].filter(({ specifier }) => imported.has(specifier))),
+    provided,
+    wants: provided.flatMap(({ library }) => {
+      const range = use.wants.get(library);
+      return range === undefined ? [] : [{ library, range }];
+    }),
     ownCopies: [...use.ownCopies.values()].sort((a, b) => (a.library < b.library ? -1 : 1)),
   };
 }

@@ -7,7 +7,8 @@ import { type Resolver, splitSpecifier } from './resolve.ts';
 export type Provision =
   /** Not shared by the base. */
   | { from: 'tree' }
-  | { from: 'base'; specifier: ProvidedSpecifier }
+  /** `range`: in which package.json wants it; undefined where it does not say. */
+  | { from: 'base'; specifier: ProvidedSpecifier; range: string | undefined }
   | { from: 'own copy'; library: string; version: string; baseVersion: string }
   /** Another version is wanted and was not uploaded, or this part of the library is not shared. */
   | { from: 'nowhere'; why: string };
@@ -33,20 +34,18 @@ export function createProvide(provided: readonly ProvidedSpecifier[], resolver: 
       const why = `The base shares ${others.join(', ')} and not "${specifier}": add it to the base's "shared" libraries, or upload "${library}" in node_modules.`;
       return { from: 'nowhere', why };
     }
-    if (copy === undefined) {
-      const range = rangeOf(library, importer, resolver);
-      // Ranges that are none of semver's (tags, URLs, workspaces) say nothing about a version.
-      if (
-        range !== undefined &&
-        validRange(range) !== null &&
-        !satisfies(baseVersion, range, { includePrerelease: true })
-      ) {
-        const why = `package.json wants "${library}" ${range} and the base has ${baseVersion}: upload the wanted version in node_modules, or widen the range.`;
-        return { from: 'nowhere', why };
-      }
+    const range = rangeOf(library, importer, resolver);
+    if (copy === undefined && range !== undefined && !isWithin(baseVersion, range)) {
+      const why = `package.json wants "${library}" ${range} and the base has ${baseVersion}: upload the wanted version in node_modules, or widen the range.`;
+      return { from: 'nowhere', why };
     }
-    return { from: 'base', specifier: shared };
+    return { from: 'base', specifier: shared, range };
   };
+}
+
+/** Ranges that are none of semver's (tags, URLs, workspaces) say nothing about a version. */
+export function isWithin(version: string, range: string): boolean {
+  return validRange(range) === null || satisfies(version, range, { includePrerelease: true });
 }
 
 function rangeOf(library: string, importer: string, resolver: Resolver): string | undefined {

@@ -24,6 +24,8 @@ export interface TreeUse {
   insertions: Map<string, Insertion>;
   /** By specifier. May hold what was then left out as unused. */
   provided: Map<string, ProvidedSpecifier>;
+  /** By library: the range in which it is wanted. */
+  wants: Map<string, string>;
   ownCopies: Map<string, { library: string; version: string; baseVersion: string }>;
   /** Files that ask for their own place. */
   placed: Set<string>;
@@ -94,6 +96,7 @@ export function treePlugin({ files, resolver, provide, format, use }: TreePlugin
     switch (provision.from) {
       case 'base':
         use.provided.set(specifier, provision.specifier);
+        if (provision.range !== undefined) use.wants.set(provision.specifier.library, provision.range);
         return fromBase(specifier, args);
       case 'nowhere':
         return refuse(provision.why);

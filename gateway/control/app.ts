@@ -47,7 +47,7 @@ export function createControlApp(options: AppOptions): ControlApp {
   const deployLimit = limitBody(options.maxDeployBytes, ' (HEARTH_MAX_DEPLOY_MB)');
   const jsonLimit = limitBody(MAX_JSON_BYTES, '');
   app.use('/v1/*', (c, next) => {
-    const deploy = c.req.method === 'PUT' && /^\/v1\/functions\/[^/]+$/.test(c.req.path);
+    const deploy = c.req.method === 'PUT' && /^\/v1\/(functions|bases)\/[^/]+$/.test(c.req.path);
     return (deploy ? deployLimit : jsonLimit)(c, next);
   });
 

@@ -10,6 +10,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
+import { BUFFER_POOL } from '../../pool/keeper/pools.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
 import type { Artifact, RegistryStore, VersionRecord } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -130,6 +131,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
       handlers: [],
       sizeBytes: built.sizeBytes,
       provided: built.provided,
+      ...(built.wants.length === 0 ? {} : { wants: built.wants }),
       createdAt: parts.now(),
     };
     const candidate = await parts.registry.candidate(record, artifact);
@@ -182,7 +184,8 @@ export function createDeployer(parts: DeployerParts): Deployer {
       );
     }
     if (!parts.pools.has(pool)) {
-      throw invalidManifest('hearth.pool', `There is no pool "${pool}"; there are: ${[...parts.pools].join(', ')}.`);
+      const told = pool === BUFFER_POOL ? `"${pool}" lends to other pools only` : `There is no pool "${pool}"`;
+      throw invalidManifest('hearth.pool', `${told}; there are: ${[...parts.pools].join(', ')}.`);
     }
     return definition;
   }

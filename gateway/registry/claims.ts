@@ -2,6 +2,8 @@
 import type { Manifest } from '../../functions/contract/manifest.ts';
 
 export interface Claims {
+  /** Name of its base definition. */
+  readonly base: string;
   readonly trustGroup: string;
   /** Whether it is reached by routes, crons and queues at all. */
   readonly publish: boolean;
@@ -22,15 +24,15 @@ const NONE: readonly string[] = [];
 export function createClaims(): (manifest: Manifest) => Claims {
   const shared = new Map<string, Claims>();
   return ({ routes, queues: { consumers, producers }, triggers, hearth }) => {
-    const { trustGroup, publish } = hearth;
+    const { base, trustGroup, publish } = hearth;
     const crons = triggers.crons.length > 0;
     const resident = hearth.minInstances > 0 || hearth.reserved > 0;
     const label = hearth.label ?? null;
     if (label === null && routes.length === 0 && consumers.length === 0 && producers.length === 0) {
-      const key = `${trustGroup} ${publish} ${crons} ${resident}`;
+      const key = `${base} ${trustGroup} ${publish} ${crons} ${resident}`;
       let claims = shared.get(key);
       if (claims === undefined) {
-        claims = { trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident, label };
+        claims = { base, trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident, label };
         shared.set(key, claims);
       }
       return claims;
@@ -38,6 +40,6 @@ export function createClaims(): (manifest: Manifest) => Claims {
     const consumes = consumers.map(({ queue }) => queue);
     const dead = consumers.map(({ dead_letter_queue }) => dead_letter_queue);
     const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead];
-    return { trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, label };
+    return { base, trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, label };
   };
 }

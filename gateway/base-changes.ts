@@ -1,0 +1,279 @@
+/**
+ * Changing a base definition while functions run on it.
+ *
+ *   building ──► proving ──► stocking ──► (stored) ──► moving ──► done
+ *      └────────────┴────────────┴── refused: nothing has changed    └── refused: those that had moved go back
+ *
+ * What the store holds is what a start boots from: before it was written the old generation, after it the new one,
+ * whichever had been moved by then.
+ */
+import { createHash } from 'node:crypto';
+import type { Builder } from '../functions/build/client.ts';
+import { mainOf, type Tree } from '../functions/build/tree.ts';
+import { HearthError } from '../functions/contract/errors.ts';
+import { parseManifestValue } from '../functions/contract/manifest-file.ts';
+import type { Keeper } from '../pool/keeper/api.ts';
+import type { BaseDefinition } from '../pool/keeper/definition.ts';
+import type { BaseDefinitions, KeptBase } from './base-definitions.ts';
+import { proveAll, servingOn, type TrialParts } from './base-trial.ts';
+import { ConfigError } from './config.ts';
+import type { Audit } from './control/audit.ts';
+import type { Registry } from './registry/registry.ts';
+import type { BaseGeneration, BaseStore } from './store/store.ts';
+import type { Logger } from './telemetry/log.ts';
+
+/** What is to be another; what is absent stays as it is. */
+export interface BaseInput {
+  shared?: { as: string; from: string }[] | undefined;
+  /** Null: none. `path`: only the one that the configuration file names. */
+  setup?: { kind: 'source'; files: Tree; main: string | null } | { kind: 'path'; path: string } | null | undefined;
+  env?: string[] | undefined;
+  /** Null: as many as HEARTH_WARM_BASES says. */
+  warm?: number | null | undefined;
+  types?: string | null | undefined;
+}
+
+export interface BaseProgress {
+  generation: number;
+  state: 'building' | 'proving' | 'stocking' | 'moving' | 'done' | 'refused';
+  /** Versions that take traffic on it, those of them that came up on the new generation, and those that are still to be moved. */
+  versions: number;
+  proved: number;
+  left: number;
+  /** Why it was refused. */
+  why: string | null;
+  startedAt: number;
+  endedAt: number | null;
+}
+
+export interface BaseOutcome {
+  base: KeptBase;
+  /** False: it was like that already. */
+  changed: boolean;
+  created: boolean;
+  /** Functions that came up neither on the old generation nor on the new one. */
+  broken: string[];
+}
+
+export interface BaseChanges {
+  /** Resolves when every call goes to the new generation. Throws CONFLICT while another change of it is under way. */
+  change(name: string, input: BaseInput, actor: string): Promise<BaseOutcome>;
+  /** To what it was before its last change, as a generation of its own. Throws CONFLICT when there is nothing to go back to. */
+  rollback(name: string, actor: string): Promise<BaseOutcome>;
+  /** Of the change under way, or of the last one since the start; null: there was none. */
+  progress(name: string): BaseProgress | null;
+}
+
+export interface BaseChangesParts extends Omit<TrialParts, 'bases'> {
+  definitions: BaseDefinitions;
+  store: BaseStore;
+  keeper: Pick<Keeper, 'bases'>;
+  registry: Pick<Registry, 'functions'>;
+  builder: Pick<Builder, 'build'>;
+  audit: Audit;
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Epoch ms. */
+  now(): number;
+}
+
+interface Wanted {
+  given: BaseGeneration;
+  /** Bundle of a setup that is not stored yet. */
+  code: Uint8Array | null;
+}
+
+export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
+  const { definitions, store, keeper, registry, audit, log, now } = parts;
+  const changes = new Map<string, BaseProgress>();
+  const trial: TrialParts = { bases: keeper.bases, registry, network: parts.network };
+
+  return {
+    change: (name, input, actor) =>
+      alone(name, 'base.change', actor, (progress) => changed(name, definitions.get(name), input, progress, actor)),
+    rollback: (name, actor) =>
+      alone(name, 'base.rollback', actor, async ({ generation }) => {
+        const previous = definitions.get(name)?.record.previous ?? null;
+        if (previous === null) throw new HearthError('CONFLICT', `The base "${name}" has no earlier definition.`);
+        return { given: { ...previous, generation, createdAt: now(), by: actor }, code: null };
+      }),
+    progress: (name) => changes.get(name) ?? null,
+  };
+
+  async function alone(
+    name: string,
+    action: string,
+    actor: string,
+    wanted: (progress: BaseProgress) => Promise<Wanted>,
+  ): Promise<BaseOutcome> {
+    const last = changes.get(name);
+    if (last !== undefined && last.endedAt === null) {
+      throw new HearthError('CONFLICT', `The base "${name}" is being changed just now; GET /v1/bases shows how far it is.`);
+    }
+    const progress: BaseProgress = {
+      generation: 1 + Math.max(definitions.get(name)?.record.current.generation ?? 0, last?.generation ?? 0),
+      state: 'building',
+      versions: 0,
+      proved: 0,
+      left: 0,
+      why: null,
+      startedAt: now(),
+      endedAt: null,
+    };
+    changes.set(name, progress);
+    try {
+      const outcome = await apply(name, await wanted(progress), progress);
+      progress.state = 'done';
+      const { generation } = outcome.base.record.current;
+      if (outcome.changed) await audit(actor, action, name, { generation });
+      else if (last === undefined) changes.delete(name);
+      else changes.set(name, last);
+      return outcome;
+    } catch (thrown) {
+      const error = asRefusal(thrown);
+      progress.state = 'refused';
+      progress.why = error.message;
+      await audit(actor, `${action}.refused`, name, { generation: progress.generation, why: error.message });
+      throw error;
+    } finally {
+      progress.endedAt = now();
+    }
+  }
+
+  async function apply(name: string, { given, code }: Wanted, progress: BaseProgress): Promise<BaseOutcome> {
+    const before = definitions.get(name);
+    const prepared = await definitions.prepare(name, given, code);
+    if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint) return describeAnew(name, before, given);
+    const next = prepared.definition;
+    const previous = before?.record.current ?? null;
+    const base: KeptBase = { record: { name, current: given, previous, updatedAt: now() }, prepared };
+    // What the store gives up once it has the new one, in case that has to be taken back.
+    const older = before?.record.previous ?? null;
+    const olderCode = older?.setup?.kind === 'code' ? await store.getSetup(name, older.setup.id) : null;
+
+    keeper.bases.add(next);
+    let broken: string[];
+    try {
+      progress.state = 'proving';
+      const failed = await proveAll(trial, {
+        before: before?.prepared.definition,
+        next,
+        progress(proved, versions) {
+          Object.assign(progress, { proved, versions, left: versions });
+        },
+      });
+      broken = [...new Set(failed.map(({ functionName }) => functionName))];
+      if (broken.length > 0) log.warn('functions that came up on neither generation of their base', { base: name, broken });
+      progress.state = 'stocking';
+      await keeper.bases.prepare(next);
+      await store.put(base.record, code === null || given.setup?.kind !== 'code' ? null : { id: given.setup.id, code });
+    } catch (error) {
+      keeper.bases.drop(next);
+      throw error;
+    }
+
+    progress.state = 'moving';
+    definitions.set(name, base);
+    try {
+      await move(next, broken, progress);
+    } catch (error) {
+      await takeBack(name, before, older?.setup?.kind === 'code' && olderCode !== null ? { id: older.setup.id, code: olderCode } : null);
+      keeper.bases.drop(next);
+      throw error;
+    }
+    log.info('a base definition has changed', { base: name, generation: given.generation });
+    return { base, changed: true, created: before === undefined, broken };
+  }
+
+  /** Bases are made of the same as before, so nothing has to move: what is left are its declarations. */
+  async function describeAnew(name: string, before: KeptBase, given: BaseGeneration): Promise<BaseOutcome> {
+    const { current } = before.record;
+    const told = ({ shared, types }: BaseGeneration) => JSON.stringify([shared, types]);
+    if (told(current) === told(given)) return { base: before, changed: false, created: false, broken: [] };
+    const { generation } = current;
+    const record = { ...before.record, current: { ...given, generation, setup: current.setup }, updatedAt: now() };
+    await store.put(record, null);
+    const base = { ...before, record };
+    definitions.set(name, base);
+    return { base, changed: true, created: false, broken: [] };
+  }
+
+  function move(next: BaseDefinition, broken: readonly string[], progress: BaseProgress): Promise<void> {
+    return keeper.bases.move(next, {
+      required: ({ key, functionName }) =>
+        !broken.includes(functionName) && servingOn(registry, next.name).some((version) => version.key === key),
+      progress(left) {
+        progress.left = left;
+      },
+    });
+  }
+
+  async function takeBack(
+    name: string,
+    before: KeptBase | undefined,
+    setup: { id: string; code: Uint8Array } | null,
+  ): Promise<void> {
+    definitions.set(name, before);
+    if (before === undefined) {
+      await store.delete(name);
+      return;
+    }
+    await store.put(before.record, setup);
+    await keeper.bases.move(before.prepared.definition, { required: () => false });
+  }
+
+  async function changed(
+    name: string,
+    before: KeptBase | undefined,
+    input: BaseInput,
+    { generation }: BaseProgress,
+    actor: string,
+  ): Promise<Wanted> {
+    const old = before?.record.current;
+    const given: BaseGeneration = {
+      generation,
+      shared: input.shared ?? old?.shared ?? [],
+      env: input.env ?? old?.env ?? [],
+      warm: input.warm === undefined ? (old?.warm ?? null) : input.warm,
+      types: input.types === undefined ? (old?.types ?? null) : input.types,
+      setup: old?.setup ?? null,
+      createdAt: now(),
+      by: actor,
+    };
+    const { setup } = input;
+    if (setup === undefined) return { given, code: null };
+    if (setup === null) return { given: { ...given, setup: null }, code: null };
+    if (setup.kind === 'path') {
+      const named = definitions.pathOf(name);
+      if (setup.path === named) return { given: { ...given, setup }, code: null };
+      const allowed = named === undefined ? 'names none for this base' : `names ${JSON.stringify(named)}`;
+      throw new HearthError('BAD_REQUEST', `setup.path: only the configuration file names paths, and it ${allowed}.`);
+    }
+    const code = await bundle(name, given, setup);
+    const id = createHash('sha256').update(code).digest('hex');
+    return { given: { ...given, setup: { kind: 'code', id, files: [...setup.files.keys()] } }, code };
+  }
+
+  /** As a function is: from the uploaded files alone, in the builder's process. */
+  async function bundle(
+    name: string,
+    given: BaseGeneration,
+    { files, main }: { files: Tree; main: string | null },
+  ): Promise<Uint8Array> {
+    const manifest = parseManifestValue(main === null ? {} : { main });
+    mainOf(manifest, files);
+    const { shared } = definitions.resolve(name, { ...given, setup: null });
+    const built = await parts.builder.build({ manifest, files, provided: shared });
+    if (built.format === 'cjs') return built.code;
+    throw new HearthError(
+      'BUILD_FAILED',
+      'A setup cannot await at its top level; export an async function as default, and await in it.',
+    );
+  }
+}
+
+/** What is wrong with a definition, its operator can mend. */
+function asRefusal(thrown: unknown): HearthError {
+  if (thrown instanceof HearthError) return thrown;
+  if (thrown instanceof ConfigError) return new HearthError('BAD_REQUEST', thrown.message, { cause: thrown });
+  return new HearthError('INTERNAL', 'The change of the base failed.', { cause: thrown });
+}
