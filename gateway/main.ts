@@ -4,16 +4,20 @@ import { join } from 'node:path';
 import { codeCacheKey } from '../functions/build/cache-key.ts';
 import { createBuilder } from '../functions/build/client.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
+import { BUFFER_POOL } from '../pool/keeper/pools.ts';
 import { keepActive } from './activation.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
-import { prepareBases, resolveBases } from './bases.ts';
+import { createBaseChanges } from './base-changes.ts';
+import { loadBaseDefinitions } from './base-definitions.ts';
+import { resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
-import { readConfigFile } from './config-file.ts';
+import { checkPools, readConfigFile } from './config-file.ts';
 import { createAccess, overrideRefusal } from './control/access.ts';
 import { controlHosts, createControlApp } from './control/app.ts';
 import { auditResource, createAudit } from './control/audit.ts';
+import { basesResource } from './control/bases.ts';
 import { cronsResource } from './control/crons.ts';
 import { createDeployer } from './control/deploy.ts';
 import { functionsResource } from './control/functions.ts';
@@ -68,7 +72,9 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const preciseNow = createClock();
   const newId = createIdMaker(now);
   const file = readConfigFile(config.configFile, process.cwd());
-  const resolved = resolveBases(file, process.env);
+  checkPools(file.pools, config);
+  // Before anything is made: what is wrong in the file ends the start.
+  resolveBases(file, process.env);
 
   const dataDir = await openDataDir(config.dataDir);
   const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
@@ -82,13 +88,20 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     cacheKeyOf: codeCacheKey,
   });
   const runDir = await makeRunDir(dataDir.path);
-  const definitions = await prepareBases(resolved, join(runDir, 'setup'));
+  const definitions = await loadBaseDefinitions({
+    file,
+    env: process.env,
+    store: store.bases,
+    directory: join(runDir, 'setup'),
+    now,
+    log,
+  });
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
   const poolLog = createPoolLog(log);
   const keeper = await createKeeper({
-    definitions,
+    definitions: [...definitions.inUse.values()],
     runDir,
     settings: {
       warmBases: config.warmBases,
@@ -98,6 +111,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       memoryMb: config.memoryMb,
       sandbox: sandboxFor(config.sandbox, log),
       stockNetwork: config.network,
+      pools: file.pools,
     },
     // The parts below need the keeper: these are called only after `start`, when all of them are there.
     hooks: {
@@ -111,7 +125,10 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const telemetry = createTelemetry({
     env: process.env,
-    sources: { pool: () => keeper.snapshot() },
+    sources: {
+      pool: () => keeper.snapshot(),
+      serves: (name, version) => registry.function(name)?.names(version) === true,
+    },
     now,
     log,
     resource: { 'service.version': VERSION },
@@ -151,6 +168,9 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     functionLogs.forget(name);
     telemetry.forgetFunction(name);
   });
+  registry.onLeave(({ version, mayReturn }) => {
+    if (!mayReturn) telemetry.forgetVersion(version.functionName, version.version);
+  });
   const ingress = createIngress({
     registry,
     dispatcher,
@@ -171,11 +191,22 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     store: store.registry,
     keeper,
     builder,
-    bases: new Map(definitions.map((definition) => [definition.name, definition])),
-    pools: new Set(['default', ...Object.keys(file.pools)]),
+    bases: definitions.inUse,
+    pools: new Set(['default', ...Object.keys(file.pools)].filter((name) => name !== BUFFER_POOL)),
     audit,
     log,
     urlOf: functionUrl,
+    now,
+  });
+  const baseChanges = createBaseChanges({
+    definitions,
+    store: store.bases,
+    keeper,
+    registry,
+    builder,
+    network: config.network,
+    audit,
+    log,
     now,
   });
   const functionParts = { registry, keeper, deployer, audit, urlOf: functionUrl };
@@ -197,7 +228,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       (target) => cronsResource(target, crons, registry, audit),
       (target) => queuesResource(target, queues, audit, now),
       (target) => rolloutsResource(target, rollouts, registry),
-      (target) => poolResource(target, keeper),
+      (target) => poolResource(target, keeper, audit),
+      (target) => basesResource(target, { definitions, changes: baseChanges, registry }),
       (target) => tokensResource(target, access, audit, now),
       (target) => auditResource(target, store.audit),
     ],

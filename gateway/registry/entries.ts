@@ -183,6 +183,11 @@ export class KeptFunction implements FunctionEntry {
     return find(this.kept, version);
   }
 
+  names(version: string): boolean {
+    const { traffic, previousTraffic } = this.record;
+    return namedBy(traffic).includes(version) || namedBy(previousTraffic).includes(version);
+  }
+
   find(version: string): KeptVersion | undefined {
     const whole = find(this.kept, version);
     if (whole !== undefined || version.length < LEAST_PREFIX) return whole;

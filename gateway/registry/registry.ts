@@ -39,6 +39,8 @@ export interface FunctionEntry {
   readonly plan: TrafficPlan | null;
   /** Who serves this call; null: one without a request (cron, queue, async). Undefined when nothing is activated. */
   pick(ask: Ask | null): VersionEntry | undefined;
+  /** Whether the traffic, or what a rollback leads to, names this version. */
+  names(version: string): boolean;
   /** By its whole id, or the first eight characters or more of it where only one version begins so. */
   find(version: string): VersionEntry | undefined;
 }

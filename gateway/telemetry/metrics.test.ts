@@ -40,7 +40,7 @@ function point(metrics: Map<string, ReceivedMetric>, name: string, attributes: R
   return same[0]!;
 }
 
-const LABELS = 'faas_name="hello",faas_trigger="http"';
+const LABELS = 'faas_name="hello",faas_trigger="http",faas_version="v1"';
 
 test('invocations count what succeeded, errors what did not, by code, and timeouts are among them', async () => {
   const telemetry = create();
@@ -125,7 +125,27 @@ test('metrics of a deleted function and queue go, those of others stay', async (
   assert.doesNotMatch(text, /"gone"/);
   assert.match(text, /"stays"/);
   telemetry.finished(finished(telemetry, { functionName: 'gone' }));
-  assert.match(await telemetry.metricsText(), /faas_invocations_total\{faas_name="gone",faas_trigger="http"\} 1\n/);
+  assert.match(await telemetry.metricsText(), /faas_invocations_total\{faas_name="gone",faas_trigger="http",faas_version="v1"\} 1\n/);
+});
+
+test('versions are told apart while traffic leads to them, all others are counted together', async () => {
+  const serving = new Set(['v1', 'v2']);
+  const telemetry = create({}, { pool: () => poolSnapshot(), serves: (name, version) => name === 'hello' && serving.has(version) });
+  const error = { code: 'FUNCTION_TIMEOUT', message: 'no' } as const;
+  for (const version of ['v1', 'v2', 'v2', 'v3', 'v4']) telemetry.finished(finished(telemetry, { version }));
+  telemetry.finished(finished(telemetry, { version: 'v1', facts: COLD, error }));
+  const count = async (version: string) => {
+    const labels = `faas_name="hello",faas_trigger="http",faas_version="${version}"`;
+    return (await samples(await telemetry.metricsText())).get(`faas_invocations_total{${labels}}`);
+  };
+  assert.deepEqual(await Promise.all(['v1', 'v2', 'other', 'v3'].map(count)), [1, 2, 2, undefined]);
+
+  serving.delete('v1');
+  telemetry.forgetVersion('hello', 'v1');
+  telemetry.forgetVersion('never-there', 'v1');
+  assert.doesNotMatch(await telemetry.metricsText(), /"v1"/);
+  telemetry.finished(finished(telemetry, { version: 'v1' }));
+  assert.deepEqual(await Promise.all(['v1', 'v2', 'other'].map(count)), [undefined, 2, 3]);
 });
 
 test('the pool is told by state, and hosts with the memory and CPU time that are known', async (t) => {

@@ -1,4 +1,4 @@
-/** What Hearth counts and times. Cells are kept per function, so that a call costs two additions and one lookup. */
+/** What Hearth counts and times. Cells are kept per function and version, so that a call costs two additions and two lookups. */
 
 import type { TriggerKind } from '../../functions/contract/invocation.ts';
 import { type CounterCell, counter, type HistogramCell, histogram, type MetricFamily } from './instruments.ts';
@@ -23,10 +23,11 @@ export interface Metrics {
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
   forgetFunction(functionName: string): void;
+  forgetVersion(functionName: string, version: string): void;
   forgetQueue(queue: string): void;
 }
 
-/** Of one function and trigger. */
+/** Of one version and trigger. */
 interface Cells {
   readonly invocations: CounterCell;
   readonly invokeDuration: HistogramCell;
@@ -37,6 +38,9 @@ interface Cells {
 }
 
 type CellsByTrigger = Partial<Record<TriggerKind, Cells>>;
+
+/** Stands for all versions of a function that are not in its traffic: testers may call any of hundreds. */
+const OTHER = 'other';
 
 export function createMetrics(sources: TelemetrySources): Metrics {
   const invocations = counter(METRIC.invocations);
@@ -50,16 +54,28 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   const spansDropped = counter(METRIC.spansDropped);
   const acquireCell = acquireDuration.cell({});
   const phaseCells = new Map<string, HistogramCell>();
-  const functions = new Map<string, CellsByTrigger>();
+  const functions = new Map<string, Map<string, CellsByTrigger>>();
   const queues = new Map<string, { depth: CounterCell; age: CounterCell }>();
 
-  function cellsOf(functionName: string, trigger: TriggerKind): Cells {
-    const byTrigger = functions.getOrInsertComputed(functionName, () => ({}));
-    byTrigger[trigger] ??= newCells(functionName, trigger);
+  function cellsOf(functionName: string, version: string, trigger: TriggerKind): Cells {
+    const byVersion = functions.getOrInsertComputed(functionName, () => new Map());
+    const label = byVersion.has(version) || sources.serves?.(functionName, version) !== false ? version : OTHER;
+    const byTrigger = byVersion.getOrInsertComputed(label, (): CellsByTrigger => ({}));
+    byTrigger[trigger] ??= newCells(functionName, label, trigger);
     return byTrigger[trigger];
   }
-  function newCells(functionName: string, trigger: TriggerKind): Cells {
-    const attributes = attributesOf(functionName, trigger);
+  function drop(byTrigger: CellsByTrigger): void {
+    for (const cells of Object.values(byTrigger)) {
+      invocations.drop(cells.invocations);
+      invokeDuration.drop(cells.invokeDuration);
+      if (cells.coldstarts !== null) coldstarts.drop(cells.coldstarts);
+      if (cells.initDuration !== null) initDuration.drop(cells.initDuration);
+      if (cells.timeouts !== null) timeouts.drop(cells.timeouts);
+      for (const cell of cells.errors.values()) errors.drop(cell);
+    }
+  }
+  function newCells(functionName: string, version: string, trigger: TriggerKind): Cells {
+    const attributes = attributesOf(functionName, version, trigger);
     return {
       invocations: invocations.cell(attributes),
       invokeDuration: invokeDuration.cell(attributes),
@@ -113,7 +129,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     },
     finished(invocation) {
       if (invocation.probe) return;
-      const cells = cellsOf(invocation.functionName, invocation.trigger);
+      const cells = cellsOf(invocation.functionName, invocation.version, invocation.trigger);
       const { facts, error } = invocation;
       if (facts !== null) {
         const { wait, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
@@ -134,20 +150,18 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       cells.age.value = oldestAgeMs / 1000;
     },
     forgetFunction(functionName) {
-      for (const cells of Object.values(functions.get(functionName) ?? {})) {
-        invocations.drop(cells.invocations);
-        invokeDuration.drop(cells.invokeDuration);
-        if (cells.coldstarts !== null) coldstarts.drop(cells.coldstarts);
-        if (cells.initDuration !== null) initDuration.drop(cells.initDuration);
-        if (cells.timeouts !== null) timeouts.drop(cells.timeouts);
-        for (const cell of cells.errors.values()) errors.drop(cell);
-      }
+      for (const byTrigger of functions.get(functionName)?.values() ?? []) drop(byTrigger);
       functions.delete(functionName);
+    },
+    forgetVersion(functionName, version) {
+      const byVersion = functions.get(functionName);
+      drop(byVersion?.get(version) ?? {});
+      byVersion?.delete(version);
     },
     forgetQueue: (queue) => void queues.delete(queue),
   };
 }
 
-function attributesOf(functionName: string, trigger: TriggerKind): Record<string, string> {
-  return { [ATTR.faasName]: functionName, [ATTR.faasTrigger]: FAAS_TRIGGER[trigger] };
+function attributesOf(functionName: string, version: string, trigger: TriggerKind): Record<string, string> {
+  return { [ATTR.faasName]: functionName, [ATTR.faasTrigger]: FAAS_TRIGGER[trigger], [ATTR.faasVersion]: version };
 }

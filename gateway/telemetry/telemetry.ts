@@ -51,6 +51,8 @@ export interface Telemetry {
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
   /** The function was deleted: its metrics go, so that many short-lived functions do not fill the memory. */
   forgetFunction(functionName: string): void;
+  /** No traffic leads to it any more, and no rollback. */
+  forgetVersion(functionName: string, version: string): void;
   /** The queue was deleted. */
   forgetQueue(queue: string): void;
   /** Prometheus text format, written in turns of a millisecond: with thousands of functions it is megabytes. */
@@ -61,7 +63,9 @@ export interface Telemetry {
   shutdown(deadlineMs: number): Promise<void>;
 }
 
-/** Read when metrics are collected. */
 export interface TelemetrySources {
+  /** Read when metrics are collected. */
   pool(): PoolSnapshot;
+  /** Whether metrics name this version; those it does not are counted together. Default: all. */
+  serves?(functionName: string, version: string): boolean;
 }
