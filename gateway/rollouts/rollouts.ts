@@ -212,10 +212,10 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     }
     live.record = next;
     if (outcome.traffic === 'set') clear(live);
-    if (isOver(next)) release(live);
     const names = functions.map(({ name }) => name);
     log[next.state === 'stopped' ? 'warn' : 'info'](`Rollout ${next.state}.`, { rollout: id, functions: names, step: next.step, why: next.why });
     await note(actor, actionOf(happening, outcome), next, steps.length);
+    if (isOver(next)) release(live);
   }
 
   /** The record, and the traffic with it. */
@@ -270,10 +270,11 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     const time = now();
     return {
       id: newId(),
-      functions: functions.map(({ name, version }): Rolled => {
+      functions: functions.map(({ name, version: wanted }): Rolled => {
         const entry = registry.function(name);
         if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no function "${name}".`);
-        if (!entry.versions.has(version)) throw new HearthError('NOT_FOUND', `"${name}" has no version "${version}".`);
+        const version = entry.find(wanted)?.version;
+        if (version === undefined) throw new HearthError('NOT_FOUND', `"${name}" has no version "${wanted}".`);
         const owner = owners.get(name);
         if (owner !== undefined) {
           throw new HearthError('CONFLICT', `"${name}" is in the rollout ${owner.record.id}, which is not over; abort that one first.`);
@@ -329,7 +330,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     },
 
     async create(request, actor) {
-      if (state !== 'running') throw new HearthError('NO_CAPACITY', 'The gateway is ending; send it again to the next one.');
+      if (state !== 'running') throw new HearthError('NO_CAPACITY', 'The gateway is not ready yet, or ending.');
       const record = begin(request, actor);
       // From here on the functions are taken, before anything waits.
       const live = take(record);
