@@ -12,6 +12,7 @@ import { functionNamed, requireDeploy } from './lookup.ts';
 
 const tags = ['publications'];
 const params = z.object({ name: nameParam });
+const deployer = guard((caller, param) => requireScope(caller, 'deploy', param('name')));
 
 const viewSchema = z
   .object({
@@ -23,15 +24,7 @@ const viewSchema = z
     queues: z.array(z.string()),
     rpc: z.boolean(),
     tag: z.string().nullable(),
-    splits: z.array(
-      z.object({
-        name: z.string(),
-        when: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
-        tag: z.string().optional(),
-        maxInstances: z.int().optional(),
-        concurrency: z.int().optional(),
-      }),
-    ),
+    splits: publicationSchema.shape.splits,
     implied: z.boolean().openapi({ description: 'By the manifest alone' }),
     createdAt: timestamp,
     updatedAt: timestamp,
@@ -62,6 +55,7 @@ const putRoute = createRoute({
   path: '/v1/publications/{name}',
   summary: 'Publish: routes, crons and queues, apart from deploying; what is left out is as in the manifest',
   tags,
+  middleware: deployer,
   request: { params, body: jsonBody(publicationSchema) },
   responses: { ...answers(200, 'It replaces the one before', viewSchema), ...answers(201, 'It is new', viewSchema) },
 });
@@ -71,6 +65,7 @@ const deleteRoute = createRoute({
   path: '/v1/publications/{name}',
   summary: 'Take it back: what runs ends, nothing new comes in; of a function’s own name also what its manifest publishes',
   tags,
+  middleware: deployer,
   request: { params },
   responses: emptyAnswer('Nobody reaches it any more'),
 });
@@ -104,7 +99,6 @@ export function publicationsResource(app: ControlApp, { registry, keeper, audit,
     const settings = c.req.valid('json');
     const caller = c.get('caller');
     const before = registry.publication(name);
-    requireScope(caller, 'deploy', name);
     requireDeploy(caller, registry, settings.function);
     if (before !== undefined) requireDeploy(caller, registry, before.function);
     const entry = functionNamed(registry, settings.function);
@@ -123,7 +117,6 @@ export function publicationsResource(app: ControlApp, { registry, keeper, audit,
   app.openapi(deleteRoute, async (c) => {
     const { name } = c.req.valid('param');
     const caller = c.get('caller');
-    requireScope(caller, 'deploy', name);
     requireDeploy(caller, registry, registry.publication(name)?.function ?? name);
     const functionName = await registry.deletePublication(name);
     if (functionName === undefined) throw notPublished(name);
@@ -165,7 +158,7 @@ function view({ routes, crons, queues, splits, ...publication }: Publication): z
     routes: [...routes],
     crons: [...crons],
     queues: [...queues],
-    splits: splits.map((split) => structuredClone(split) as z.output<typeof viewSchema>['splits'][number]),
+    splits: [...splits],
     createdAt: iso(publication.createdAt),
     updatedAt: iso(publication.updatedAt),
   };

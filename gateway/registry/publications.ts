@@ -153,7 +153,7 @@ export class Publications {
     const given = Array.from(made ?? NONE).map((each) => this.#records.get(each)?.crons ?? null);
     const followed = this.#implied(name, active.claims) || given.includes(null);
     if (made === undefined && !(followed && active.claims.crons)) return NONE;
-    const written = active.claims.crons ? active.manifest.triggers.crons : NONE;
+    const written: readonly Cron[] = active.claims.crons ? active.manifest.triggers.crons : NONE;
     const wanted = new Set(given.flatMap((crons) => crons ?? NONE));
     const kept = written.filter(({ cron }) => followed || wanted.has(cron));
     const others = [...wanted].filter((cron) => !kept.some((each) => each.cron === cron || each.expression === cron));
@@ -164,7 +164,7 @@ export class Publications {
   queues({ record, active }: FunctionEntry): readonly Consumer[] {
     const names = this.#consumed.get(record.name);
     if (active === undefined || names === undefined) return NONE;
-    const written = active.claims.consumes.length === 0 ? NONE : active.manifest.queues.consumers;
+    const written: readonly Consumer[] = active.claims.consumes.length === 0 ? NONE : active.manifest.queues.consumers;
     return names.map((name) => written.find(({ queue }) => queue === name) ?? defaultConsumer(name));
   }
 
