@@ -1,0 +1,34 @@
+/**
+ * Spans that a base reports of an invocation: what happened between its beginning and its end, for the trace that the
+ * gateway exports. A base runs no OpenTelemetry of its own, and decides over no id that leaves the machine.
+ */
+
+export interface SpanReport {
+  /** 1 and up, of this invocation. */
+  id: number;
+  /** One of the same invocation; null: the invoke span. */
+  parent: number | null;
+  name: string;
+  /** Monotonic ms (see monotonicMs). */
+  startedAt: number;
+  endedAt: number;
+  /** What went wrong; null when nothing did. */
+  error: string | null;
+  attributes: Record<string, string | number | boolean>;
+}
+
+/** base → gateway, in order with what else the base says of the invocation: before the answer that ends it. */
+export interface SpansEvent {
+  event: 'spans';
+  module: string;
+  invocationId: string;
+  spans: SpanReport[];
+}
+
+/** Of one invocation, all events together; further ones are dropped. */
+export const MAX_SPANS = 128;
+export const MAX_SPAN_NAME_CHARS = 128;
+export const MAX_SPAN_ERROR_CHARS = 512;
+export const MAX_SPAN_ATTRIBUTES = 16;
+export const MAX_SPAN_KEY_CHARS = 64;
+export const MAX_SPAN_VALUE_CHARS = 256;
