@@ -63,7 +63,8 @@ const putRoute = createRoute({
 const deleteRoute = createRoute({
   method: 'delete',
   path: '/v1/publications/{name}',
-  summary: 'Take it back: what runs ends, nothing new comes in; of a function’s own name also what its manifest publishes',
+  summary:
+    'Take it back: what runs ends, nothing new comes in; of a function’s own name also what its manifest publishes',
   tags,
   middleware: deployer,
   request: { params },

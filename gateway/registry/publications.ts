@@ -93,7 +93,10 @@ export class Publications {
   requireName(name: string): void {
     const owner = this.#ownerOf(name);
     if (owner === name) return;
-    throw new HearthError('CONFLICT', `${name} is the name of a publication of the function ${owner}; delete it first.`);
+    throw new HearthError(
+      'CONFLICT',
+      `${name} is the name of a publication of the function ${owner}; delete it first.`,
+    );
   }
 
   /** Throws CONFLICT when a version with these claims, as the one that takes traffic, would hold what is another's. */
@@ -154,7 +157,7 @@ export class Publications {
     const followed = this.#implied(name, active.claims) || given.includes(null);
     if (made === undefined && !(followed && active.claims.crons)) return NONE;
     const written: readonly Cron[] = active.claims.crons ? active.manifest.triggers.crons : NONE;
-    const wanted = new Set(given.flatMap((crons) => crons ?? NONE));
+    const wanted = new Set(given.flatMap((each): readonly string[] => each ?? NONE));
     const kept = written.filter(({ cron }) => followed || wanted.has(cron));
     const others = [...wanted].filter((cron) => !kept.some((each) => each.cron === cron || each.expression === cron));
     return [...kept, ...others.map((cron) => ({ cron, expression: cron }))];
@@ -225,11 +228,21 @@ export class Publications {
       );
     }
     for (const queue of held.queues) {
-      const owner = this.#consumers.get(queue)?.record.name;
-      if (owner !== undefined && owner !== held.function) {
-        throw new HearthError('CONFLICT', `The queue ${queue} is consumed by the function ${owner}; a queue has one.`);
-      }
+      const consumer = this.#consumers.get(queue);
+      if (consumer === undefined || consumer.record.name === held.function) continue;
+      if (!this.#consumesBeside(consumer, queue, held.name)) continue;
+      const owner = consumer.record.name;
+      throw new HearthError('CONFLICT', `The queue ${queue} is consumed by the function ${owner}; a queue has one.`);
     }
+  }
+
+  /** Whether by another publication than this one, which is about to be replaced. */
+  #consumesBeside({ record, active }: FunctionEntry, queue: string, publication: string): boolean {
+    if (active === undefined) return false;
+    for (const { name, queues } of this.#heldBy(record.name, active.claims)) {
+      if (name !== publication && queues.includes(queue)) return true;
+    }
+    return false;
   }
 }
 

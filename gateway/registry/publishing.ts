@@ -2,9 +2,9 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { PublicationSettings } from '../../functions/contract/publication.ts';
 import type { PublicationRecord, PublicationStore } from '../store/store.ts';
+import type { KeptFunction } from './entries.ts';
 import type { Publications } from './publications.ts';
 import { groupOf, requireQueuesOfGroup } from './queue-groups.ts';
-import type { KeptFunction } from './entries.ts';
 import type { Registry } from './registry.ts';
 
 export interface PublishingParts {

@@ -35,10 +35,7 @@ export interface RouteTable<T> {
   /** `host` without port, in lower case; `path` with its leading slash, without query. `request` null: it has no tag. */
   match(host: string, path: string, request: Tagged | null): Route<T> | undefined;
   /** The first of these patterns that is held under this tag by another name, and which one. */
-  conflict(
-    name: string,
-    holding: Pick<Holding, 'patterns' | 'tag'>,
-  ): { pattern: string; owner: string } | undefined;
+  conflict(name: string, holding: Pick<Holding, 'patterns' | 'tag'>): { pattern: string; owner: string } | undefined;
 }
 
 interface Owned<T> {
