@@ -3,6 +3,8 @@
 export interface Ready {
   url: string;
   adminUrl: string;
+  /** Absent: arklet's API is off. */
+  arkletUrl?: string;
   dataDir: string;
   /** null: it was given as a setting. */
   tokenFile: string | null;
@@ -17,6 +19,7 @@ export function readyText(ready: Ready): string {
     ['functions', ready.url],
     ['control API', ready.adminUrl],
     ['docs', `${ready.adminUrl}/docs`],
+    ...(ready.arkletUrl === undefined ? [] : [['arklet API', ready.arkletUrl]]),
     ['admin token', ready.tokenFile ?? 'as set in HEARTH_ADMIN_TOKEN'],
     ['state', ready.dataDir],
     ...(ready.examples.length === 0 ? [] : [['examples', ready.examples.map((name) => `/${name}`).join(' ')]]),

@@ -35,6 +35,9 @@ describe('settings', () => {
     assert.equal(config.adminToken, null);
     assert.deepEqual(config.secretKeys, []);
     assert.deepEqual(config.trustProxy, []);
+    assert.equal(config.arkletPort, null);
+    assert.equal(config.arkletToken, 'required');
+    assert.deepEqual(config.arkletSources, []);
     assert.ok(config.memoryMb >= 256);
   });
 
@@ -71,7 +74,6 @@ describe('settings', () => {
 
   test('what is not built yet is refused, not ignored', () => {
     assert.match(refused([], { HEARTH_STORE: 'redis' }), /^HEARTH_STORE: given "redis", allowed is sqlite\.$/);
-    assert.match(refused([], { HEARTH_ARKLET_PORT: '1238' }), /^HEARTH_ARKLET_PORT: given "1238", allowed is off\.$/);
     assert.match(
       refused([], { HEARTH_SANDBOX: 'yes' }),
       /^HEARTH_SANDBOX: given "yes", allowed is auto, off, require\.$/,
@@ -81,6 +83,26 @@ describe('settings', () => {
   test('settings that contradict each other are refused', () => {
     assert.match(refused([], { HEARTH_WARM_BASES: '9', HEARTH_MAX_BASES: '8' }), /^HEARTH_WARM_BASES: .*\(8\)/);
     assert.match(refused(['--admin-port', '8080']), /^HEARTH_ADMIN_PORT: given "8080"/);
+  });
+
+  test("arklet's port is off or a port of its own, and goes without a token on loopback only", () => {
+    assert.equal(read([], { HEARTH_ARKLET_PORT: '1238' }).arkletPort, 1238);
+    assert.equal(read(['--arklet-port', 'off'], { HEARTH_ARKLET_PORT: '1238' }).arkletPort, null);
+    assert.match(refused(['--arklet-port', 'on']), /^--arklet-port: given "on", allowed is off, or a whole number/);
+    assert.match(refused(['--arklet-port', '8081']), /^HEARTH_ARKLET_PORT: .* other than HEARTH_ADMIN_PORT/);
+    assert.match(refused(['--arklet-port', '8080']), /^HEARTH_ARKLET_PORT: .* other than HEARTH_PORT/);
+    const open = ['--arklet-port', '1238', '--arklet-token', 'off'];
+    assert.equal(read(open).arkletToken, 'off');
+    assert.match(refused([...open, '--admin-host', '0.0.0.0']), /^HEARTH_ARKLET_TOKEN: .*0\.0\.0\.0.* not loopback/);
+    assert.match(refused(['--arklet-token', 'none']), /^--arklet-token: given "none"/);
+  });
+
+  test('what arklet may install from are absolute directories and hosts', () => {
+    const given = '/srv/modules, repo.example, 10.0.0.7:8080, [::1]:9000';
+    assert.deepEqual(read(['--arklet-sources', given]).arkletSources, given.split(', '));
+    for (const bad of ['/', '../x', 'http://repo.example', 'repo.example/x']) {
+      assert.match(refused(['--arklet-sources', bad]), /^--arklet-sources: given/, bad);
+    }
   });
 
   test('a token or key that does not fit is not repeated', () => {

@@ -19,8 +19,12 @@ export interface Config {
   dataDir: string;
   examples: 'auto' | 'off';
   store: 'sqlite';
-  /** Not built yet. */
-  arkletPort: 'off';
+  /** arklet's operations API, on adminHost; null: off. Port 0 takes a free one. */
+  arkletPort: number | null;
+  /** `off`: programs of this machine need none; on a loopback adminHost only. */
+  arkletToken: 'required' | 'off';
+  /** Directories (absolute) that modules may come from, and hosts that may be at any address. */
+  arkletSources: string[];
   /** Warm bases without a lessee, per base definition in use. */
   warmBases: number;
   maxBases: number;
@@ -185,8 +189,24 @@ function settings() {
     'arklet-port': {
       env: 'HEARTH_ARKLET_PORT',
       default: 'off',
-      meaning: "arklet's operations API; not built yet",
-      ...oneOf('off'),
+      allowed: `off, or ${port.allowed}`,
+      meaning: "port of arklet's operations API, on HEARTH_ADMIN_HOST; 0 takes a free one",
+      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : port.parse(text)),
+    },
+    'arklet-token': {
+      env: 'HEARTH_ARKLET_TOKEN',
+      default: 'required',
+      meaning: 'off: programs of this machine, but for functions, need no token there (Linux, loopback only)',
+      ...oneOf('required', 'off'),
+    },
+    'arklet-sources': {
+      env: 'HEARTH_ARKLET_SOURCES',
+      default: '',
+      meaning: 'directories whose files it may install, and hosts it may fetch from at any address (default: none)',
+      ...list(
+        'absolute directories, or hosts as HOST or HOST:PORT',
+        (text) => (text.startsWith('/') && text !== '/') || /^(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$/.test(text),
+      ),
     },
     'trust-proxy': {
       env: 'HEARTH_TRUST_PROXY',
@@ -266,7 +286,9 @@ export function readConfig(
     dataDir: required('data-dir'),
     examples: required('examples'),
     store: required('store'),
-    arkletPort: required('arklet-port'),
+    arkletPort: asPort(required('arklet-port')),
+    arkletToken: required('arklet-token'),
+    arkletSources: required('arklet-sources'),
     warmBases: required('warm-bases'),
     maxBases: required('max-bases'),
     basesPerHost: required('bases-per-host'),
@@ -291,7 +313,27 @@ export function readConfig(
       `HEARTH_ADMIN_PORT: given "${config.adminPort}", allowed is a port other than HEARTH_PORT, or 0.`,
     );
   }
+  requireArklet(config);
   return { config, help: flags.has('help') };
+}
+
+function requireArklet({ host, port, adminHost, adminPort, arkletPort, arkletToken }: Config): void {
+  if (arkletPort === null) return;
+  const taken =
+    (arkletPort === adminPort ? 'HEARTH_ADMIN_PORT' : null) ??
+    (arkletPort === port && adminHost === host ? 'HEARTH_PORT' : null);
+  if (arkletPort !== 0 && taken !== null) {
+    throw new ConfigError(`HEARTH_ARKLET_PORT: given "${arkletPort}", allowed is a port other than ${taken}, or 0.`);
+  }
+  if (arkletToken === 'off' && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(adminHost)) {
+    throw new ConfigError(
+      `HEARTH_ARKLET_TOKEN: given "off", allowed is required while HEARTH_ADMIN_HOST (${adminHost}) is not loopback.`,
+    );
+  }
+}
+
+function asPort(given: number | 'off'): number | null {
+  return given === 'off' ? null : given;
 }
 
 function readFlags(args: readonly string[], names: readonly string[]): Map<string, string> {

@@ -1,0 +1,66 @@
+/**
+ * Which addresses a bizUrl may lead to. Whoever may install a module names the URL, and Hearth, which fetches it, reaches
+ * more than they do: itself, its machine, the cloud's metadata service. Those are refused, before connecting, by the
+ * address that is connected to: a name that resolves differently the second time gains nothing.
+ */
+import { type LookupAddress, lookup } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { HearthError } from '../../functions/contract/errors.ts';
+
+const REFUSED: readonly [network: string, prefix: number, family: 'ipv4' | 'ipv6'][] = [
+  // Unspecified, which connects to this machine, and loopback.
+  ['0.0.0.0', 8, 'ipv4'],
+  ['127.0.0.0', 8, 'ipv4'],
+  ['::', 127, 'ipv6'],
+  // Link-local: 169.254.169.254 is the metadata service of most clouds.
+  ['169.254.0.0', 16, 'ipv4'],
+  ['fe80::', 10, 'ipv6'],
+  // Metadata services elsewhere: Alibaba Cloud, Azure, AWS over IPv6.
+  ['100.100.100.200', 32, 'ipv4'],
+  ['168.63.129.16', 32, 'ipv4'],
+  ['fd00:ec2::', 32, 'ipv6'],
+  // Multicast and broadcast.
+  ['224.0.0.0', 3, 'ipv4'],
+  ['ff00::', 8, 'ipv6'],
+  // IPv4 in IPv6 (compatible, NAT64, 6to4): a way round all of the above. Mapped ones the list knows itself.
+  ['::', 96, 'ipv6'],
+  ['64:ff9b::', 96, 'ipv6'],
+  ['2002::', 16, 'ipv6'],
+];
+
+/** Whether Hearth fetches from this IP address without having been told to. */
+export type AddressCheck = (address: string) => boolean;
+
+export function createAddressCheck(): AddressCheck {
+  const refused = new BlockList();
+  for (const [network, prefix, family] of REFUSED) refused.addSubnet(network, prefix, family);
+  return (address) => {
+    // A zone (fe80::1%eth0) is no part of the address.
+    const plain = address.replace(/%.*$/, '');
+    const version = isIP(plain);
+    return version !== 0 && !refused.check(plain, version === 4 ? 'ipv4' : 'ipv6');
+  };
+}
+
+/** For `lookup` of a request: resolves as usual, and fails when any of the addresses is refused. */
+export function checkedLookup(check: AddressCheck): LookupFunction {
+  return (host, options, answer) => {
+    lookup(host, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error !== null) return answer(error, '', 0);
+      const refused = addresses.find(({ address }) => !check(address));
+      if (refused !== undefined) return answer(refusedAddress(host, refused.address), '', 0);
+      const [first] = addresses;
+      if (first === undefined) return answer(new Error(`${host} has no address`), '', 0);
+      if (options.all === true) answer(null, addresses);
+      else answer(null, first.address, first.family);
+    });
+  };
+}
+
+export function refusedAddress(host: string, address: string): HearthError {
+  return new HearthError(
+    'FORBIDDEN',
+    `${host} is ${host === address ? 'an' : `at ${address}, an`} address of this machine or its surroundings, which ` +
+      `Hearth does not fetch from; name ${host} in HEARTH_ARKLET_SOURCES to allow it.`,
+  );
+}
