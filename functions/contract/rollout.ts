@@ -36,7 +36,7 @@ const guardSchema = z.strictObject({
   errorRate: z
     .union([z.literal(false), z.strictObject({ maxIncreasePoints: z.number().min(0).max(100).default(0.5) })])
     .prefault({}),
-  /** From arrival to response head, without loading: its 95th percentile. It must have risen by both. */
+  /** In the function, to the response head: its 95th percentile. It must have risen by both. */
   p95: z
     .union([
       z.literal(false),
@@ -133,11 +133,16 @@ export function stepsOf(given: readonly GivenStep[]): RolloutStep[] {
       steps.push({ percent: 0, beta: step.beta, pauseSeconds, confirm });
     } else if ('percent' in step) {
       const last = step.percent === 100;
-      steps.push({ percent: step.percent, beta: null, pauseSeconds: last ? (step.pauseSeconds ?? 0) : pauseSeconds, confirm });
+      steps.push({
+        percent: step.percent,
+        beta: null,
+        pauseSeconds: last ? (step.pauseSeconds ?? 0) : pauseSeconds,
+        confirm,
+      });
     } else {
       const from = steps.at(-1)?.percent ?? 0;
       for (let batch = 1; batch <= step.batches; batch++) {
-        const percent = batch === step.batches ? 100 : from + ((100 - from) * batch) / step.batches;
+        const percent = Math.round((from + ((100 - from) * batch) / step.batches) * 1e6) / 1e6;
         const last = percent === 100;
         // Between batches: behind the last one there is nothing to wait for.
         steps.push({ percent, beta: null, pauseSeconds: last ? 0 : pauseSeconds, confirm: confirm && !last });

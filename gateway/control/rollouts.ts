@@ -19,7 +19,7 @@ const armSchema = z
   .object({
     requests: z.int(),
     errors: z.int().openapi({ description: 'Status 500 and above, or no answer' }),
-    p95Ms: z.number().nullable().openapi({ description: 'From arrival to response head, without loading' }),
+    p95Ms: z.number().nullable().openapi({ description: 'In the function, to the response head' }),
     coldStarts: z.int(),
     coldStartMs: z.number().nullable().openapi({ description: 'Median of loading' }),
   })

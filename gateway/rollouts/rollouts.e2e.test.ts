@@ -20,8 +20,10 @@ interface Rollout {
 const GOOD = 'export default { fetch: () => new Response("good") };';
 const BETTER = 'export default { fetch: () => new Response("better") };';
 /** Every third call. */
-const FAILING = 'let calls = 0; export default { fetch: () => new Response("bad", { status: calls++ % 3 === 0 ? 500 : 200 }) };';
-const SLOW = 'export default { async fetch() { await new Promise((resolve) => setTimeout(resolve, 60)); return new Response("slow"); } };';
+const FAILING =
+  'let calls = 0; export default { fetch: () => new Response("bad", { status: calls++ % 3 === 0 ? 500 : 200 }) };';
+const SLOW =
+  'export default { async fetch() { await new Promise((resolve) => setTimeout(resolve, 60)); return new Response("slow"); } };';
 
 /** Two versions of one function: the first takes the traffic. */
 async function versions(gateway: TestGateway, name: string, first: string, second: string): Promise<[string, string]> {
@@ -56,10 +58,14 @@ function reached(gateway: TestGateway, id: string, state: string, step: number):
 
 /** Until so many calls of each of these were answered since `restart`. */
 function answered(load: Load, count: number, ...prefixes: string[]): Promise<true> {
-  return until(async () => {
-    const of = (prefix: string) => [...load.seen].filter(([key]) => key.startsWith(prefix)).reduce((sum, [, n]) => sum + n, 0);
-    return prefixes.every((prefix) => of(prefix) >= count) ? true : undefined;
-  }, `calls of ${prefixes.join(', ')}`);
+  return until(
+    async () => {
+      const of = (prefix: string) =>
+        [...load.seen].filter(([key]) => key.startsWith(prefix)).reduce((sum, [, n]) => sum + n, 0);
+      return prefixes.every((prefix) => of(prefix) >= count) ? true : undefined;
+    },
+    `calls of ${prefixes.join(', ')}`,
+  );
 }
 
 function nothingLost(load: Load): void {
@@ -67,7 +73,10 @@ function nothingLost(load: Load): void {
 }
 
 async function audited(gateway: TestGateway, id: string): Promise<string[]> {
-  const { body } = await gateway.api<{ records: { actor: string; action: string; subject: string }[] }>('GET', '/v1/audit?limit=1000');
+  const { body } = await gateway.api<{ records: { actor: string; action: string; subject: string }[] }>(
+    'GET',
+    '/v1/audit?limit=1000',
+  );
   return body.records
     .filter(({ subject }) => subject === id)
     .map(({ actor, action }) => `${actor} ${action}`)
@@ -83,7 +92,10 @@ describe('a rollout under constant load', () => {
       const beta = { header: { 'x-beta': 'yes' } };
       const { id, functions } = await begin(gateway, {
         functions: [{ name: 'shop', version: two }],
-        steps: [{ beta, confirm: true }, { batches: 3, pauseSeconds: 0.6 }],
+        steps: [
+          { beta, confirm: true },
+          { batches: 3, pauseSeconds: 0.6 },
+        ],
       });
       assert.deepEqual(functions[0]?.before, { split: [{ version: one, percent: 100 }] });
       await reached(gateway, id, 'waiting', 1);
@@ -125,8 +137,16 @@ describe('a rollout under constant load', () => {
   });
 
   for (const [what, source, why] of [
-    ['errors', FAILING, /^shop [0-9a-f]+: error rate 3\d(\.\d)? % \(\d+ of \d+ requests\) against 0 % \(0 of \d+ requests\) of the version before$/],
-    ['latency', SLOW, /^shop [0-9a-f]+: p95 latency \d+(\.\d)? ms \(\d+ requests\) against [\d.]+ ms \(\d+ requests\) of the version before$/],
+    [
+      'errors',
+      FAILING,
+      /^shop [0-9a-f]+: error rate 3\d(\.\d)? % \(\d+ of \d+ requests\) against 0 % \(0 of \d+ requests\) of the version before$/,
+    ],
+    [
+      'latency',
+      SLOW,
+      /^shop [0-9a-f]+: p95 latency \d+(\.\d)? ms \(\d+ requests\) against [\d.]+ ms \(\d+ requests\) of the version before$/,
+    ],
   ] as const) {
     it(`is stopped by ${what}, says why, and nobody but the bad version fails a request`, async () => {
       await using gateway = await startGateway();
@@ -160,7 +180,10 @@ describe('a rollout under constant load', () => {
     const load = startLoad(gateway.url, ['shop', 'cart'], 2);
     try {
       const { id } = await begin(gateway, {
-        functions: [{ name: 'shop', version: shop2 }, { name: 'cart', version: cart2 }],
+        functions: [
+          { name: 'shop', version: shop2 },
+          { name: 'cart', version: cart2 },
+        ],
         steps: [{ percent: 50, confirm: true }, { percent: 100 }],
         // No verdict on the errors before somebody has looked at both.
         guard: { minRequests: 300 },
@@ -253,24 +276,51 @@ describe('the rollouts of the control API', () => {
     const steps = [{ percent: 50 }, { percent: 100 }];
     const functions = [{ name: 'shop', version: two }];
     assert.deepEqual((await call('POST', '/v1/rollouts', { functions })).slice(0, 2), [400, 'BAD_REQUEST']);
-    assert.deepEqual((await call('POST', '/v1/rollouts', { functions, steps: [{ percent: 50 }] })).slice(0, 2), [400, 'BAD_REQUEST']);
-    assert.match((await call('POST', '/v1/rollouts', { functions, steps: [{ percent: 50 }] }))[2], /steps\.0: The last step/);
-    assert.deepEqual((await call('POST', '/v1/rollouts', { functions: [{ name: 'nobody', version: two }], steps })).slice(0, 2), [404, 'NOT_FOUND']);
-    assert.deepEqual((await call('POST', '/v1/rollouts', { functions: [{ name: 'shop', version: 'x' }], steps })).slice(0, 2), [404, 'NOT_FOUND']);
+    assert.deepEqual((await call('POST', '/v1/rollouts', { functions, steps: [{ percent: 50 }] })).slice(0, 2), [
+      400,
+      'BAD_REQUEST',
+    ]);
+    assert.match(
+      (await call('POST', '/v1/rollouts', { functions, steps: [{ percent: 50 }] }))[2],
+      /steps\.0: The last step/,
+    );
+    assert.deepEqual(
+      (await call('POST', '/v1/rollouts', { functions: [{ name: 'nobody', version: two }], steps })).slice(0, 2),
+      [404, 'NOT_FOUND'],
+    );
+    assert.deepEqual(
+      (await call('POST', '/v1/rollouts', { functions: [{ name: 'shop', version: 'x' }], steps })).slice(0, 2),
+      [404, 'NOT_FOUND'],
+    );
     assert.deepEqual((await call('GET', '/v1/rollouts/none')).slice(0, 2), [404, 'NOT_FOUND']);
     assert.deepEqual((await call('PATCH', '/v1/rollouts/none', { action: 'abort' })).slice(0, 2), [404, 'NOT_FOUND']);
 
     const first = await begin(gateway, { functions, steps });
-    assert.deepEqual((await call('PATCH', `/v1/rollouts/${first.id}`, { action: 'stop' })).slice(0, 2), [400, 'BAD_REQUEST']);
-    assert.deepEqual((await call('PATCH', `/v1/rollouts/${first.id}`, { action: 'resume' })).slice(0, 2), [409, 'CONFLICT']);
+    assert.deepEqual((await call('PATCH', `/v1/rollouts/${first.id}`, { action: 'stop' })).slice(0, 2), [
+      400,
+      'BAD_REQUEST',
+    ]);
+    assert.deepEqual((await call('PATCH', `/v1/rollouts/${first.id}`, { action: 'resume' })).slice(0, 2), [
+      409,
+      'CONFLICT',
+    ]);
     const aborted = await gateway.api<Rollout>('PATCH', `/v1/rollouts/${first.id}`, { action: 'abort' });
     assert.equal(aborted.body.state, 'aborted');
     const second = await begin(gateway, { functions, steps, guard: false });
     const list = await gateway.api<{ rollouts: Rollout[] }>('GET', '/v1/rollouts');
-    assert.deepEqual(list.body.rollouts.map(({ id, state }) => [id, state]), [[second.id, 'running'], [first.id, 'aborted']]);
+    assert.deepEqual(
+      list.body.rollouts.map(({ id, state }) => [id, state]),
+      [
+        [second.id, 'running'],
+        [first.id, 'aborted'],
+      ],
+    );
     assert.equal(second.functions[0]?.figures?.new.requests, 0);
 
-    const { body: document } = await gateway.api<{ paths: Record<string, Record<string, unknown>> }>('GET', '/openapi.json');
+    const { body: document } = await gateway.api<{ paths: Record<string, Record<string, unknown>> }>(
+      'GET',
+      '/openapi.json',
+    );
     assert.deepEqual(Object.keys(document.paths['/v1/rollouts'] ?? {}).sort(), ['get', 'post']);
     assert.deepEqual(Object.keys(document.paths['/v1/rollouts/{id}'] ?? {}).sort(), ['get', 'patch']);
   });

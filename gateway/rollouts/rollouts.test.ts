@@ -28,7 +28,16 @@ const ARTIFACT: Artifact = { code: new Uint8Array(1), sourceMap: null, files: []
 
 async function addVersion(registry: Registry, functionName: string, version: string, activate: boolean): Promise<void> {
   const manifest = parseManifestValue({}, functionName);
-  const record = { functionName, version, manifest, format: 'cjs' as const, handlers: ['fetch' as const], sizeBytes: 1, provided: [], createdAt: 0 };
+  const record = {
+    functionName,
+    version,
+    manifest,
+    format: 'cjs' as const,
+    handlers: ['fetch' as const],
+    sizeBytes: 1,
+    provided: [],
+    createdAt: 0,
+  };
   await registry.addVersion(record, { ...ARTIFACT, code: Buffer.from(version) }, activate);
 }
 
@@ -68,7 +77,10 @@ async function start(clock: ManualClock, store: Store, parts: Partial<RolloutsPa
 }
 
 /** `shop` and `cart` with v1 in traffic and v2 beside it. */
-async function openRig(t: TestContext, parts: (registry: Registry, store: Store) => Partial<RolloutsParts> = () => ({})): Promise<Rig> {
+async function openRig(
+  t: TestContext,
+  parts: (registry: Registry, store: Store) => Partial<RolloutsParts> = () => ({}),
+): Promise<Rig> {
   const store = await openStore(t);
   const clock = new ManualClock(START_MS);
   const registry = await openRegistry(store, clock.now);
@@ -94,7 +106,13 @@ function shares({ registry }: Rig, name = 'shop'): string {
   return traffic?.split.map(({ version, percent }) => `${version} ${percent}`).join(', ') ?? 'none';
 }
 
-function feed(rig: Rig, functionName: string, version: string, count: number, sketch: Parameters<typeof call>[0] = {}): void {
+function feed(
+  rig: Rig,
+  functionName: string,
+  version: string,
+  count: number,
+  sketch: Parameters<typeof call>[0] = {},
+): void {
   for (let i = 0; i < count; i++) rig.rollouts.finished(call({ functionName, version, ...sketch }));
 }
 
@@ -136,7 +154,11 @@ describe('rollouts', () => {
       'shop v2: error rate 40 % (40 of 100 requests) against 0 % (0 of 900 requests) of the version before',
     );
     assert.equal(rig.actions.at(-1), 'hearth rollout.stop "stopped" 1/3');
-    assert.equal(rig.registry.function('shop')?.record.previousTraffic, null, 'no rollback leads into what was stopped');
+    assert.equal(
+      rig.registry.function('shop')?.record.previousTraffic,
+      null,
+      'no rollback leads into what was stopped',
+    );
     await rig.pass(5000);
     assert.equal(shares(rig), 'v1 100');
   });
@@ -144,18 +166,33 @@ describe('rollouts', () => {
   it('are stopped by latency, also while they wait or are paused', async (t) => {
     for (const pause of [false, true]) {
       const rig = await openRig(t);
-      const { record } = await rig.rollouts.create(request([{ percent: 10, confirm: true }, { percent: 100 }]), 'admin');
+      const { record } = await rig.rollouts.create(
+        request([{ percent: 10, confirm: true }, { percent: 100 }]),
+        'admin',
+      );
       await rig.pass(250);
       if (pause) await rig.rollouts.change(record.id, 'pause', 'admin');
       assert.equal((await rig.rollouts.get(record.id)).record.state, pause ? 'paused' : 'waiting');
       feed(rig, 'shop', 'v1', 900, { latencyMs: 2 });
       feed(rig, 'shop', 'v2', 100, { latencyMs: 200 });
-      await rig.pass(250);
+      await rig.pass(1000);
       const ended = await rig.rollouts.get(record.id);
       assert.equal(ended.record.state, 'stopped');
       assert.match(ended.record.why ?? '', /^shop v2: p95 latency 2\d\d ms \(100 requests\) against 2/);
       assert.equal(shares(rig), 'v1 100');
     }
+  });
+
+  it('are not stopped by calls that were slow together and are few a second later', async (t) => {
+    const rig = await openRig(t);
+    await rig.rollouts.create(request([{ percent: 50, confirm: true }, { percent: 100 }]), 'admin');
+    feed(rig, 'shop', 'v1', 100);
+    feed(rig, 'shop', 'v2', 80);
+    feed(rig, 'shop', 'v2', 20, { latencyMs: 200 });
+    await rig.pass(750);
+    feed(rig, 'shop', 'v2', 400);
+    await rig.pass(5000);
+    assert.equal(shares(rig), 'v1 50, v2 50');
   });
 
   it('judge each step by its own calls', async (t) => {
@@ -176,7 +213,10 @@ describe('rollouts', () => {
 
   it('compare with the old version’s last figures when nobody is left on it', async (t) => {
     const rig = await openRig(t);
-    const steps = [{ percent: 50, pauseSeconds: 0.25 }, { percent: 100, pauseSeconds: 60 }];
+    const steps = [
+      { percent: 50, pauseSeconds: 0.25 },
+      { percent: 100, pauseSeconds: 60 },
+    ];
     const { record } = await rig.rollouts.create(request(steps), 'admin');
     feed(rig, 'shop', 'v1', 500);
     feed(rig, 'shop', 'v2', 500);
@@ -220,11 +260,10 @@ describe('rollouts', () => {
     feed(rig, 'shop', 'v1', 100);
     feed(rig, 'shop', 'v2', 100);
     await rig.pass(250);
-    assert.deepEqual([...new Set(told)], [
-      'v1 90, v2 10 | v1 90, v2 10',
-      'v1 50, v2 50 | v1 50, v2 50',
-      'v1 100 | v1 100',
-    ]);
+    assert.deepEqual(
+      [...new Set(told)],
+      ['v1 90, v2 10 | v1 90, v2 10', 'v1 50, v2 50 | v1 50, v2 50', 'v1 100 | v1 100'],
+    );
     assert.match((await rig.rollouts.get(record.id)).record.why ?? '', /^cart v2: error rate 100 %/);
   });
 
@@ -262,9 +301,15 @@ describe('rollouts', () => {
     await assert.rejects(rig.rollouts.get('nothing'), isError('NOT_FOUND', /no rollout "nothing"/));
     await assert.rejects(rig.rollouts.change('nothing', 'abort', 'admin'), isError('NOT_FOUND', /no rollout/));
 
-    const both = [{ name: 'cart', version: 'v2' }, { name: 'shop', version: 'v2' }];
+    const both = [
+      { name: 'cart', version: 'v2' },
+      { name: 'shop', version: 'v2' },
+    ];
     const outcomes = await Promise.allSettled([begin(both), begin([{ name: 'shop', version: 'v2' }])]);
-    assert.deepEqual(outcomes.map(({ status }) => status), ['fulfilled', 'rejected']);
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
     await assert.rejects(begin([{ name: 'cart', version: 'v2' }]), isError('CONFLICT', /"cart" is in the rollout \w+/));
     assert.equal((await rig.rollouts.list(10)).length, 1);
     const [running] = await rig.rollouts.list(10);
@@ -308,7 +353,11 @@ describe('rollouts', () => {
   });
 
   for (const [what, move, left] of [
-    ['a traffic change', (rig: Rig) => rig.registry.setTraffic([{ name: 'shop', traffic: { split: [{ version: 'v2', percent: 100 }] } }]), 'v2 100'],
+    [
+      'a traffic change',
+      (rig: Rig) => rig.registry.setTraffic([{ name: 'shop', traffic: { split: [{ version: 'v2', percent: 100 }] } }]),
+      'v2 100',
+    ],
     ['a deploy', (rig: Rig) => addVersion(rig.registry, 'shop', 'v3', true), 'v3 100'],
     ['a rollback', (rig: Rig) => rig.registry.rollback('shop'), 'v1 100'],
     ['a deletion', (rig: Rig) => rig.registry.deleteFunction('shop'), 'none'],
@@ -319,7 +368,10 @@ describe('rollouts', () => {
       await move(rig);
       const ended = await rig.rollouts.get(record.id);
       assert.equal(ended.record.state, 'aborted');
-      assert.match(ended.record.why ?? '', what === 'a deletion' ? /^shop was deleted$/ : /^the traffic of shop was moved by a/);
+      assert.match(
+        ended.record.why ?? '',
+        what === 'a deletion' ? /^shop was deleted$/ : /^the traffic of shop was moved by a/,
+      );
       assert.deepEqual([shares(rig, 'shop'), shares(rig, 'cart')], [left, 'v1 100']);
       assert.equal(rig.actions.at(-1), 'hearth rollout.abort "aborted" 1/3');
       await rig.pass(5000);
@@ -351,7 +403,10 @@ describe('rollouts', () => {
     const { record } = await rig.rollouts.create(request(STEPS), 'admin');
     await rig.pass(1000);
     const ended = await rig.rollouts.get(record.id);
-    assert.deepEqual([ended.record.state, ended.record.why], ['stopped', 'step 2 could not be taken: The route /x belongs to another.']);
+    assert.deepEqual(
+      [ended.record.state, ended.record.why],
+      ['stopped', 'step 2 could not be taken: The route /x belongs to another.'],
+    );
     assert.equal(shares(rig), 'v1 100');
   });
 
@@ -407,6 +462,9 @@ describe('rollouts', () => {
     await rig.rollouts.drain();
     rig.clock.advance(10_000);
     assert.equal(shares(rig), 'v1 90, v2 10');
-    await assert.rejects(rig.rollouts.create(request(STEPS, { functions: ['cart'] }), 'admin'), isError('NO_CAPACITY', /not ready/));
+    await assert.rejects(
+      rig.rollouts.create(request(STEPS, { functions: ['cart'] }), 'admin'),
+      isError('NO_CAPACITY', /not ready/),
+    );
   });
 });

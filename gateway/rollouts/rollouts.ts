@@ -56,6 +56,11 @@ export interface RolloutsParts {
 
 /** A bad step's traffic is to be back within a second. */
 const LOOK_EVERY_MS = 250;
+/**
+ * Looks in a row that must find it slower. Calls are slow by the dozen when a base collects garbage or the machine halts,
+ * and what counts each call as a witness of its own takes that for proof; a second later it is diluted.
+ */
+const SLOW_LOOKS = 4;
 /** Whoever acts for itself, in the audit. */
 const HEARTH = 'hearth';
 
@@ -66,6 +71,8 @@ interface Live {
   turn: Promise<void>;
   /** Whether a change is under way. */
   busy: boolean;
+  /** Looks in a row that found one of the functions slower. */
+  slowLooks: number;
   /** Whether the last try failed for a reason that passes: said once. */
   failing: boolean;
 }
@@ -83,7 +90,14 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   let unlisten: () => void = () => undefined;
 
   function take(record: RolloutRecord): Live {
-    const live: Live = { record, windows: new Map(), turn: Promise.resolve(), busy: false, failing: false };
+    const live: Live = {
+      record,
+      windows: new Map(),
+      turn: Promise.resolve(),
+      busy: false,
+      slowLooks: 0,
+      failing: false,
+    };
     running.set(record.id, live);
     for (const { name } of record.functions) owners.set(name, live);
     return live;
@@ -148,7 +162,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         live.failing = false;
       },
       (error: unknown) => {
-        if (!live.failing) log.error('A rollout could not take its step; it is tried again.', { rollout: live.record.id, error });
+        if (!live.failing)
+          log.error('A rollout could not take its step; it is tried again.', { rollout: live.record.id, error });
         live.failing = true;
       },
     );
@@ -161,15 +176,21 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     const { guard, functions } = live.record;
     if (guard === false) return { what: 'tick', hold: false };
     let hold = false;
+    let slower: string | null = null;
     for (const { name, version } of functions) {
       const window = live.windows.get(name);
       if (window === undefined) continue;
-      const why = judge(window, guard, functions.length);
-      if (why !== null) return { what: 'bad', why: `${name} ${version}: ${why}` };
+      const verdict = judge(window, guard, functions.length);
+      const why = verdict === null ? null : `${name} ${version}: ${verdict.why}`;
+      if (why !== null && verdict?.figure === 'errorRate') return { what: 'bad', why };
+      slower ??= why;
       const left = missing(window, guard);
       hold ||= guard.whenTooFew === 'wait' && left.fresh + left.old > 0;
     }
-    return { what: 'tick', hold };
+    live.slowLooks = slower === null ? 0 : live.slowLooks + 1;
+    if (slower === null) return { what: 'tick', hold };
+    // No step is taken while it is in doubt.
+    return live.slowLooks < SLOW_LOOKS ? { what: 'tick', hold: true } : { what: 'bad', why: slower };
   }
 
   /** Functions whose traffic is not what this rollout has set. */
@@ -213,7 +234,12 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     live.record = next;
     if (outcome.traffic === 'set') clear(live);
     const names = functions.map(({ name }) => name);
-    log[next.state === 'stopped' ? 'warn' : 'info'](`Rollout ${next.state}.`, { rollout: id, functions: names, step: next.step, why: next.why });
+    log[next.state === 'stopped' ? 'warn' : 'info'](`Rollout ${next.state}.`, {
+      rollout: id,
+      functions: names,
+      step: next.step,
+      why: next.why,
+    });
     await note(actor, actionOf(happening, outcome), next, steps.length);
     if (isOver(next)) release(live);
   }
@@ -247,6 +273,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
 
   /** Each step is judged by its own calls. With everything on the new version, the old one's last figures stand. */
   function clear(live: Live): void {
+    live.slowLooks = 0;
     const all = live.record.steps[live.record.step]?.percent === 100;
     for (const window of live.windows.values()) {
       window.fresh.clear();
@@ -260,7 +287,14 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     const versions = Object.fromEntries(functions.map(({ name, version }) => [name, version]));
     const percent = record.steps[step]?.percent ?? 0;
     try {
-      await audit(actor, `rollout.${action}`, id, { state: now, functions: versions, step: step + 1, steps, percent, ...(why === null ? {} : { why }) });
+      await audit(actor, `rollout.${action}`, id, {
+        state: now,
+        functions: versions,
+        step: step + 1,
+        steps,
+        percent,
+        ...(why === null ? {} : { why }),
+      });
     } catch (error) {
       log.error('A change of a rollout is missing in the audit log.', { rollout: id, action, error });
     }
@@ -277,11 +311,17 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         if (version === undefined) throw new HearthError('NOT_FOUND', `"${name}" has no version "${wanted}".`);
         const owner = owners.get(name);
         if (owner !== undefined) {
-          throw new HearthError('CONFLICT', `"${name}" is in the rollout ${owner.record.id}, which is not over; abort that one first.`);
+          throw new HearthError(
+            'CONFLICT',
+            `"${name}" is in the rollout ${owner.record.id}, which is not over; abort that one first.`,
+          );
         }
         const { traffic, previousTraffic } = entry.record;
         if (traffic === null) {
-          throw new HearthError('CONFLICT', `No version of "${name}" takes traffic: there is nothing to roll out from. Set its traffic.`);
+          throw new HearthError(
+            'CONFLICT',
+            `No version of "${name}" takes traffic: there is nothing to roll out from. Set its traffic.`,
+          );
         }
         const rolled = { name, version, before: traffic, previous: previousTraffic };
         if (othersOf(rolled).length === 0) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RolloutStep } from '../../functions/contract/rollout.ts';
-import { rejectsWith } from './testing/errors.ts';
 import { advance, begun, type Happening, isOver, type Progress, passedMs, resumed } from './state.ts';
+import { rejectsWith } from './testing/errors.ts';
 
 const NOW = 1_000_000;
 
@@ -84,7 +84,13 @@ describe('a rollout', () => {
 
   for (const [name, way] of [
     ['running', []],
-    ['waiting', [[5000, TICK], [7000, TICK]]],
+    [
+      'waiting',
+      [
+        [5000, TICK],
+        [7000, TICK],
+      ],
+    ],
     ['paused', [[1000, { what: 'pause' }]]],
   ] as [string, [number, Happening][]][]) {
     it(`returns the traffic from ${name}, whether it is bad, aborted, or somebody else moved it`, () => {

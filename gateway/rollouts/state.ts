@@ -73,7 +73,8 @@ export function advance(
       if (progress.state === 'paused') throw new HearthError('CONFLICT', 'The rollout is paused already.');
       return { progress: { ...halted(progress, nowMs), state: 'paused' }, traffic: 'keep' };
     case 'resume':
-      if (progress.state !== 'paused') throw new HearthError('CONFLICT', `The rollout is not paused, but ${progress.state}.`);
+      if (progress.state !== 'paused')
+        throw new HearthError('CONFLICT', `The rollout is not paused, but ${progress.state}.`);
       return { progress: { ...progress, state: 'running', since: nowMs }, traffic: 'keep' };
     case 'confirm':
       if (progress.state === 'paused') throw new HearthError('CONFLICT', 'The rollout is paused; resume it first.');

@@ -59,7 +59,10 @@ export function boundOf(bucket: number): number {
 export class Arm {
   requests = 0;
   errors = 0;
-  /** From arrival to response head, without loading. */
+  /**
+   * In the function, to the response head. Not what was waited for before that: as a new version gets more calls, they
+   * wait for instances of it by the dozen, which is the platform's doing and tells nothing of the version.
+   */
   readonly latency = new Histogram();
   /** Loading, of cold starts. */
   readonly coldStart = new Histogram();
@@ -110,7 +113,7 @@ function count(invocation: FinishedInvocation, arm: Arm): void {
   arm.requests++;
   if (error !== null || (http?.status ?? 0) >= 500) arm.errors++;
   if (facts === null) return;
-  const { wait, run, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
-  arm.latency.record(wait + run);
+  const { run, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
+  arm.latency.record(run);
   if (facts.start === 'cold') arm.coldStart.record(acquire + transfer + compile + evaluate);
 }

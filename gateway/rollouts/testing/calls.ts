@@ -14,7 +14,11 @@ export interface CallSketch {
 
 export function call(sketch: CallSketch): FinishedInvocation {
   const { functionName = 'shop', version = 'v2', status = 200, latencyMs = 1, coldMs, probe = false } = sketch;
-  const phases = { wait: 0, run: latencyMs, ...(coldMs === undefined ? {} : { acquire: coldMs / 2, compile: coldMs / 2 }) };
+  const phases = {
+    wait: 0,
+    run: latencyMs,
+    ...(coldMs === undefined ? {} : { acquire: coldMs / 2, compile: coldMs / 2 }),
+  };
   return {
     trace: { traceId: '', parentSpanId: null, serverSpanId: '', invokeSpanId: '', sampled: false },
     invocationId: 'i',

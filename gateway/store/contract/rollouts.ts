@@ -31,7 +31,13 @@ export function rolloutsContract(test: StoreTest): void {
   describe('rollouts', () => {
     test('keeps all that is known of one over a restart', async (store, again) => {
       const running = rolloutOf('a');
-      const ended = rolloutOf('b', { state: 'stopped', step: 2, elapsedMs: 250.5, why: 'error rate 50 %', guard: false });
+      const ended = rolloutOf('b', {
+        state: 'stopped',
+        step: 2,
+        elapsedMs: 250.5,
+        why: 'error rate 50 %',
+        guard: false,
+      });
       await store.rollouts.put(running);
       await store.rollouts.put(rolloutOf('b'));
       await store.rollouts.put(ended);
