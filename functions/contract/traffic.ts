@@ -15,16 +15,21 @@ const plainName = z.string().min(1).max(256);
 const pointerSchema = z
   .string()
   .max(1024)
-  .regex(/^(\/([^~]|~[01])*)*$/, 'A JSON pointer begins with "/", such as "/user/id".');
+  .regex(/^(\/([^~/]|~[01])*)*$/, 'A JSON pointer begins with "/", such as "/user/id".');
 const scalarSchema = z.union([z.string().max(4096), z.number(), z.boolean(), z.null()]);
+
+/** A name that is none is told as such, not as a key of a record. */
+const named = {
+  error: (issue: z.core.$ZodRawIssue) => (issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined),
+};
 
 /** All that is named must be so: names to values. `json`: pointers (RFC 6901) into the body. */
 export const whenSchema = z
   .strictObject({
-    header: z.record(headerName, valueSchema).optional(),
-    cookie: z.record(plainName, valueSchema).optional(),
-    query: z.record(plainName, valueSchema).optional(),
-    json: z.record(pointerSchema, scalarSchema).optional(),
+    header: z.record(headerName, valueSchema, named).optional(),
+    cookie: z.record(plainName, valueSchema, named).optional(),
+    query: z.record(plainName, valueSchema, named).optional(),
+    json: z.record(pointerSchema, scalarSchema, named).optional(),
   })
   .refine(
     (when) => Object.values(when).some((part) => part !== undefined && Object.keys(part).length > 0),
@@ -47,9 +52,15 @@ const versionSchema = z.string().min(1).max(128);
 
 export const trafficSchema = z
   .strictObject({
-    split: z.array(z.strictObject({ version: versionSchema, percent: z.number().min(0).max(100) })).min(1).max(MOST_ARMS),
+    split: z
+      .array(z.strictObject({ version: versionSchema, percent: z.number().min(0).max(100) }))
+      .min(1)
+      .max(MOST_ARMS),
     /** The first that matches decides, before the split. */
-    rules: z.array(z.strictObject({ when: whenSchema, version: versionSchema })).max(MOST_RULES).optional(),
+    rules: z
+      .array(z.strictObject({ when: whenSchema, version: versionSchema }))
+      .max(MOST_RULES)
+      .optional(),
     /** Who sends the same value always gets the same version, and keeps it while that version's share grows. */
     stickyBy: stickySchema.optional(),
   })

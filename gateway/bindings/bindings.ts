@@ -6,6 +6,7 @@ import type { Exchange } from '../../pool/link/link.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { KvStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue.ts';
 import { BodyBudget, NO_BODY } from './body.ts';
@@ -14,6 +15,13 @@ import { kvCall, storedNamespace } from './kv.ts';
 import { queueCall } from './queue.ts';
 import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
+
+/** One hop more. What was called from beside it, past the gateway, says itself where it stands. */
+function continued({ traceparent, hops }: CallContext, within: BindingCallHead['within']): CallContext {
+  if (within === undefined) return { traceparent, hops: hops + 1 };
+  const known = parseTraceparent(within.traceparent) !== null ? within.traceparent : null;
+  return { traceparent: traceparent ?? known, hops: Math.max(hops, within.hops) + 1 };
+}
 
 /** Bodies of kv.put and queue.send in memory at once: over all modules, and of one trust group. */
 const MOST_BODY_BYTES = 256 * 1024 * 1024;
@@ -42,7 +50,7 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
   function begin(spec: ModuleSpec, binding: BindingSpec, head: BindingCallHead, exchange: Exchange) {
     const caller = dispatcher.context(head.invocationId, spec);
     if (caller === null) throw new HearthError('FORBIDDEN', "The invocation is another function's.");
-    const context: CallContext = { traceparent: caller.traceparent, hops: caller.hops + 1 };
+    const context = continued(caller, head.within);
     const room = { budget, trustGroup: spec.trustGroup };
     const { name } = binding;
     switch (binding.kind) {

@@ -50,7 +50,8 @@ export function serviceCall(
     return dispatcher.dispatch(to.entry, to.version, head, context, relay.answer);
   };
   const queryAt = url.indexOf('?');
-  const askWith = (early: EarlyBody | null) => new HttpAsk(head.headers, queryAt === -1 ? '' : url.slice(queryAt), early);
+  const askWith = (early: EarlyBody | null) =>
+    new HttpAsk(head.headers, queryAt === -1 ? '' : url.slice(queryAt), early);
   const { plan } = entry;
   if (plan === null || plan.single !== null) relay.begin(dispatch({ entry, version }), hasBody || upgrade);
   else if (plan.needsBody && hasBody) {

@@ -18,7 +18,11 @@ const routePattern = z.string().transform((written, context) => {
 const grantsSchema = z
   .strictObject({
     scopes: z
-      .array(z.string().regex(SCOPE_PATTERN, 'read, or enqueue:, invoke:, rpc:, deploy: or override: with a name or pattern'))
+      .array(
+        z
+          .string()
+          .regex(SCOPE_PATTERN, 'read, or enqueue:, invoke:, rpc:, deploy: or override: with a name or pattern'),
+      )
       .min(1)
       .max(100)
       .openapi({ example: ['enqueue:orders', 'deploy:shop-*', 'read'] }),

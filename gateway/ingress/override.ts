@@ -24,7 +24,9 @@ export function overridden(
   }
   const refusal = check(token, name);
   if (refusal !== null) return refusal;
-  return entry.find(wanted) ?? new HearthError('NOT_FOUND', `There is no one version "${wanted.slice(0, 128)}" of ${name}.`);
+  return (
+    entry.find(wanted) ?? new HearthError('NOT_FOUND', `There is no one version "${wanted.slice(0, 128)}" of ${name}.`)
+  );
 }
 
 function takeBearer(parsed: ParsedRequest): string | null {

@@ -63,7 +63,8 @@ describe('what is asked of a request', () => {
 
 describe('a body that is read before the choice', () => {
   test('is not waited for when it cannot be an object or an array', () => {
-    for (const text of ['user=1', '"text"', '17', '\u0000', '<a/>']) assert.equal(new EarlyBody().add(Buffer.from(text)), false, text);
+    for (const text of ['user=1', '"text"', '17', '\u0000', '<a/>'])
+      assert.equal(new EarlyBody().add(Buffer.from(text)), false, text);
     for (const text of ['{', '[', '  \r\n\t{', '   ']) assert.equal(new EarlyBody().add(Buffer.from(text)), true, text);
     const body = new EarlyBody();
     assert.equal(body.add(Buffer.from('  ')), true);

@@ -112,10 +112,7 @@ test('rules come before the split, the first that matches wholly decides, and no
 test('only a rule or a binding on the body asks for the body', () => {
   const rules = [{ when: { header: { a: 'b' } }, version: 'b' }];
   assert.equal(compileTraffic('f', { split: split(['a', 100]), rules }).needsBody, false);
-  assert.equal(
-    compileTraffic('f', { split: split(['a', 50], ['b', 50]), stickyBy: { json: '/id' } }).needsBody,
-    true,
-  );
+  assert.equal(compileTraffic('f', { split: split(['a', 50], ['b', 50]), stickyBy: { json: '/id' } }).needsBody, true);
   assert.equal(compileTraffic('f', { split: split(['a', 100]), stickyBy: { json: '/id' } }).needsBody, false);
 });
 

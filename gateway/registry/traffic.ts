@@ -30,14 +30,15 @@ export function compileTraffic(functionName: string, traffic: Traffic): TrafficP
   const spread = createSpread(arms);
   return {
     single: alone && rules.length === 0 ? first.version : null,
-    needsBody: rules.some(({ when }) => when.json !== undefined) || (!alone && stickyBy !== undefined && 'json' in stickyBy),
+    needsBody:
+      rules.some(({ when }) => when.json !== undefined) || (!alone && stickyBy !== undefined && 'json' in stickyBy),
     pick(ask) {
       if (ask !== null) {
         const rule = rules.find(({ when }) => matches(when, ask));
         if (rule !== undefined) return rule.version;
       }
       if (alone) return first.version;
-      const caller = ask === null || stickyBy === undefined ? null : valueOf(stickyBy, ask);
+      const caller = ask === null || stickyBy === undefined ? null : callerOf(stickyBy, ask);
       return caller === null ? spread() : armOf(functionName, caller, arms);
     },
   };
@@ -53,11 +54,14 @@ export function matches(when: When, ask: Ask): boolean {
   );
 }
 
-function each<Value>(record: Record<string, Value> | undefined, holds: (name: string, value: Value) => boolean): boolean {
+function each<Value>(
+  record: Record<string, Value> | undefined,
+  holds: (name: string, value: Value) => boolean,
+): boolean {
   return record === undefined || Object.entries(record).every(([name, value]) => holds(name, value));
 }
 
-function valueOf(stickyBy: StickyBy, ask: Ask): string | null {
+function callerOf(stickyBy: StickyBy, ask: Ask): string | null {
   if ('header' in stickyBy) return ask.header(stickyBy.header);
   if ('cookie' in stickyBy) return ask.cookie(stickyBy.cookie);
   if ('query' in stickyBy) return ask.query(stickyBy.query);
