@@ -30,7 +30,12 @@ export async function prepareBase(
   ]);
   const shared = definition.shared.map((entry, index) => ({ ...entry, bytes: bytes[index] ?? entry.bytes }));
   const prepared = { ...definition, setupPath, shared };
-  const setup = setupPath === null ? '' : createHash('sha256').update(await readFile(setupPath)).digest('hex');
+  const setup =
+    setupPath === null
+      ? ''
+      : createHash('sha256')
+          .update(await readFile(setupPath))
+          .digest('hex');
   const { generation: _generation, setupPath: _path, ...content } = prepared;
   return { definition: prepared, fingerprint: JSON.stringify([content, setup]) };
 }
@@ -45,16 +50,29 @@ const BUNDLED = {
   minifySyntax: true,
 } as const satisfies BuildOptions;
 
+/** What a setup may import of Hearth: it is bundled into it. */
+const BUSINESS = 'hearth/business';
+const BUSINESS_FILE = join(import.meta.dirname, '../functions/runtime/business.ts');
+
 /** A bundle of the builder asks for libraries by their names, which mean nothing where it stands. */
 async function writeSetup({ shared }: BaseDefinition, code: Uint8Array, file: string): Promise<string> {
   const paths = JSON.stringify(Object.fromEntries(shared.map(({ specifier, path }) => [specifier, path])));
+  const business = Buffer.from(code).includes(BUSINESS) ? await bundledBusiness() : '';
   const before = `const shared = new Map(Object.entries(${paths}));
+const business = { exports: {} };
+(function (module, exports) { ${business}
+})(business, business.exports);
 (function (require, __dirname) { `;
   const after = `
-})((specifier) => require(shared.get(specifier) ?? specifier), '/');
+})((specifier) => specifier === '${BUSINESS}' ? business.exports : require(shared.get(specifier) ?? specifier), '/');
 `;
   await writeFile(file, Buffer.concat([Buffer.from(before), code, Buffer.from(after)]));
   return file;
+}
+
+async function bundledBusiness(): Promise<string> {
+  const { outputFiles } = await build({ ...BUNDLED, entryPoints: [BUSINESS_FILE], write: false });
+  return outputFiles[0]?.text ?? '';
 }
 
 /**
@@ -68,6 +86,7 @@ async function bundleSetup({ name, setupPath, shared }: BaseDefinition, outfile:
     name: 'shared',
     setup({ onResolve }) {
       onResolve({ filter: /^[^./]/ }, ({ path }) => {
+        if (path === BUSINESS) return { path: BUSINESS_FILE };
         const file = paths.get(path);
         return file === undefined ? undefined : { path: file, external: true };
       });

@@ -12,6 +12,23 @@ export interface ExecutionContext {
   /** Aborted at the deadline, or when the client has gone away. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** Begins a span in this invocation's trace. */
+  readonly startSpan: StartSpan;
+}
+
+export type SpanAttributes = Record<string, string | number | boolean>;
+
+/**
+ * `parent`: the id of a span begun before in the same invocation; null, the default: the invocation's own span. Never
+ * throws: what is too long is cut, and beyond 128 spans of one invocation none is reported.
+ */
+export type StartSpan = (name: string, attributes?: SpanAttributes, parent?: number | null) => Span;
+
+export interface Span {
+  /** Among the spans of its invocation. */
+  readonly id: number;
+  /** With an error when it failed. Only what has ended is exported; a second call changes nothing. */
+  end(error?: string | null, attributes?: SpanAttributes): void;
 }
 
 export interface Logger {

@@ -32,3 +32,17 @@ export const MAX_SPAN_ERROR_CHARS = 512;
 export const MAX_SPAN_ATTRIBUTES = 16;
 export const MAX_SPAN_KEY_CHARS = 64;
 export const MAX_SPAN_VALUE_CHARS = 256;
+
+/** Attributes of spans of flows and their steps: the runtime's part of the names in gateway/telemetry/names.ts. */
+export const STEP_ATTR = {
+  business: 'hearth.business',
+  template: 'hearth.template',
+  flow: 'hearth.flow',
+  step: 'hearth.step',
+  point: 'hearth.point',
+  component: 'hearth.component',
+  attempts: 'hearth.step.attempts',
+  /** `skipped`: its condition did not hold. */
+  state: 'hearth.step.state',
+  errorType: 'error.type',
+} as const;

@@ -14,6 +14,9 @@ export type {
   MessageBatch,
   Queue,
   ScheduledController,
+  Span,
+  SpanAttributes,
+  StartSpan,
 } from '../contract/handlers.ts';
 
 /** Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what RPC calls. */
@@ -29,6 +32,12 @@ export class WorkerEntrypoint<Env = Record<string, unknown>> {
 
 /** Marks classes whose instances may be passed over RPC by reference. */
 export class RpcTarget {}
+
+/** The module's bindings and `BASE`, for code outside of handlers. Each module of a base has its own. */
+export declare const env: unknown;
+
+/** As `ctx.waitUntil` of the invocation that runs. Throws outside of one. */
+export declare function waitUntil(promise: Promise<unknown>): void;
 
 export interface ModuleRuntime {
   WorkerEntrypoint: typeof WorkerEntrypoint;

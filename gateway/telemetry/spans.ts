@@ -5,9 +5,10 @@
  *     pool.acquire │ wait, acquire ─┐
  *     function.load (cold only)     └ transfer, compile, evaluate ─┐   each also a child of its own
  *     function.invoke                                              └ run … end of the answer ────────┘
+ *       what the function reports of itself, such as the steps of a flow
  *     process QUEUE, one per message, at the same time as function.invoke
  *
- * All are children of the server span. Each begins where the one before it ends, and none leaves the server span.
+ * All others are children of the server span. Each begins where the one before it ends, and none leaves the server span.
  */
 import {
   type Attributes,
@@ -24,6 +25,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace';
 import type { Phases } from '../../pool/keeper/api.ts';
 import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, MESSAGING_SYSTEM, RPC_SYSTEM, SCOPE, SPAN } from './names.ts';
+import { placeReported } from './reported-spans.ts';
 import type { FinishedInvocation } from './telemetry.ts';
 import { parseTraceparent } from './traceparent.ts';
 
@@ -68,7 +70,20 @@ function makeSpans(invocation: FinishedInvocation, resource: Resource, newSpanId
     add(SPAN.evaluate, load, times.compiled, times.evaluated);
   }
   if (facts !== null && failedAt !== 'load' && failedAt !== 'acquire') {
-    add(SPAN.invoke, server, times.evaluated, times.ended, { spanId: trace.invokeSpanId, ...at('invoke') });
+    const invoke = add(SPAN.invoke, server, times.evaluated, times.ended, {
+      spanId: trace.invokeSpanId,
+      ...at('invoke'),
+    });
+    const own = new Map<number, SpanContext>();
+    for (const { report, from, to } of placeReported(invocation.spans ?? [], facts, times.evaluated, times.ended)) {
+      const parent = (report.parent === null ? undefined : own.get(report.parent)) ?? invoke;
+      const options = {
+        // The function's word first: it does not change whose span this is.
+        attributes: { ...report.attributes, ...common },
+        ...(report.error === null ? {} : { status: errorStatus(report.error) }),
+      };
+      own.set(report.id, add(report.name, parent, from, to, options));
+    }
     for (const message of invocation.queue?.messages ?? []) {
       add(`process ${invocation.queue?.name}`, server, times.evaluated, times.ended, {
         kind: SpanKind.CONSUMER,

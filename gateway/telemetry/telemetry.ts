@@ -1,6 +1,7 @@
 /** What the gateway tells about itself: spans, metrics and log lines, by the names in names.ts. */
 import type { ErrorCode } from '../../functions/contract/errors.ts';
 import type { TriggerKind } from '../../functions/contract/invocation.ts';
+import type { SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, PoolSnapshot } from '../../pool/keeper/api.ts';
 
 /** Ids of one invocation's place in a trace, decided when it begins. */
@@ -38,6 +39,8 @@ export interface FinishedInvocation {
   /** One span per message, each linked to its producer. */
   queue?: { name: string; messages: { id: string; traceparent: string | null; attempts: number }[] };
   rpc?: { method: string };
+  /** What happened while the function ran, as its base tells it. */
+  spans?: readonly SpanReport[];
 }
 
 export interface Telemetry {

@@ -92,6 +92,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     dispatch: (_entry, version, head, context, sink) => start(version, head, context, sink, null),
     call: createCall(start),
     context: (invocationId, spec) => invocations.context(invocationId, spec),
+    reported: (spec, invocationId, spans) => invocations.reported(spec, invocationId, spans),
     invocation: (id) => invocations.get(id),
     recent: (functionName, most) => invocations.recent(functionName, most),
   };
@@ -210,6 +211,11 @@ class Relay implements InvokeSink {
       facts: kept.facts,
       error: error === null ? null : { code: error.code, message: error.message },
     };
+    if (kept.spans !== null) {
+      finished.spans = kept.spans;
+      // Of an invocation that is over nobody asks for them.
+      kept.spans = null;
+    }
     switch (trigger.trigger) {
       case 'http':
         finished.http = { method: trigger.method, ...placeOf(trigger.url), status: kept.status };

@@ -3,6 +3,7 @@
  */
 import type { HearthError } from '../../functions/contract/errors.ts';
 import type { InvokeHead, ResultHead } from '../../functions/contract/invocation.ts';
+import type { SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, InvokeHandle, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
 
@@ -83,6 +84,8 @@ export interface Dispatcher {
    * belongs to another function.
    */
   context(invocationId: string | null, spec: ModuleSpec): CallContext | null;
+  /** Its base tells what happened within a running invocation of this version; any other is passed over. */
+  reported(spec: ModuleSpec, invocationId: string, spans: readonly SpanReport[]): void;
   /** What is known of a recent invocation; the last few thousand are kept in memory. */
   invocation(id: string): InvocationRecord | undefined;
   /** Newest first. */

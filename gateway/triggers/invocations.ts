@@ -1,4 +1,5 @@
 /** What is remembered of invocations: those that run, and the last few thousand that have ended. */
+import { MAX_SPANS, type SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, ModuleSpec } from '../../pool/keeper/api.ts';
 import { Table } from '../../pool/link/table.ts';
 import type { CallContext, InvocationRecord } from './dispatcher.ts';
@@ -20,6 +21,8 @@ export class KeptInvocation implements InvocationRecord {
   facts: InvokeFacts | null = null;
   status: number | null = null;
   error: { code: string; message: string } | null = null;
+  /** What its base has told of it so far. */
+  spans: SpanReport[] | null = null;
   nextInTable: KeptInvocation | null = null;
 
   constructor(
@@ -113,6 +116,15 @@ export class Invocations {
       if (invocation.functionName === functionName) found.push(invocation);
     }
     return found.slice(0, most);
+  }
+
+  /** See Dispatcher.reported. */
+  reported(spec: ModuleSpec, invocationId: string, spans: readonly SpanReport[]): void {
+    const invocation = this.byId.get(invocationId);
+    if (invocation === undefined || invocation.state !== 'running') return;
+    if (invocation.functionName !== spec.functionName || invocation.version !== spec.version) return;
+    invocation.spans ??= [];
+    invocation.spans.push(...spans.slice(0, MAX_SPANS - invocation.spans.length));
   }
 
   /** See Dispatcher.context. */

@@ -32,7 +32,10 @@ function isSpanReport(value: unknown): boolean {
 function areAttributes(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const entries = Object.entries(value);
-  return entries.length <= MAX_SPAN_ATTRIBUTES && entries.every(([key, one]) => isText(key, MAX_SPAN_KEY_CHARS) && isValue(one));
+  return (
+    entries.length <= MAX_SPAN_ATTRIBUTES &&
+    entries.every(([key, one]) => isText(key, MAX_SPAN_KEY_CHARS) && isValue(one))
+  );
 }
 
 function isValue(value: unknown): boolean {

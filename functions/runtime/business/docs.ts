@@ -113,7 +113,16 @@ function paragraph(text: string): string[] {
   return text === '' ? [] : [text, ''];
 }
 
-function stepText({ name, point, component, from, conditional, optional, attempts, timeoutMs }: StepDescription): string {
+function stepText({
+  name,
+  point,
+  component,
+  from,
+  conditional,
+  optional,
+  attempts,
+  timeoutMs,
+}: StepDescription): string {
   const who = component === null ? 'a component chosen at run time' : `\`${component}\``;
   const where = from === null ? '' : ` of \`${from}\``;
   const how = [

@@ -61,7 +61,9 @@ type InputOfPoint<P extends ExtensionPoint> = OutputOf<P['input']>;
 type OutputOfPoint<P extends ExtensionPoint> = InputOf<P['output']>;
 
 /** What a component is once its types have been checked: those that hold many cannot name each one's. */
-export type AnyComponent = Component<never, unknown>;
+export type AnyComponent = Omit<Component<never, unknown>, 'compensate'> & {
+  readonly compensate: ((input: never, output: never, ctx: ComponentContext) => unknown) | null;
+};
 
 /**
  * A component. Input and output are validated on both sides of it, so `run` gets what the schema says. Throws TypeError
@@ -70,10 +72,7 @@ export type AnyComponent = Component<never, unknown>;
 export function implement<P extends ExtensionPoint>(
   point: P,
   name: string,
-  run: (
-    input: InputOfPoint<P>,
-    ctx: ComponentContext,
-  ) => OutputOfPoint<P> | Promise<OutputOfPoint<P>>,
+  run: (input: InputOfPoint<P>, ctx: ComponentContext) => OutputOfPoint<P> | Promise<OutputOfPoint<P>>,
   options: { description?: string; compensate?: Compensate<InputOfPoint<P>, OutputOfPoint<P>> } = {},
 ): Component<InputOfPoint<P>, OutputOfPoint<P>> {
   requireName('Component', name);
@@ -90,6 +89,7 @@ export async function runComponent(component: AnyComponent, input: unknown, ctx:
   if (!given.ok) throw invalid('input', given.issues, place);
   let made: unknown;
   try {
+    ctx.signal.throwIfAborted();
     made = await component.run(given.value as never, ctx);
   } catch (error) {
     throw fromThrown(error, place);
@@ -111,7 +111,7 @@ export async function compensateComponent(
   const given = await check(component.point.input, input);
   if (!given.ok) throw invalid('input', given.issues, place);
   try {
-    await component.compensate(given.value as never, output, ctx);
+    await component.compensate(given.value as never, output as never, ctx);
   } catch (error) {
     throw fromThrown(error, place);
   }

@@ -88,7 +88,11 @@ async function post(remote: RemoteComponent, path: string, body: object, signal:
   }
   // Its module answers, and not as one made with `components` does: it crashed, or it is another module.
   const reason = `its module answered ${response.status}, and not as one that serves components`;
-  throw new BusinessError('COMPONENT_FAILED', reason, { place, retryable: response.status >= 500, outcomeUnknown: true });
+  throw new BusinessError('COMPONENT_FAILED', reason, {
+    place,
+    retryable: response.status >= 500,
+    outcomeUnknown: true,
+  });
 }
 
 /** Codes of Hearth's error table that say that the module was not called. */

@@ -81,7 +81,11 @@ describe('the order of a flow', () => {
       steps: (steps) =>
         steps
           .step('one', number, { component: noting('a', log), input: () => ({ n: 1 }) })
-          .step('two', number, { component: noting('b', log), when: ({ request }) => request.deep, input: ({ done }) => done.one }),
+          .step('two', number, {
+            component: noting('b', log),
+            when: ({ request }) => request.deep,
+            input: ({ done }) => done.one,
+          }),
       result: ({ done }) => [done.one.n, done.two?.n ?? -1],
     });
     assert.deepEqual((await runFlow(flow, { deep: true }, world())).output, [2, 3]);
@@ -112,7 +116,10 @@ describe('the order of a flow', () => {
               .step('left', number, { component: meets('left', 0), input: () => ({ n: 1 }) })
               .step('right', number, { component: meets('right', 1), input: () => ({ n: 2 }) }),
           )
-          .step('after', number, { component: noting('after', log), input: ({ done }) => ({ n: done.left.n + done.right.n }) }),
+          .step('after', number, {
+            component: noting('after', log),
+            input: ({ done }) => ({ n: done.left.n + done.right.n }),
+          }),
       result: ({ done }) => done.after.n,
     });
     assert.equal((await runFlow(flow, null, world())).output, 4);
@@ -165,15 +172,24 @@ describe('a failing step', () => {
   test('that takes too long is aborted, and its outcome counts as unknown', async () => {
     const log: string[] = [];
     const aborted = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
     const slow = implement(
       number,
       'slow',
-      (_input, { signal }) =>
-        new Promise<{ n: number }>(() => signal.addEventListener('abort', () => aborted.resolve(), { once: true })),
+      (_input, { signal }) => {
+        begun.resolve();
+        return new Promise<{ n: number }>(() => signal.addEventListener('abort', () => aborted.resolve()));
+      },
       { compensate: (_input, output) => void log.push(`undo ${output === null ? 'unknown' : 'known'}`) },
     );
-    let attempts = 0;
-    const clock = testClock(() => ++attempts > 1);
+    const lasting = testClock(() => true);
+    let sleeps = 0;
+    const clock = {
+      ...lasting,
+      // Its time is up once it runs; that of its compensation never is.
+      sleep: (ms: number, signal: AbortSignal) =>
+        ++sleeps === 1 ? begun.promise.then(() => true) : lasting.sleep(ms, signal),
+    };
     const error = await failure(runFlow(flowOf(slow, { attempts: 1 }, 50), null, world({}, { clock })));
     await aborted.promise;
     assert.equal(error.code, 'TIMEOUT');
@@ -324,7 +340,10 @@ describe('what is validated', () => {
     await assert.rejects(runFlow(flow, { to: { email: 'nobody' } }, world()), (error: BusinessError) => {
       assert.ok(!(error instanceof FlowError));
       assert.equal(error.code, 'INVALID_INPUT');
-      assert.deepEqual(error.issues.map(({ field }) => field), ['request.to.email']);
+      assert.deepEqual(
+        error.issues.map(({ field }) => field),
+        ['request.to.email'],
+      );
       assert.match(error.message, /^flow strict: request\.to\.email: /);
       return true;
     });
@@ -352,7 +371,10 @@ describe('what is validated', () => {
 
   test('the output of a step, and what such a step did is undone', async () => {
     const log: string[] = [];
-    const error = await bad(noting('a', log, () => 'many' as unknown as number), { n: 1 });
+    const error = await bad(
+      noting('a', log, () => 'many' as unknown as number),
+      { n: 1 },
+    );
     assert.equal(error.code, 'INVALID_OUTPUT');
     assert.match(error.message, /^flow strict, step one, component a: output\.n: /);
     assert.deepEqual(log, ['a 1', 'undo a 1 ?']);
@@ -452,7 +474,9 @@ describe('components in other modules', () => {
 
   test('that refuse a field say which', async () => {
     const picky = implement(number, 'picky', () => {
-      throw new BusinessError('INVALID_INPUT', 'input.n: is taken', { issues: [{ field: 'input.n', message: 'is taken' }] });
+      throw new BusinessError('INVALID_INPUT', 'input.n: is taken', {
+        issues: [{ field: 'input.n', message: 'is taken' }],
+      });
     });
     const env = { NUMBERS: moduleOf(picky) };
     const error = await failure(runFlow(flowFrom('picky', 'NUMBERS'), null, world(env)));

@@ -5,13 +5,14 @@
  *   step    (left out) skipped │ running ──► done ──────────────► compensated │ compensation-failed
  *                                   └──────► failed │ tolerated
  */
-import type { Logger } from '../../contract/handlers.ts';
+import type { Logger, StartSpan } from '../../contract/handlers.ts';
+import { STEP_ATTR } from '../../contract/span.ts';
 import { withRetries } from './attempts.ts';
 import { type Clock, realClock } from './clock.ts';
 import { BusinessError, callOwn, fromThrown, invalid, type Place } from './errors.ts';
 import type { Flow, FlowPart, FlowStep, State } from './flow.ts';
 import { check, type OutputOf, type Schema } from './schema.ts';
-import { type SpanStarter, startStepSpan } from './spans.ts';
+import { startStepSpan } from './spans.ts';
 import { type Target, targetOf } from './target.ts';
 
 /** What a run needs of the invocation around it. */
@@ -23,7 +24,7 @@ export interface RunContext {
   readonly signal: AbortSignal;
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
   /** Absent: no spans. */
-  readonly startSpan?: SpanStarter;
+  readonly startSpan?: StartSpan;
   readonly clock?: Clock;
   readonly business?: string;
   readonly template?: string;
@@ -55,6 +56,10 @@ export class FlowError extends BusinessError {
     super(code, reason, { place, issues, retryable, cause: error.cause ?? error });
     this.steps = steps;
   }
+
+  override at(place: Place): FlowError {
+    return new FlowError(super.at(place), this.steps);
+  }
 }
 
 /** Throws BusinessError when the request is not the flow's, FlowError afterwards. */
@@ -68,9 +73,9 @@ export async function runFlow<In extends Schema, Out extends Schema>(
   const given = await check(flow.input, request);
   if (!given.ok) throw invalid('request', given.issues, place);
   const span = context.startSpan?.(`flow ${flow.name}`, {
-    'hearth.flow': flow.name,
-    ...(business === undefined ? {} : { 'hearth.business': business }),
-    ...(template === undefined ? {} : { 'hearth.template': template }),
+    [STEP_ATTR.flow]: flow.name,
+    ...(business === undefined ? {} : { [STEP_ATTR.business]: business }),
+    ...(template === undefined ? {} : { [STEP_ATTR.template]: template }),
   });
   const run = new FlowRun(flow, given.value, context, place, span?.id ?? null);
   try {
@@ -172,21 +177,21 @@ class FlowRun {
       const { when } = step;
       if (when !== null && !callOwn('when', {}, () => when(state))) {
         record.state = 'skipped';
-        span?.end(null, { 'hearth.step.state': 'skipped' });
+        span?.end(null, { [STEP_ATTR.state]: 'skipped' });
         return undefined;
       }
       const result = await this.#attempts(step, state, signal, record);
       record.state = 'done';
-      span?.end(null, { 'hearth.component': record.component, 'hearth.step.attempts': record.attempts });
+      span?.end(null, { [STEP_ATTR.component]: record.component, [STEP_ATTR.attempts]: record.attempts });
       return result;
     } catch (thrown) {
       const error = fromThrown(thrown, { ...this.#place, step: step.name });
       record.state = step.optional && !signal.aborted ? 'tolerated' : 'failed';
       record.error = error.reason;
       span?.end(error.message, {
-        'hearth.component': record.component,
-        'hearth.step.attempts': record.attempts,
-        'error.type': error.code,
+        [STEP_ATTR.component]: record.component,
+        [STEP_ATTR.attempts]: record.attempts,
+        [STEP_ATTR.errorType]: error.code,
       });
       if (record.state === 'failed') throw error;
       this.#context.log.warn(`${error.message} (optional: the flow goes on)`);
@@ -237,18 +242,23 @@ class FlowRun {
           (attempt, own) => target.compensate(done.input, done.output, this.#call(step, attempt), own),
         );
         if (undone) record.state = 'compensated';
-        span?.end(null, { 'hearth.component': target.name });
+        span?.end(null, { [STEP_ATTR.component]: target.name });
       } catch (thrown) {
         const error = fromThrown(thrown, { ...this.#place, step: step.name });
         record.state = 'compensation-failed';
         record.error = error.reason;
         this.#context.log.error(`${error.message} (compensation; what the step did is still there)`);
-        span?.end(error.message, { 'hearth.component': target.name, 'error.type': error.code });
+        span?.end(error.message, { [STEP_ATTR.component]: target.name, [STEP_ATTR.errorType]: error.code });
       }
     }
   }
 
   #call(step: FlowStep, attempt: number) {
-    return { key: `${this.#context.id}/${this.#flow.name}/${step.name}`, attempt, flow: this.#flow.name, step: step.name };
+    return {
+      key: `${this.#context.id}/${this.#flow.name}/${step.name}`,
+      attempt,
+      flow: this.#flow.name,
+      step: step.name,
+    };
   }
 }

@@ -54,5 +54,7 @@ const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 /** Names stand in paths, spans and error texts. Throws TypeError. */
 export function requireName(what: string, name: string): void {
   if (NAME.test(name)) return;
-  throw new TypeError(`${what} ${JSON.stringify(name)}: a name is a–z, 0–9 and -, begins with a letter, at most 63 long.`);
+  throw new TypeError(
+    `${what} ${JSON.stringify(name)}: a name is a–z, 0–9 and -, begins with a letter, at most 63 long.`,
+  );
 }

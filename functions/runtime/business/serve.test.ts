@@ -64,7 +64,10 @@ describe('a business as a function', () => {
     assert.equal(response.status, 400);
     const { error } = (await response.json()) as { error: { code: string; issues: { field: string }[] } };
     assert.equal(error.code, 'INVALID_INPUT');
-    assert.deepEqual(error.issues.map(({ field }) => field), ['request.to']);
+    assert.deepEqual(
+      error.issues.map(({ field }) => field),
+      ['request.to'],
+    );
     assert.equal((await call('not JSON')).status, 400);
     assert.equal((await call(null, '/other')).status, 404);
     assert.equal((await call(null, '/', 'PUT')).status, 405);
@@ -85,10 +88,15 @@ describe('a business as a function', () => {
       executionContext(),
     );
     assert.equal(response.status, 502);
-    const { error } = (await response.json()) as { error: { step: string; message: string; steps: { state: string }[] } };
+    const { error } = (await response.json()) as {
+      error: { step: string; message: string; steps: { state: string }[] };
+    };
     assert.equal(error.step, 'greet');
     assert.equal(error.message, 'business letters, flow formal, step greet, component plain: no paper');
-    assert.deepEqual(error.steps.map(({ state }) => state), ['failed']);
+    assert.deepEqual(
+      error.steps.map(({ state }) => state),
+      ['failed'],
+    );
   });
 
   test('shows its documentation, made of the schemas', async () => {
@@ -151,6 +159,9 @@ describe('a module of components', () => {
 
   test('does not take two of one name', async () => {
     const twice = components([plain, plain]);
-    await assert.rejects(twice.fetch(new Request('http://x/'), {}, executionContext()), /Two components are greeting\/plain/);
+    await assert.rejects(
+      twice.fetch(new Request('http://x/'), {}, executionContext()),
+      /Two components are greeting\/plain/,
+    );
   });
 });

@@ -1,16 +1,14 @@
 /** Spans of flows and steps: what the base reports of them goes into the invocation's trace. */
 import type { Span, SpanAttributes, StartSpan } from '../../contract/handlers.ts';
+import { STEP_ATTR } from '../../contract/span.ts';
 import type { FlowStep } from './flow.ts';
 
-/** `parent`: the id of one begun before; null: the invocation's own span. */
-export type SpanStarter = StartSpan;
-
 export function startStepSpan(
-  start: SpanStarter | undefined,
+  start: StartSpan | undefined,
   name: string,
   step: FlowStep,
   parent: number | null,
 ): Span | undefined {
-  const attributes: SpanAttributes = { 'hearth.step': step.name, 'hearth.point': step.point.name };
+  const attributes: SpanAttributes = { [STEP_ATTR.step]: step.name, [STEP_ATTR.point]: step.point.name };
   return start?.(name, attributes, parent);
 }

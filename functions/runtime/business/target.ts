@@ -36,8 +36,7 @@ function localTarget(step: FlowStep, component: AnyComponent, { env, log }: Surr
       output: await runComponent(component, input, context(call, signal)),
       compensates: component.compensate !== null,
     }),
-    compensate: (input, output, call, signal) =>
-      compensateComponent(component, input, output, context(call, signal)),
+    compensate: (input, output, call, signal) => compensateComponent(component, input, output, context(call, signal)),
   };
 }
 

@@ -55,7 +55,8 @@ export function world(env: Record<string, unknown> = {}, changes: Partial<RunCon
       const id = ++begun;
       return {
         id,
-        end: (error = null, more = {}) => spans.push({ id, parent, name, error, attributes: { ...attributes, ...more } }),
+        end: (error = null, more = {}) =>
+          spans.push({ id, parent, name, error, attributes: { ...attributes, ...more } }),
       };
     },
     ...changes,
