@@ -14,6 +14,7 @@ import {
 } from 'jsonc-parser';
 import { z } from 'zod';
 import { NAME_PATTERN, NAME_RULE } from '../functions/contract/limits.ts';
+import { type PoolTotals, poolSizes } from '../pool/keeper/pools.ts';
 import { ConfigError } from './config.ts';
 
 const name = z.string().regex(NAME_PATTERN, `a name ${NAME_RULE}`);
@@ -34,13 +35,31 @@ const baseSchema = z.strictObject({
   shared: z.array(shared).default([]),
   /** Module whose default export runs in the base at lease; what it returns is `env.BASE`. */
   setup: z.string().min(1).optional(),
+  /** Declarations for authors of modules, with `export interface Base`: the type of `env.BASE`. */
+  types: z.string().min(1).optional(),
   /** Variables of the gateway's environment that `setup` sees. */
   env: z.array(z.string().regex(/^[A-Za-z_]\w*$/, 'the name of an environment variable')).default([]),
   /** Warm bases without a lessee at least; without it HEARTH_WARM_BASES. */
   warm: z.int().min(0).max(1000).optional(),
 });
 
-const poolSchema = z.strictObject({});
+/** What is left out is shared out: see poolSizes. */
+const poolSchema = z
+  .strictObject({
+    /** Bases it may have; its own, whatever other pools need. */
+    maxBases: z.int().min(1).max(100_000).optional(),
+    /** What its hosts may use together, as PSS. */
+    memoryMb: z.int().min(64).max(100_000_000).optional(),
+    /** Warm bases without a lessee, per base definition; without it what the definition says, else HEARTH_WARM_BASES. */
+    warm: z.int().min(0).max(1000).optional(),
+    /** Without it HEARTH_BASES_PER_HOST. Of the buffer: what is lent at once. */
+    basesPerHost: z.int().min(1).max(64).optional(),
+    placement: z.enum(['spread', 'pack']).optional(),
+  })
+  .refine(({ warm, maxBases }) => warm === undefined || maxBases === undefined || warm <= maxBases, {
+    path: ['warm'],
+    message: 'more warm bases than maxBases allows',
+  });
 
 const fileSchema = z.strictObject({
   bases: z.record(name, baseSchema).default({}),
@@ -48,6 +67,16 @@ const fileSchema = z.strictObject({
 });
 
 export type BaseSource = z.output<typeof baseSchema>;
+
+/** Throws ConfigError when the pools come to more than there is, or one of them to nothing. */
+export function checkPools(pools: ConfigFile['pools'], totals: PoolTotals): void {
+  try {
+    poolSizes(pools, totals);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ConfigError(`pools: ${error.message}.`);
+  }
+}
 
 export interface ConfigFile {
   /** What relative paths and libraries are resolved from. */

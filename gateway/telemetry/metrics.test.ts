@@ -125,12 +125,18 @@ test('metrics of a deleted function and queue go, those of others stay', async (
   assert.doesNotMatch(text, /"gone"/);
   assert.match(text, /"stays"/);
   telemetry.finished(finished(telemetry, { functionName: 'gone' }));
-  assert.match(await telemetry.metricsText(), /faas_invocations_total\{faas_name="gone",faas_trigger="http",faas_version="v1"\} 1\n/);
+  assert.match(
+    await telemetry.metricsText(),
+    /faas_invocations_total\{faas_name="gone",faas_trigger="http",faas_version="v1"\} 1\n/,
+  );
 });
 
 test('versions are told apart while traffic leads to them, all others are counted together', async () => {
   const serving = new Set(['v1', 'v2']);
-  const telemetry = create({}, { pool: () => poolSnapshot(), serves: (name, version) => name === 'hello' && serving.has(version) });
+  const telemetry = create(
+    {},
+    { pool: () => poolSnapshot(), serves: (name, version) => name === 'hello' && serving.has(version) },
+  );
   const error = { code: 'FUNCTION_TIMEOUT', message: 'no' } as const;
   for (const version of ['v1', 'v2', 'v2', 'v3', 'v4']) telemetry.finished(finished(telemetry, { version }));
   telemetry.finished(finished(telemetry, { version: 'v1', facts: COLD, error }));
@@ -153,6 +159,8 @@ test('the pool is told by state, and hosts with the memory and CPU time that are
     id: 'host-1',
     pid: process.pid,
     base: 'default',
+    pool: 'default',
+    lentBy: null,
     trustGroup: 'shop',
     network: 'all',
     state: 'running',
@@ -166,18 +174,21 @@ test('the pool is told by state, and hosts with the memory and CPU time that are
           { ...host, bases: [] },
           { ...host, id: 'host-2', pid: null, trustGroup: null, state: 'starting', memoryBytes: null, bases: [] },
         ],
-        waiting: 4,
       }),
   };
   const metrics = await pushed(t, (telemetry) => telemetry.acquired(1), sources);
-  assert.equal(point(metrics, 'hearth.pool.bases', { 'hearth.base.state': 'warm' }).value, 3);
-  assert.equal(point(metrics, 'hearth.pool.hosts', { 'hearth.host.state': 'running' }).value, 1);
-  assert.equal(point(metrics, 'hearth.pool.waiting').value, 4);
+  const inPool = { 'hearth.pool': 'default' };
+  assert.equal(point(metrics, 'hearth.pool.bases', { ...inPool, 'hearth.base.state': 'warm' }).value, 3);
+  assert.equal(point(metrics, 'hearth.pool.hosts', { ...inPool, 'hearth.host.state': 'running' }).value, 1);
+  assert.equal(point(metrics, 'hearth.pool.waiting', inPool).value, 4);
+  assert.equal(point(metrics, 'hearth.pool.size', inPool).value, 256);
+  assert.equal(point(metrics, 'hearth.pool.borrowed', inPool).value, 0);
   const memory = point(metrics, 'faas.mem_usage');
   assert.equal(memory.value, 50_000_000);
   assert.deepEqual(memory.attributes, {
     'hearth.host': 'host-1',
     'hearth.base': 'default',
+    'hearth.pool': 'default',
     'hearth.trust_group': 'shop',
   });
   if (process.platform !== 'linux') return;
@@ -188,7 +199,16 @@ test('the pool is told by state, and hosts with the memory and CPU time that are
 });
 
 test('a host that is gone has no CPU time', async () => {
-  const host = { id: 'h', base: 'default', trustGroup: null, network: null, state: 'dead', memoryBytes: null } as const;
+  const host = {
+    id: 'h',
+    base: 'default',
+    pool: 'default',
+    lentBy: null,
+    trustGroup: null,
+    network: null,
+    state: 'dead',
+    memoryBytes: null,
+  } as const;
   const sources = { pool: () => poolSnapshot({ hosts: [{ ...host, pid: 2 ** 22 + 1, bases: [] }] }) };
   assert.doesNotMatch(await create({}, sources).metricsText(), /faas_cpu_usage/);
 });
@@ -212,6 +232,8 @@ test('over OTLP metrics have their conventional names, units and kinds', async (
     'hearth.coldstart.phase_duration': 'histogram s',
     'hearth.pool.acquire_duration': 'histogram s',
     'hearth.pool.bases': 'gauge {base}',
+    'hearth.pool.borrowed': 'gauge {base}',
+    'hearth.pool.size': 'gauge {base}',
     'hearth.pool.hosts': 'gauge {host}',
     'hearth.pool.waiting': 'gauge {invocation}',
     'hearth.queue.depth': 'gauge {message}',

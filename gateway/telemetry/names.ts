@@ -57,6 +57,7 @@ export const HEARTH_ATTR = {
   trustGroup: 'hearth.trust_group',
   host: 'hearth.host',
   base: 'hearth.base',
+  pool: 'hearth.pool',
   baseState: 'hearth.base.state',
   hostState: 'hearth.host.state',
   phase: 'hearth.coldstart.phase',
@@ -103,6 +104,12 @@ export const METRIC = {
   memUsage: { name: 'faas.mem_usage', unit: 'By', description: 'Memory of a host process.' },
   poolBases: { name: 'hearth.pool.bases', unit: '{base}', description: 'Bases by state.' },
   poolHosts: { name: 'hearth.pool.hosts', unit: '{host}', description: 'Host processes by state.' },
+  poolSize: { name: 'hearth.pool.size', unit: '{base}', description: 'Bases that a pool may have of its own.' },
+  poolBorrowed: {
+    name: 'hearth.pool.borrowed',
+    unit: '{base}',
+    description: 'Bases that the buffer has lent to a pool.',
+  },
   poolWaiting: { name: 'hearth.pool.waiting', unit: '{invocation}', description: 'Invocations waiting for a slot.' },
   acquireDuration: {
     name: 'hearth.pool.acquire_duration',

@@ -12,7 +12,17 @@ export function poolFamilies(sources: TelemetrySources): MetricFamily[] {
     {
       kind: 'gauge',
       metric: METRIC.poolWaiting,
-      observe: () => [{ attributes: {}, value: sources.pool().waiting }],
+      observe: () => sources.pool().pools.map(({ name, waiting }) => ({ attributes: inPool(name), value: waiting })),
+    },
+    {
+      kind: 'gauge',
+      metric: METRIC.poolSize,
+      observe: () => sources.pool().pools.map(({ name, maxBases }) => ({ attributes: inPool(name), value: maxBases })),
+    },
+    {
+      kind: 'gauge',
+      metric: METRIC.poolBorrowed,
+      observe: () => sources.pool().pools.map(({ name, borrowed }) => ({ attributes: inPool(name), value: borrowed })),
     },
     { kind: 'gauge', metric: METRIC.memUsage, observe: () => memoryByHost(sources.pool()) },
     { kind: 'observed-counter', metric: METRIC.cpuUsage, observe: () => cpuByHost(sources.pool()) },
@@ -22,16 +32,27 @@ export function poolFamilies(sources: TelemetrySources): MetricFamily[] {
 type Host = PoolSnapshot['hosts'][number];
 
 function basesByState(pool: PoolSnapshot): CounterCell[] {
-  return Object.entries(pool.bases).map(([state, value]) => ({
-    attributes: { [HEARTH_ATTR.baseState]: state },
-    value,
-  }));
+  return pool.pools.flatMap(({ name, bases }) =>
+    Object.entries(bases).map(([state, value]) => ({
+      attributes: { ...inPool(name), [HEARTH_ATTR.baseState]: state },
+      value,
+    })),
+  );
+}
+
+function inPool(name: string): Record<string, string> {
+  return { [HEARTH_ATTR.pool]: name };
 }
 
 function hostsByState(pool: PoolSnapshot): CounterCell[] {
-  const counts: Record<Host['state'], number> = { starting: 0, running: 0, draining: 0, dead: 0 };
-  for (const host of pool.hosts) counts[host.state]++;
-  return Object.entries(counts).map(([state, value]) => ({ attributes: { [HEARTH_ATTR.hostState]: state }, value }));
+  return pool.pools.flatMap(({ name }) => {
+    const counts: Record<Host['state'], number> = { starting: 0, running: 0, draining: 0, dead: 0 };
+    for (const host of pool.hosts) if (host.pool === name) counts[host.state]++;
+    return Object.entries(counts).map(([state, value]) => ({
+      attributes: { ...inPool(name), [HEARTH_ATTR.hostState]: state },
+      value,
+    }));
+  });
 }
 
 function memoryByHost(pool: PoolSnapshot): CounterCell[] {
@@ -54,6 +75,7 @@ function hostAttributes(host: Host): Record<string, string> {
   return {
     [HEARTH_ATTR.host]: host.id,
     [HEARTH_ATTR.base]: host.base,
+    ...inPool(host.pool),
     [HEARTH_ATTR.trustGroup]: host.trustGroup ?? '',
   };
 }

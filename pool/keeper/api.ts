@@ -10,7 +10,12 @@ import type {
   LogLine,
   ResultHead,
 } from '../../functions/contract/invocation.ts';
+import type { SpanReport } from '../../functions/contract/span.ts';
 import type { Exchange } from '../link/link.ts';
+import type { BaseDefinition } from './definition.ts';
+import type { Pressure } from './host-watch.ts';
+import type { PoolChange } from './pools.ts';
+import type { PlacementRule } from './settings.ts';
 
 /** What a base runs: bytes of one version. Immutable. */
 export interface ModuleImage {
@@ -127,17 +132,51 @@ export interface PoolSnapshot {
     id: string;
     pid: number | null;
     base: string;
+    /** Named pool it serves. */
+    pool: string;
+    /** The pool it goes back to when it is idle; null: it serves its own. */
+    lentBy: string | null;
     /** null: not yet bound by a first lease. */
     trustGroup: string | null;
     network: 'all' | 'none' | null;
     state: 'starting' | 'running' | 'draining' | 'dead';
     memoryBytes: number | null;
-    bases: { id: string; state: BaseState; function: string | null; version: string | null; inFlight: number }[];
+    bases: {
+      id: string;
+      state: BaseState;
+      /** For which it was taken. */
+      function: string | null;
+      version: string | null;
+      inFlight: number;
+      /** Set where it holds the modules of a group. */
+      group?: string;
+      modules?: { function: string; version: string; inFlight: number }[];
+    }[];
   }[];
   /** Bases by state, over all hosts. */
   bases: Record<BaseState, number>;
-  /** By base definition: warm bases without a lessee, and how many there should be just now. */
-  stock: { base: string; warm: number; target: number }[];
+  /** By pool and base definition: warm bases without a lessee, and how many there should be just now. */
+  stock: { pool: string; base: string; warm: number; target: number }[];
+  waiting: number;
+  pools: PoolView[];
+}
+
+/** One named pool of hosts, what it has lent and borrowed included. */
+export interface PoolView {
+  name: string;
+  placement: PlacementRule;
+  /** What it may have of its own, and what its hosts may use together. */
+  maxBases: number;
+  memoryMb: number;
+  /** What those that serve it use. */
+  usedMb: number;
+  pressure: Pressure;
+  hosts: number;
+  /** Of those that serve it, by state. */
+  bases: Record<BaseState, number>;
+  /** Bases of other pools that serve it, and its own that serve others. */
+  borrowed: number;
+  lent: number;
   waiting: number;
 }
 
@@ -147,8 +186,22 @@ export interface PoolEvent {
   subject: 'host' | 'base' | 'instance' | 'function';
   id: string;
   /** Of a function: `quarantined`, and `lifted` when that is over. */
-  what: 'started' | 'warm' | 'leased' | 'loaded' | 'retired' | 'killed' | 'died' | 'quarantined' | 'lifted';
+  what:
+    | 'started'
+    | 'warm'
+    | 'leased'
+    | 'loaded'
+    | 'retired'
+    | 'killed'
+    | 'died'
+    | 'quarantined'
+    | 'lifted'
+    | 'lent'
+    | 'returned'
+    | 'moved';
   why: string;
+  /** Named pool that a host, or the host of a base, serves. */
+  pool?: string;
   function?: string;
 }
 
@@ -157,6 +210,8 @@ export interface KeeperHooks {
   /** A module uses a binding. The exchange is the answer's way back; `spec` is the caller's own. */
   binding(spec: ModuleSpec, call: BindingCallHead, exchange: Exchange): void;
   log(spec: ModuleSpec, instance: string, lines: LogLine[], dropped: number): void;
+  /** What happened within one of its invocations, for the trace; the base's word, in bounds. */
+  spans(spec: ModuleSpec, invocationId: string, spans: readonly SpanReport[]): void;
   event(event: PoolEvent): void;
   /** How long taking a base took, ms, for each cold start. */
   acquired(durationMs: number): void;
@@ -182,6 +237,11 @@ export interface Keeper {
    * calls, and one idle instance stays for ten minutes, unless its manifest says otherwise or its base is needed.
    */
   deactivate(key: string): void;
+  /**
+   * Calls of this function by members of its group, in whose base the version with this key stands, need not come to the
+   * gateway. Null: they do, as more than one version serves, or none. So it is until it is said otherwise.
+   */
+  direct(functionName: string, key: string | null): void;
   /** An instance will be needed within `keepMs`: one is loaded where there is none, and stays so long at least. */
   prewarm(spec: ModuleSpec, keepMs: number): void;
   /**
@@ -191,11 +251,48 @@ export interface Keeper {
   retire(key: string, why: string): Promise<void>;
   /** Retires idle instances of a function and says how many. */
   evict(functionName: string): Promise<number>;
+  readonly bases: BaseGenerations;
+  /**
+   * A host goes to another pool, with the room it takes up: at once when no lease has bound it, else it drains and the
+   * other pool starts one in its place. Throws NOT_FOUND, BAD_REQUEST, CONFLICT.
+   */
+  moveHost(id: string, pool: string): 'moved' | 'draining';
+  /** Changes the size of a pool until Hearth ends. Throws NOT_FOUND, CONFLICT. */
+  changePool(name: string, change: PoolChange): void;
   snapshot(): PoolSnapshot;
   events(): readonly PoolEvent[];
   /** Lets what runs end, at most so long, then ends all hosts. */
   drain(deadlineMs: number): Promise<void>;
   kill(): void;
+}
+
+/** Base definitions that change while functions run on them. One change of a name at a time. */
+export interface BaseGenerations {
+  /** Takes in one more generation, or a new name: nothing leases from it but `prove`. */
+  add(definition: BaseDefinition): void;
+  /**
+   * Loads a version on a base of it and calls its ready path; nothing of that is kept. Throws PROBE_FAILED with what the
+   * code said, NO_CAPACITY when bases do not come up or none came free.
+   */
+  prove(definition: BaseDefinition, spec: ModuleSpec, readyPath: string | null): Promise<void>;
+  /** Fills its stock; resolves when that is done, or as far as memory allows. Throws NO_CAPACITY when bases do not come up. */
+  prepare(definition: BaseDefinition): Promise<void>;
+  /**
+   * Leases are of it from now on, and what runs on the generation before is replaced, host after host: as many instances
+   * are loaded, calls go to them, and the old ones end when what they run has ended. Resolves when no call goes to the
+   * generation before any more. Rejects when an instance does not load: then some have moved, and moving to the
+   * generation before takes them back.
+   */
+  move(definition: BaseDefinition, options: MoveOptions): Promise<void>;
+  /** Not wanted after all: its bases are ended when nothing runs in them. Not for the one in use. */
+  drop(definition: BaseDefinition): void;
+}
+
+export interface MoveOptions {
+  /** Whether the move is given up when this version does not load. */
+  required(spec: ModuleSpec): boolean;
+  /** Versions that are still to be moved. */
+  progress?(left: number): void;
 }
 
 /** The head without what the keeper fills in: the module's name in its base, and the time left. */

@@ -13,6 +13,7 @@ import type { Breach } from '../host/watch.ts';
 import { HOST_FLAGS } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
 import type { Logger } from './log.ts';
+import { DEFAULT_POOL } from './pools.ts';
 import { type Resident, ResidentMeter } from './resident.ts';
 import { hostFiles, pidInside, type Sandbox } from './sandbox.ts';
 
@@ -76,6 +77,12 @@ export class HostProcess {
   culprit: string | null = null;
   /** Boots that never said hello, in a row. */
   failedBoots = 0;
+  /** Named pool that it serves. As long as nothing binds it, it may go to another: see lending.ts. */
+  pool = DEFAULT_POOL;
+  /** The pool whose size it counts against, when that is not the one it serves. */
+  lentBy: string | null = null;
+  /** Bases in it that are held. */
+  leased = 0;
   /** Monotonic ms of its last lease; 0: none yet. */
   leasedAt = 0;
   /** Resident bytes at the last poll. */
@@ -203,7 +210,7 @@ export class HostProcess {
 
   /** What it takes now; null when that is unknown. */
   resident(): Resident | null {
-    if (this.#state !== 'running' || this.#pid === null) return null;
+    if ((this.#state !== 'running' && this.#state !== 'draining') || this.#pid === null) return null;
     this.#resident ??= new ResidentMeter(this.#pid);
     const resident = this.#resident.read();
     this.memoryBytes = resident?.bytes ?? null;
@@ -212,7 +219,7 @@ export class HostProcess {
 
   /** Asks it to answer, unless it still owes an answer. Says for how many ms it has owed one. */
   ping(now: number): number {
-    if (this.#state !== 'running') return 0;
+    if (this.#state !== 'running' && this.#state !== 'draining') return 0;
     if (this.#pingedAt !== null) return now - this.#pingedAt;
     this.#pingedAt = now;
     this.#send({ type: 'ping' });

@@ -5,6 +5,7 @@ import { allowedBytes, HostWatch, LOOK_MS, type Pressure, pressureOf, type Watch
 const MB = 2 ** 20;
 
 class FakeHost implements WatchedHost {
+  pool = 'default';
   mb = 100;
   sharedMb = 40;
   /** Since when it owes an answer; null: it answers. */
@@ -24,18 +25,22 @@ class FakeHost implements WatchedHost {
   }
 }
 
-function watched(hosts: FakeHost[], memoryMb = 1_000_000) {
+function watched(hosts: FakeHost[], memoryMb = 1_000_000, pools = ['default']) {
   let now = 10_000;
   const levels: Pressure[] = [];
-  let evicted = 0;
+  const byPool = new Map<string, Pressure>();
+  const evictedFrom: string[] = [];
   const watch = new HostWatch({
     hosts: () => hosts,
     limitsMb: () => [128, null],
     suspect: () => 'base-1',
-    memoryBytes: memoryMb * MB,
-    pressure: (level) => levels.push(level),
-    evict: () => {
-      evicted++;
+    pools: () => pools.map((name) => ({ name, memoryBytes: memoryMb * MB })),
+    pressure: (pool, level) => {
+      levels.push(level);
+      byPool.set(pool, level);
+    },
+    evict: (pool) => {
+      evictedFrom.push(pool);
       return true;
     },
     now: () => now,
@@ -46,7 +51,7 @@ function watched(hosts: FakeHost[], memoryMb = 1_000_000) {
       watch.look();
     }
   };
-  return { pass, levels, evicted: () => evicted, now: () => now };
+  return { pass, levels, byPool, evictedFrom, evicted: () => evictedFrom.length, now: () => now };
 }
 
 test('a host that takes more than its bases together may take is killed on account of who is at work there', () => {
@@ -87,6 +92,16 @@ test('shared pages count once, and pressure rises and falls with what is used', 
   pass(LOOK_MS);
   assert.deepEqual(levels, ['none', 'stock', 'full', 'none']);
   assert.equal(evicted(), 2);
+});
+
+test('each pool is judged by its own hosts: one that runs short is evicted from, the other is left alone', () => {
+  const [well, short] = [new FakeHost(), new FakeHost()];
+  short.pool = 'batch';
+  short.mb = 220;
+  const { pass, byPool, evictedFrom } = watched([well, short], 200, ['default', 'batch', 'empty']);
+  pass(LOOK_MS);
+  assert.deepEqual(Object.fromEntries(byPool), { default: 'none', batch: 'full', empty: 'none' });
+  assert.deepEqual(evictedFrom, ['batch']);
 });
 
 test('pressure by shares of the limit', () => {

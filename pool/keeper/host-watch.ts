@@ -1,7 +1,7 @@
 /**
  * Watches hosts from outside, several times a second: a host that takes more than its bases together may take, or that
- * answers nothing, is killed; when all hosts together come near to what they may use, idle instances go and no base is
- * booted for stock. What a host's own watch sees, and ends a base for, comes long before.
+ * answers nothing, is killed; when the hosts of a pool come near to what they may use together, idle instances of it go
+ * and no base is booted for its stock. What a host's own watch sees, and ends a base for, comes long before.
  */
 import type { Resident } from './resident.ts';
 
@@ -36,6 +36,7 @@ export type Pressure = 'none' | 'stock' | 'full';
 
 /** Of a HostProcess what this needs. */
 export interface WatchedHost {
+  readonly pool: string;
   resident(): Resident | null;
   ping(now: number): number;
   forgive(now: number): void;
@@ -48,14 +49,20 @@ export interface HostWatchOptions<Host extends WatchedHost> {
   limitsMb(host: Host): (number | null)[];
   /** Whoever alone is at work in this host: its base. */
   suspect(host: Host): string | null;
-  /** What hosts may use together, bytes. */
-  memoryBytes: number;
-  /** Called at each look. `usedMb`: what hosts use together. */
-  pressure(level: Pressure, usedMb: number): void;
-  /** Give up an idle instance, or else a base in stock. False: there is none. */
-  evict(): boolean;
+  /** Each pool by name, with what its hosts may use together, bytes. */
+  pools(): Iterable<{ name: string; memoryBytes: number }>;
+  /** Called at each look for each pool. `usedMb`: what its hosts use together. */
+  pressure(pool: string, level: Pressure, usedMb: number): void;
+  /** Give up an idle instance of this pool, or else a base in its stock. False: there is none. */
+  evict(pool: string): boolean;
   /** Monotonic ms. */
   now(): number;
+}
+
+/** Of the hosts of one pool: pages of their own together, and those that all have in common, bytes. */
+interface Used {
+  own: number;
+  shared: number;
 }
 
 export class HostWatch<Host extends WatchedHost> {
@@ -74,19 +81,22 @@ export class HostWatch<Host extends WatchedHost> {
     this.#lookedAt = now;
     const ask = now - this.#pingedAt >= PING_EVERY_MS;
     if (ask) this.#pingedAt = now;
-    let used = 0;
-    let shared = 0;
+    const used = new Map<string, Used>();
     for (const host of [...this.#options.hosts()]) {
       const resident = host.resident();
       if (resident !== null) {
-        used += resident.bytes - resident.sharedBytes;
-        shared = Math.max(shared, resident.sharedBytes);
+        const pool = used.getOrInsertComputed(host.pool, () => ({ own: 0, shared: 0 }));
+        pool.own += resident.bytes - resident.sharedBytes;
+        pool.shared = Math.max(pool.shared, resident.sharedBytes);
         this.#judgeMemory(host, resident.bytes);
       }
       if (lagged) host.forgive(now);
       if (ask) this.#judgeAnswer(host, now);
     }
-    this.#judgePressure(used + shared);
+    for (const { name, memoryBytes } of this.#options.pools()) {
+      const { own, shared } = used.get(name) ?? { own: 0, shared: 0 };
+      this.#judgePressure(name, own + shared, memoryBytes);
+    }
   }
 
   #judgeMemory(host: Host, bytes: number): void {
@@ -101,10 +111,10 @@ export class HostWatch<Host extends WatchedHost> {
     host.kill(`it has answered nothing for ${ANSWER_MS / 1000} s`, this.#options.suspect(host));
   }
 
-  #judgePressure(bytes: number): void {
-    const { memoryBytes, pressure, evict } = this.#options;
-    pressure(pressureOf(bytes, memoryBytes), bytes / MB);
-    if (bytes > memoryBytes * EVICT_SHARE) evict();
+  #judgePressure(pool: string, bytes: number, memoryBytes: number): void {
+    const { pressure, evict } = this.#options;
+    pressure(pool, pressureOf(bytes, memoryBytes), bytes / MB);
+    if (bytes > memoryBytes * EVICT_SHARE) evict(pool);
   }
 }
 

@@ -14,11 +14,13 @@ import { describeFault, type Fault } from './fault.ts';
 import { keyOf } from './host-key.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
 import type { Logger } from './log.ts';
+import type { Pools } from './pools.ts';
 import { rehearse } from './rehearsal.ts';
 import type { FleetSettings } from './settings.ts';
 
 export interface HostsOptions {
   settings: FleetSettings;
+  pools: Pools;
   runDir: string;
   socketPath: string;
   baseFile: string;
@@ -36,7 +38,7 @@ export interface HostsOwner {
   leasing(): boolean;
   warm(base: Base): void;
   /** A base ended before it was ever warm, or a warm one by itself. */
-  bootFailed(definition: string, why: string): void;
+  bootFailed(definition: BaseDefinition, why: string): void;
   /** A base or a host is gone. */
   ended(): void;
   /** The thread of a base is gone too: its slot can be used again. */
@@ -85,8 +87,13 @@ export class Hosts {
     return this.#bases.values();
   }
 
-  get baseCount(): number {
-    return this.#bases.size;
+  /** Bases that count against the size of this pool: those it has lent too, and not those of hosts that leave it. */
+  countIn(pool: string): number {
+    let count = 0;
+    for (const { host } of this.#bases.values()) {
+      if ((host.lentBy ?? host.pool) === pool && host.state !== 'draining') count++;
+    }
+    return count;
   }
 
   get(id: string): HostProcess | undefined {
@@ -96,8 +103,8 @@ export class Hosts {
   /* ── from spawn to warm ── */
 
   /** `binding`: what it is bound to from the start; null: by its first lease. */
-  start(definition: BaseDefinition, binding: HostBinding | null): HostProcess {
-    const { settings, socketPath, log } = this.#options;
+  start(definition: BaseDefinition, pool: string, binding: HostBinding | null): HostProcess {
+    const { settings, pools, socketPath, log } = this.#options;
     const id = this.#options.newId('host');
     const dir = path.join(this.#options.runDir, id);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -115,11 +122,12 @@ export class Hosts {
       settings: {
         baseFile: this.#options.baseFile,
         readable,
-        maxBases: settings.basesPerHost,
+        maxBases: pools.slotsOf(pool),
         heapLimitMb: settings.heapLimitMb,
+        ownSession: settings.sandbox !== null,
       },
       onState: (changed, state, why) => {
-        if (state === 'running') this.#event('host', id, 'started', why);
+        if (state === 'running') this.#event(changed, 'started', why);
         if (state === 'dead') this.#hostDied(changed, dir, why);
       },
       onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
@@ -129,6 +137,7 @@ export class Hosts {
         if (base !== undefined) base.heldMb = heldMb;
       },
     });
+    host.pool = pool;
     if (binding !== null) host.bind(binding);
     this.#hosts.set(id, host);
     return host;
@@ -145,7 +154,7 @@ export class Hosts {
       },
     });
     this.#bases.set(base.id, base);
-    this.#event('base', base.id, 'started', 'refill');
+    this.#event(base, 'started', 'refill');
     host.boot({
       base: base.id,
       socketPath: this.#options.socketPath,
@@ -183,10 +192,10 @@ export class Hosts {
 
   #onBaseState(base: Base, state: BaseState, why: string): void {
     if (state === 'warm') {
-      this.#event('base', base.id, 'warm', why);
+      this.#event(base, 'warm', why);
       this.#options.owner.warm(base);
     } else if (state === 'leased') {
-      this.#event('base', base.id, 'leased', why, base.takenFor ?? undefined);
+      this.#event(base, 'leased', why, base.takenFor ?? undefined);
     } else if (state === 'dead') {
       this.#baseDied(base, why);
     }
@@ -202,10 +211,11 @@ export class Hosts {
 
   #baseDied(base: Base, why: string): void {
     this.#bases.delete(base.id);
+    if (base.takenFor !== null) base.host.leased--;
     const failed = base.takenFor === null && !this.#givenUp.has(base);
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
-    this.#event('base', base.id, failed ? 'died' : ended, why, base.takenFor ?? undefined);
+    this.#event(base, failed ? 'died' : ended, why, base.takenFor ?? undefined);
     this.#ending.set(base.id, base);
     this.#endings.add(base);
     this.#options.owner.ended();
@@ -234,7 +244,7 @@ export class Hosts {
   /** Something is wrong with the definition, the host or the machine. */
   #bootFailed(host: HostProcess, why: string): void {
     host.failedBoots++;
-    this.#options.owner.bootFailed(host.definition.name, why);
+    this.#options.owner.bootFailed(host.definition, why);
     this.#options.log.error('a base did not come up', { base: host.definition.name, host: host.id, why });
     if (host.failedBoots >= FAILED_BOOTS) host.kill(`${FAILED_BOOTS} bases did not come up`);
   }
@@ -244,7 +254,7 @@ export class Hosts {
     this.#idleSince.delete(host.id);
     const culprit = host.killed ? host.culprit : this.suspect(host);
     const blamed = culprit === null ? undefined : (this.#bases.get(culprit) ?? this.#ending.get(culprit))?.lessee?.spec;
-    this.#event('host', host.id, culprit === null ? 'died' : 'killed', why, blamed?.functionName);
+    this.#event(host, culprit === null ? 'died' : 'killed', why, blamed?.functionName);
     for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
     // Not before the process is gone: until then it may still write.
     void host.exited.then(() => rmSync(dir, { recursive: true, force: true }));
@@ -255,6 +265,8 @@ export class Hosts {
   /** Gives up hosts that are bound and serve nobody. Call it now and then. */
   sweep(nowMs: number): void {
     for (const host of [...this.#hosts.values()]) {
+      // A lease of its last moment.
+      if (host.state === 'draining') this.#leave(host, 'its host ends');
       const used = [...this.#bases.values()].some(
         (base) => base.host === host && (base.state === 'leased' || base.state === 'draining'),
       );
@@ -270,13 +282,76 @@ export class Hosts {
 
   /** A host without any base keeps its memory for nothing when another of its kind has room. */
   #endIfSpare(host: HostProcess): void {
-    if (host.freeSlots < host.slots.length) return;
+    if (host.state === 'draining') {
+      if (!this.#holdsAny(host)) host.kill('nothing runs in it any more');
+      return;
+    }
+    // One that is lent goes back as it is, or ends, when its time has come.
+    if (host.lentBy !== null || host.freeSlots < host.slots.length) return;
     for (const other of this.#hosts.values()) {
       if (other === host || other.definition !== host.definition || other.freeSlots === 0 || other.stuck) continue;
-      if (bindingKey(other) !== bindingKey(host)) continue;
+      if (other.pool !== host.pool || other.lentBy !== null || bindingKey(other) !== bindingKey(host)) continue;
       host.kill('it holds nothing, and another host of its kind has room');
       return;
     }
+  }
+
+  /**
+   * Ends what nobody holds of this definition: its warm bases, and hosts in which there are no others. False: something
+   * of it is left still.
+   */
+  clear(definition: BaseDefinition, why: string): boolean {
+    for (const base of [...this.#bases.values()]) {
+      if (base.host.definition === definition && base.state === 'warm') this.giveUp(base, why);
+    }
+    let cleared = true;
+    for (const host of [...this.#hosts.values()]) {
+      if (host.definition !== definition) continue;
+      if ([...this.#bases.values()].some((base) => base.host === host)) cleared = false;
+      else host.kill(why);
+    }
+    return cleared;
+  }
+
+  /* ── from one pool to another; see lending.ts ── */
+
+  /** It serves another pool from now on. `lentBy`: whose it stays. */
+  assign(
+    host: HostProcess,
+    pool: string,
+    lentBy: string | null,
+    what: 'lent' | 'returned' | 'moved',
+    why: string,
+  ): void {
+    host.pool = pool;
+    host.lentBy = lentBy;
+    this.#event(host, what, why);
+  }
+
+  /** It takes no more leases, and ends when those it has are over. What nobody holds in it ends now. */
+  vacate(host: HostProcess, what: 'returned' | 'moved', why: string): void {
+    this.#event(host, what, why);
+    if (host.leased === 0) {
+      host.kill(why);
+      return;
+    }
+    host.drain(why);
+    for (const base of [...this.#bases.values()])
+      if (base.host === host && base.takenFor === null) this.giveUp(base, why);
+    this.#leave(host, why);
+  }
+
+  /** Who holds bases of it begins elsewhere, and ends here when nothing runs any more. */
+  #leave(host: HostProcess, why: string): void {
+    for (const base of [...this.#bases.values()]) {
+      if (base.host === host && base.state === 'leased') base.lessee?.event({ event: 'broken', reason: why });
+    }
+  }
+
+  #holdsAny(host: HostProcess): boolean {
+    for (const base of this.#bases.values()) if (base.host === host) return true;
+    for (const base of this.#ending.values()) if (base.host === host) return true;
+    return false;
   }
 
   /** All of them, at once. */
@@ -309,7 +384,7 @@ export class Hosts {
 
   #breached(id: string, breach: Breach): void {
     const base = this.#bases.get(id);
-    const spec = base?.lessee?.spec;
+    const spec = base?.lessee?.answerable(breach);
     if (base === undefined || spec === undefined) return;
     const fault: Fault =
       breach.limit === 'memory' ? { kind: 'memory', usedMb: breach.usedMb } : { kind: 'cpu', stream: breach.stream };
@@ -319,13 +394,15 @@ export class Hosts {
     if (breach.silent) base.host.kill(`${why}, and its thread answers nothing`, id);
   }
 
-  #event(subject: PoolEvent['subject'], id: string, what: PoolEvent['what'], why: string, functionName?: string): void {
+  #event(of: HostProcess | Base, what: PoolEvent['what'], why: string, functionName?: string): void {
+    const [subject, host] = of instanceof Base ? (['base', of.host] as const) : (['host', of] as const);
     this.#options.event({
       time: this.#options.now(),
       subject,
-      id,
+      id: of.id,
       what,
       why,
+      pool: host.pool,
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }

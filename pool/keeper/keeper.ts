@@ -17,18 +17,25 @@ import type {
   PoolSnapshot,
   ProbeResult,
 } from './api.ts';
+import type { Base } from './base.ts';
 import { bundleBase } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
+import { Definitions } from './definitions.ts';
 import { Fleet } from './fleet.ts';
 import { FunctionPool } from './function-pool.ts';
+import { Generations } from './generations.ts';
+import { Groups, groupKey } from './groups.ts';
 import type { HostProcess } from './host-process.ts';
 import { HostWatch, LOOK_MS } from './host-watch.ts';
 import type { Instance } from './instance.ts';
+import type { Occupant } from './lending.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
+import { type PoolChange, Pools } from './pools.ts';
 import { Quarantine, refuse } from './quarantine.ts';
 import { askReady } from './ready-path.ts';
+import { limitsOf } from './scaling.ts';
 import type { FleetSettings } from './settings.ts';
 import { Sharing } from './sharing.ts';
 import { snapshotOf } from './snapshot.ts';
@@ -58,6 +65,9 @@ const FLEET_SWEEP_MS = 5_000;
 /** A base that answers no ping for so long is blocked. */
 const PING_MS = 1_000;
 const EVENTS_KEPT = 2_000;
+/** How often a module is brought into a group whose base died meanwhile. */
+const INSTALLS = 3;
+const SHORT_OF_MEMORY = 'memory runs short';
 
 /** Resolves when bases can connect; `start` then fills the pool. */
 export async function createKeeper(options: KeeperOptions): Promise<Keeper> {
@@ -69,12 +79,16 @@ export async function createKeeper(options: KeeperOptions): Promise<Keeper> {
 }
 
 class Pool implements Keeper {
+  readonly bases: Generations;
   readonly #options: KeeperOptions;
+  readonly #definitions: Definitions;
   readonly #fleet: Fleet;
+  readonly #pools: Pools;
   readonly #sharing: Sharing;
+  readonly #groups: Groups;
   readonly #functions = new Map<string, FunctionPool>();
-  /** Retired pools whose last invocations still run. */
-  readonly #leaving = new Set<FunctionPool>();
+  /** Pools that get no calls: retired ones whose last invocations still run, and those made to take another's place. */
+  readonly #beside = new Set<FunctionPool>();
   readonly #events: PoolEvent[] = [];
   readonly #socketPath: string;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -90,15 +104,25 @@ class Pool implements Keeper {
   constructor(options: KeeperOptions, baseFile: string) {
     this.#options = options;
     this.#socketPath = path.join(options.runDir, 'link.sock');
+    this.#definitions = new Definitions(options.definitions);
+    this.#pools = new Pools(options.settings);
     this.#sharing = new Sharing({
-      maxBases: options.settings.maxBases,
+      maxBases: (pool) => this.#pools.size(pool).maxBases + this.#fleet.borrowed(pool),
       bases: () => this.#fleet.bases,
       functions: () => this.#functions.values(),
       all: () => this.#all(),
+      idleGroups: (pool) => this.#groups.idle(pool),
+    });
+    this.#groups = new Groups({
+      hooks: options.hooks,
+      take: (spec, definition) => this.#lease(spec, definition),
+      event: (event) => this.#note(event),
+      now: options.now,
     });
     this.#fleet = new Fleet({
-      definitions: options.definitions,
+      definitions: this.#definitions,
       settings: options.settings,
+      pools: this.#pools,
       runDir: options.runDir,
       socketPath: this.#socketPath,
       baseFile,
@@ -106,20 +130,35 @@ class Pool implements Keeper {
       now: options.now,
       log: options.log,
       event: (event) => this.#note(event),
-      busy: () => this.#waiting() > 0,
+      busy: (pool) => this.#waiting(pool) > 0,
       clock: options.idleClock ?? monotonicMs,
-      relieve: (functionName) => this.#sharing.relieve(functionName),
-      admits: (functionName, freed) => this.#sharing.admits(functionName, freed),
+      evictIdle: (pool, why) => this.#sharing.evictOne(pool, why, 'bases'),
+      takeFrom: (pool, functionName) => this.#sharing.takeFrom(pool, functionName),
+      admits: (pool, functionName, freed) => this.#sharing.admits(pool, functionName, freed),
+      occupants: (host) => this.#occupants(host),
       tookDown: (spec, why) => this.#tookDown(spec, why),
+    });
+    this.bases = new Generations({
+      definitions: this.#definitions,
+      fleet: this.#fleet,
+      functions: () => this.#functions.values(),
+      all: () => this.#all(),
+      make: (spec, definition, alone) => {
+        const made = this.#make(spec, definition, alone);
+        this.#beside.add(made);
+        return made;
+      },
+      discard: (made, why) => made.retire(why),
+      swap: (old, fresh) => this.#swap(old, fresh),
     });
     this.#hostWatch = new HostWatch({
       hosts: () => this.#fleet.hosts,
       limitsMb: (host) => this.#fleet.limitsMb(host),
       suspect: (host) => this.#fleet.suspect(host),
-      memoryBytes: options.settings.memoryMb * 2 ** 20,
-      pressure: (level, usedMb) => this.#fleet.press(level, usedMb),
-      evict: () =>
-        this.#sharing.evictOne('memory runs short', 'memory') || this.#fleet.giveUpStock('memory runs short', 1),
+      pools: () => this.#pools.names.map((name) => ({ name, memoryBytes: this.#fleet.memoryMb(name) * 2 ** 20 })),
+      pressure: (pool, level, usedMb) => this.#fleet.press(pool, level, usedMb),
+      evict: (pool) =>
+        this.#sharing.evictOne(pool, SHORT_OF_MEMORY, 'memory') || this.#fleet.giveUpStock(pool, SHORT_OF_MEMORY, 1),
       now: monotonicMs,
     });
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
@@ -142,24 +181,48 @@ class Pool implements Keeper {
   }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
-    const refusal = this.#quarantine.refusal(spec.key, arrivedAt);
+    const refusal = this.#quarantine.isEmpty ? null : this.#quarantine.refusal(blamedKey(spec), arrivedAt);
     return refusal === null ? this.#pool(spec).invoke(call, sink, arrivedAt) : refuse(sink, refusal);
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
     const begun = monotonicMs();
-    if (this.#quarantine.lift(spec.key)) this.#lifted(spec.key, 'it was deployed again');
-    const pool = this.#pool(spec);
+    const blamed = blamedKey(spec);
+    if (this.#quarantine.lift(blamed)) this.#lifted(blamed, 'it was deployed again');
+    // One of a group is proved by itself: what it breaks is nobody else's.
+    const alone = spec.group === null ? null : this.#make(spec, this.#definitions.inUse(spec.base), true);
+    if (alone !== null) this.#beside.add(alone);
+    const pool = alone ?? this.#pool(spec);
     try {
       const { head, codeCache } = await pool.probe().loaded.promise;
       const loadedAt = monotonicMs();
       if (readyPath !== null) await askReady(pool, readyPath);
+      if (alone !== null) await this.#install(spec);
       return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
     } catch (error) {
       void this.retire(spec.key, 'its probe failed');
       const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
       throw crashed ? new HearthError('PROBE_FAILED', error.message, { cause: error }) : error;
+    } finally {
+      void alone?.retire('it was proved, and stands in the base of its group');
     }
+  }
+
+  /** Beside the others of its group. A base that dies meanwhile was, as it has been proved, hardly ended by this one. */
+  async #install(spec: ModuleSpec): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#pool(spec).install();
+        return;
+      } catch (error) {
+        const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
+        if (!crashed || attempt === INSTALLS) throw error;
+      }
+    }
+  }
+
+  direct(functionName: string, key: string | null): void {
+    this.#groups.direct(functionName, key);
   }
 
   activate(spec: ModuleSpec): void {
@@ -186,7 +249,7 @@ class Pool implements Keeper {
     for (const pool of pools) {
       this.#functions.delete(pool.spec.key);
       this.#sharing.forget(pool);
-      this.#leaving.add(pool);
+      this.#beside.add(pool);
     }
     await Promise.all(pools.map((pool) => pool.retire(why)));
   }
@@ -195,6 +258,15 @@ class Pool implements Keeper {
     let count = 0;
     for (const pool of this.#all()) if (pool.spec.functionName === functionName) count += pool.evictIdle('evicted');
     return Promise.resolve(count);
+  }
+
+  moveHost(id: string, pool: string): 'moved' | 'draining' {
+    return this.#fleet.move(id, pool);
+  }
+
+  changePool(name: string, change: PoolChange): void {
+    this.#pools.change(name, change);
+    this.#fleet.refill();
   }
 
   snapshot(): PoolSnapshot {
@@ -207,6 +279,7 @@ class Pool implements Keeper {
 
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
+    this.#groups.close();
     const all = Promise.all([...this.#all()].map((pool) => pool.retire('Hearth is shutting down')));
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadlineMs);
@@ -220,6 +293,7 @@ class Pool implements Keeper {
 
   kill(): void {
     this.#draining = true;
+    this.#groups.close();
     for (const timer of this.#timers) clearInterval(timer);
     for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
@@ -229,37 +303,79 @@ class Pool implements Keeper {
   #pool(spec: ModuleSpec): FunctionPool {
     const known = this.#functions.get(spec.key);
     if (known !== undefined) return known;
-    if (this.#draining) throw new HearthError('NO_CAPACITY', 'Hearth is shutting down.', { retryAfterS: 5 });
-    const pool = new FunctionPool({
-      spec,
-      hooks: this.#options.hooks,
-      now: this.#options.now,
-      take: ({ base, trustGroup, network, pool, functionName }) =>
-        this.#fleet.take({ definition: base, trustGroup, network, pool, functionName }),
-      warmth: new Warmth({
-        limits: spec.limits,
-        history: this.#history(spec.functionName),
-      }),
-      ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
-      unresponsive: (instance) => this.#checkAlive(instance),
-      emptied: (empty) => {
-        this.#leaving.delete(empty);
-        if (this.#functions.get(spec.key) === empty) this.#functions.delete(spec.key);
-      },
-    });
+    const pool = this.#make(spec, this.#definitions.inUse(spec.base));
     this.#functions.set(spec.key, pool);
     return pool;
   }
 
-  *#all(): Iterable<FunctionPool> {
-    yield* this.#functions.values();
-    yield* this.#leaving;
+  /** `alone`: for a proof, of which nothing is remembered, in a base of its own also where it is one of a group. */
+  #make(spec: ModuleSpec, definition: BaseDefinition | undefined, alone = false): FunctionPool {
+    if (this.#draining) throw new HearthError('NO_CAPACITY', 'Hearth is shutting down.', { retryAfterS: 5 });
+    return new FunctionPool({
+      spec,
+      definition,
+      hooks: this.#options.hooks,
+      now: this.#options.now,
+      take: (wanted) => {
+        if (definition === undefined) {
+          return Promise.reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.base}".`));
+        }
+        const grouped = wanted.group !== null && !alone;
+        return grouped ? this.#groups.take(wanted, definition) : this.#lease(wanted, definition);
+      },
+      warmth: new Warmth({
+        limits: limitsOf(spec),
+        history: alone ? new IdleHistory() : this.#history(spec.functionName),
+      }),
+      ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
+      unresponsive: (instance) => this.#checkAlive(instance),
+      emptied: (empty) => {
+        this.#beside.delete(empty);
+        if (this.#functions.get(spec.key) === empty) this.#functions.delete(spec.key);
+      },
+    });
   }
 
-  #waiting(): number {
+  #lease({ trustGroup, network, pool, functionName }: ModuleSpec, definition: BaseDefinition): Base | Promise<Base> {
+    return this.#fleet.take({ definition, trustGroup, network, pool, functionName });
+  }
+
+  /** Null when that one has been retired meanwhile. */
+  #swap(old: FunctionPool, fresh: FunctionPool): Promise<void> | null {
+    if (this.#draining || this.#functions.get(old.spec.key) !== old) return null;
+    fresh.upkeep.takeOver(old.upkeep);
+    if (old.upkeep.active) this.#sharing.reserve(fresh);
+    this.#sharing.forget(old);
+    this.#beside.delete(fresh);
+    this.#functions.set(fresh.spec.key, fresh);
+    this.#beside.add(old);
+    return old.retire('its base definition has changed');
+  }
+
+  *#all(): Iterable<FunctionPool> {
+    yield* this.#functions.values();
+    yield* this.#beside;
+  }
+
+  #waiting(of: string): number {
     let sum = 0;
-    for (const pool of this.#all()) sum += pool.waiting;
+    for (const pool of this.#all()) if (pool.spec.pool === of) sum += pool.waiting;
     return sum;
+  }
+
+  /** The instances that stand in this host. */
+  *#occupants(host: HostProcess): Iterable<Occupant> {
+    for (const pool of this.#all()) {
+      for (const instance of pool.instances) {
+        if (!instance.placed || instance.base.host !== host || instance.state === 'gone') continue;
+        yield {
+          busy: instance.state !== 'ready' || instance.inFlight > 0,
+          usedAt: instance.lastUsedAt,
+          needed: pool.basesHeld <= pool.upkeep.leastBases,
+          drain: (why) => instance.drain(why),
+        };
+      }
+    }
   }
 
   #history(functionName: string): IdleHistory {
@@ -275,19 +391,26 @@ class Pool implements Keeper {
     const now = monotonicMs();
     const lagged = now - this.#tendedAt - TEND_MS > OWN_LAG_MS;
     this.#tendedAt = now;
-    this.#fleet.shrinkStock();
-    let busyLoops = 0;
-    for (const pool of this.#functions.values()) busyLoops += pool.busyLoops;
-    const around = {
-      now: this.#options.idleClock?.() ?? now,
-      busyLoops,
-      cores: availableParallelism(),
-      lagged,
-      room: this.#fleet.pending === 0 && this.#sharing.taken < this.#options.settings.maxBases,
-    };
+    this.#fleet.tidy();
+    const busyLoops = new Map<string, number>();
+    for (const { spec, busyLoops: busy } of this.#functions.values()) {
+      busyLoops.set(spec.pool, (busyLoops.get(spec.pool) ?? 0) + busy);
+    }
+    const rooms = new Map<string, boolean>();
     // Without an instance there is only prewarming to think of, which has time.
     const all = this.#tends++ % TENDS_OF_COLD === 0;
-    for (const pool of this.#functions.values()) if (all || pool.instances.size > 0) pool.tend(around);
+    for (const pool of this.#functions.values()) {
+      if (!all && pool.instances.size === 0) continue;
+      const name = pool.spec.pool;
+      pool.tend({
+        now: this.#options.idleClock?.() ?? now,
+        busyLoops: busyLoops.get(name) ?? 0,
+        cores: availableParallelism(),
+        lagged,
+        room: rooms.getOrInsertComputed(name, () => this.#fleet.hasRoom(name)),
+      });
+    }
+    for (const pool of this.#beside) for (const instance of pool.instances) instance.giveUpLoading(now);
   }
 
   /** After a timeout: a base that answers goes on draining, one that does not is ended. */
@@ -315,6 +438,7 @@ class Pool implements Keeper {
 
   #slowSweep(): void {
     this.#fleet.sweepHosts(this.#options.now());
+    this.bases.tidy();
     for (const key of this.#quarantine.expired(monotonicMs())) this.#lifted(key, 'its time is over');
   }
 
@@ -331,7 +455,8 @@ class Pool implements Keeper {
       function: functionName,
     });
     const refusal = this.#quarantine.refusal(key, now);
-    if (refusal !== null) this.#functions.get(key)?.refuse(refusal);
+    if (refusal === null) return;
+    for (const pool of this.#functions.values()) if (blamedKey(pool.spec) === key) pool.refuse(refusal);
   }
 
   #lifted(key: string, why: string): void {
@@ -344,4 +469,9 @@ class Pool implements Keeper {
     if (this.#events.length > EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT / 2);
     this.#options.hooks.event(event);
   }
+}
+
+/** Who is put in quarantine for what it does: of a group all together. */
+function blamedKey(spec: ModuleSpec): string {
+  return spec.group === null ? spec.key : groupKey(spec);
 }

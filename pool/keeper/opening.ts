@@ -3,13 +3,13 @@
  * its own, or is known not to come up, which must not keep the functions of all others from being served. The rest of
  * the stock boots while requests are served already.
  */
-export class Opening {
-  readonly #missing: Set<string>;
+export class Opening<Definition> {
+  readonly #missing: Set<Definition>;
   readonly #open = Promise.withResolvers<void>();
   #anyWarm = false;
 
-  /** Names of definitions that keep stock. With none there is nothing to wait for. */
-  constructor(definitions: Iterable<string>) {
+  /** Definitions that keep stock. With none there is nothing to wait for. */
+  constructor(definitions: Iterable<Definition>) {
     this.#missing = new Set(definitions);
     if (this.#missing.size === 0) this.#open.resolve();
   }
@@ -19,16 +19,16 @@ export class Opening {
     return this.#open.promise;
   }
 
-  warm(definition: string): void {
+  warm(definition: Definition): void {
     this.#anyWarm = true;
     this.#settle(definition);
   }
 
-  broken(definition: string): void {
+  broken(definition: Definition): void {
     this.#settle(definition);
   }
 
-  #settle(definition: string): void {
+  #settle(definition: Definition): void {
     this.#missing.delete(definition);
     if (this.#missing.size === 0 && this.#anyWarm) this.#open.resolve();
   }

@@ -6,6 +6,7 @@ const host = (id: string, more: Partial<HostView> = {}): HostView => ({
   id,
   bound: null,
   freeSlots: 8,
+  leased: 0,
   warm: 0,
   booting: 0,
   leasedAt: 0,
@@ -46,6 +47,16 @@ test('leases one after another in one trust group do not start a host each', () 
   const older = host('older', { bound: 'b/all', freeSlots: 6, leasedAt: 2 });
   const fresh = host('fresh', { booting: 1, freeSlots: 7 });
   assert.deepEqual(next({ target: 2, hosts: [older, taken, fresh] }), { kind: 'boot', host: 'taken' });
+});
+
+test('where leases are spread the stock stands beside the fewest of them', () => {
+  const full = host('full', { bound: 'a/all', freeSlots: 4, leased: 3, leasedAt: 9 });
+  const less = host('less', { bound: 'a/all', freeSlots: 4, leased: 1, leasedAt: 2 });
+  const hosts = [full, less, host('fresh', { warm: 4, freeSlots: 4 })];
+  assert.deepEqual(next({ hosts: [...hosts], spread: true }), { kind: 'boot', host: 'less' });
+  assert.deepEqual(next({ hosts: [...hosts] }), { kind: 'boot', host: 'full' });
+  const waits = { pending: ['a/all'], hosts: [full, less] };
+  assert.deepEqual(next({ ...waits, spread: true }), { kind: 'boot', host: 'less' });
 });
 
 test('what is more than the target goes: beside leases first, where none was for longest', () => {

@@ -8,6 +8,8 @@ export interface HostView {
   /** Key of the trust group and network policy it is bound to; null: unbound. */
   bound: string | null;
   freeSlots: number;
+  /** Bases in it that are held. */
+  leased: number;
   warm: number;
   booting: number;
   /** Monotonic ms of its last lease; 0: none yet. The host used last is the one refilled first. */
@@ -27,6 +29,8 @@ export interface RefillInput {
   apart: ReadonlySet<string>;
   /** Bases that may still be started before the pool's limit. */
   room: number;
+  /** Stock beside leases: where the fewest are held, not where the last lease was. */
+  spread?: boolean;
 }
 
 /** `bound`: the key to which the host is bound from the start. */
@@ -39,7 +43,8 @@ export type RefillStep = { kind: 'boot'; host: string } | { kind: 'start-host'; 
  */
 export function nextBoot(input: RefillInput): RefillStep {
   if (input.room <= 0) return null;
-  const bound = (key: string) => input.hosts.filter((host) => host.bound === key);
+  const spread = (hosts: HostView[]) => (input.spread === true ? hosts.sort((a, b) => a.leased - b.leased) : hosts);
+  const bound = (key: string) => spread(input.hosts.filter((host) => host.bound === key));
   const unbound = input.hosts.filter((host) => host.bound === null);
   const boot = (hosts: HostView[]): RefillStep => {
     const host = hosts.find((candidate) => candidate.freeSlots > 0);
@@ -57,7 +62,7 @@ export function nextBoot(input: RefillInput): RefillStep {
     if (missing > spare) return boot(bound(key)) ?? boot(unbound) ?? START_HOST;
     if (missing > 0) spare -= missing;
   }
-  const taken = input.hosts.filter((host) => host.bound !== null).sort((a, b) => b.leasedAt - a.leasedAt);
+  const taken = spread(input.hosts.filter((host) => host.bound !== null).sort((a, b) => b.leasedAt - a.leasedAt));
   const half = Math.ceil(input.target / 2);
   if (coming(unbound) < Math.min(1, input.target)) return boot(unbound) ?? START_HOST;
   const besideLeases = coming(taken) < input.target - half ? boot(taken) : null;

@@ -1,16 +1,20 @@
-/** One pool, many functions: who may take a base, who has to give one up, and what is kept for whom. */
+/** In each pool of hosts, many functions: who may take a base, who has to give one up, and what is kept for whom. */
 import type { Base } from './base.ts';
 import type { FunctionPool } from './function-pool.ts';
-import { type Scarce, victim } from './policy/evict.ts';
+import type { IdleGroup } from './groups.ts';
+import { type Idle, type Scarce, victim } from './policy/evict.ts';
 import { giverOf, mayTake, reservedBases } from './scaling.ts';
 
 export interface SharingOptions {
-  maxBases: number;
+  /** Bases that this pool may hold, borrowed ones included. */
+  maxBases(pool: string): number;
   bases(): Iterable<Base>;
   /** Pools that take calls. */
   functions(): Iterable<FunctionPool>;
   /** These, and retired ones in which something still runs. */
   all(): Iterable<FunctionPool>;
+  /** Groups of this pool in which nothing runs: their base is to be had as a whole only. */
+  idleGroups(pool: string): IdleGroup[];
 }
 
 export class Sharing {
@@ -24,7 +28,7 @@ export class Sharing {
 
   /** From now on its reserve is held. */
   reserve(pool: FunctionPool): void {
-    if (pool.spec.limits.reserved > 0) this.#reserving.add(pool);
+    if (pool.limits.reserved > 0) this.#reserving.add(pool);
   }
 
   forget(pool: FunctionPool): void {
@@ -32,33 +36,34 @@ export class Sharing {
   }
 
   /** Bases that functions hold. */
-  get taken(): number {
+  #taken(of: string): number {
     let taken = 0;
-    for (const { state } of this.#options.bases()) if (state === 'leased' || state === 'draining') taken++;
+    for (const { host, takenFor } of this.#options.bases()) if (host.pool === of && takenFor !== null) taken++;
     return taken;
   }
 
   /** May this function take one more base, once so many more are free? What others have in reserve is not for it. */
-  admits(functionName: string, freed: number): boolean {
+  admits(of: string, functionName: string, freed: number): boolean {
     if (this.#reserving.size === 0) return true;
     let unused = 0;
     const own = { live: 0, reserved: 0 };
     for (const pool of this.#reserving) {
+      if (pool.spec.pool !== of) continue;
       if (pool.spec.functionName !== functionName) unused += pool.upkeep.unusedReserve;
       else {
         own.live += pool.basesHeld;
-        own.reserved += reservedBases(pool.spec.limits);
+        own.reserved += reservedBases(pool.limits);
       }
     }
-    return mayTake({ free: this.#options.maxBases - this.taken + freed, own, unused });
+    return mayTake({ free: this.#options.maxBases(of) - this.#taken(of) + freed, own, unused });
   }
 
-  /** Room for a function that waits for a base: an idle instance goes, else one of a function that holds many. */
-  relieve(functionName: string): boolean {
-    if (this.evictOne('its base is needed elsewhere', 'bases')) return true;
+  /** Room for a function that waits for a base and finds nothing idle: one of a function that holds many is given up. */
+  takeFrom(of: string, functionName: string): boolean {
     // One at a time: what drains already makes room as well.
-    for (const { state } of this.#options.bases()) if (state === 'draining') return true;
-    const holders = [...this.#options.functions()].map((pool) => ({
+    for (const { state, host } of this.#options.bases()) if (host.pool === of && state === 'draining') return true;
+    const inPool = [...this.#options.functions()].filter(({ spec }) => spec.pool === of);
+    const holders = inPool.map((pool) => ({
       pool,
       functionName: pool.spec.functionName,
       held: pool.basesHeld,
@@ -70,12 +75,14 @@ export class Sharing {
   }
 
   /** An idle instance goes, the one that is missed least. False when there is none to take. */
-  evictOne(why: string, scarce: Scarce): boolean {
-    const candidates = [];
+  evictOne(of: string, why: string, scarce: Scarce): boolean {
+    const candidates: (Idle & { evict(why: string): boolean })[] = [];
     for (const pool of this.#options.all()) {
+      if (pool.spec.pool !== of || pool.spec.group !== null) continue;
       const idle = pool.upkeep.evictable();
-      if (idle !== null) candidates.push({ pool, ...idle });
+      if (idle !== null) candidates.push({ ...idle, evict: (reason) => pool.upkeep.evictOldest(reason) });
     }
-    return victim(candidates, scarce)?.pool.upkeep.evictOldest(why) ?? false;
+    candidates.push(...this.#options.idleGroups(of));
+    return victim(candidates, scarce)?.evict(why) ?? false;
   }
 }

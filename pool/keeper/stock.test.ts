@@ -71,7 +71,7 @@ test('a definition that does not come up holds back neither the start nor the st
 });
 
 test('functions of different pools never share a host', async (t) => {
-  const { keeper } = await startKeeper(t, { warmBases: 2 });
+  const { keeper } = await startKeeper(t, { warmBases: 2, pools: { batch: {} } });
   const hostOf = async (pool: string) => {
     const { facts } = await ask(keeper, fetchModule(`return new Response('here')`, { pool }));
     return facts.host;
@@ -88,7 +88,7 @@ test('the start waits for a base of each definition, and one may have a floor of
   await event(() => keeper.snapshot().stock.every(({ warm, target }) => warm === target));
   const stock = keeper.snapshot().stock.toSorted((a, b) => a.base.localeCompare(b.base));
   assert.deepEqual(stock, [
-    { base: 'default', warm: 1, target: 1 },
-    { base: 'own', warm: 3, target: 3 },
+    { pool: 'default', base: 'default', warm: 1, target: 1 },
+    { pool: 'default', base: 'own', warm: 3, target: 3 },
   ]);
 });

@@ -1,39 +1,61 @@
 /**
- * The stock of warm bases, by definition: boots what is missing and ends what is too much, one at a time. How many there
+ * The stock of warm bases, by pool and definition: boots what is missing and ends what is too much, one at a time. How many there
  * should be is policy/stock.ts, in which host is refill.ts.
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
+import type { Base } from './base.ts';
 import { BootFailures } from './boot-failures.ts';
 import type { BaseDefinition } from './definition.ts';
+import type { Definitions } from './definitions.ts';
 import { bindingOf, isApart, keyOf } from './host-key.ts';
 import type { HostProcess } from './host-process.ts';
 import type { Pressure } from './host-watch.ts';
 import type { Hosts } from './hosts.ts';
 import { Opening } from './opening.ts';
 import { LeaseDemand, mayBoot, stockCeiling, stockTarget, surplusStep } from './policy/stock.ts';
+import { BUFFER_POOL, type Pools } from './pools.ts';
 import { type HostView, nextBoot, nextEnd } from './refill.ts';
 import type { FleetSettings } from './settings.ts';
 import type { WaitingLeases, Wanted } from './waiting-leases.ts';
 
 export interface StockOptions {
-  definitions: BaseDefinition[];
+  definitions: Definitions;
   settings: FleetSettings;
+  pools: Pools;
   hosts: Hosts;
   pending: WaitingLeases;
-  /** True while requests wait for a slot: refill stands back unless the stock is empty. */
-  busy(): boolean;
+  /** What hosts of this pool may use together now, MB. */
+  memoryMb(pool: string): number;
+  /** True while requests to this pool wait for a slot: its refill stands back unless its stock is empty. */
+  busy(pool: string): boolean;
   /** Monotonic ms by which demand is forgotten; tests move it by hand. */
   clock(): number;
 }
 
-/** One definition, its stock, and who waits for it. */
+/** One definition in one pool, its stock, and who waits for it. */
 interface Shelf {
+  pool: string;
   definition: BaseDefinition;
   hosts: HostView[];
   warm: number;
   booting: number;
   awaited: Wanted[];
+}
+
+/** One pool in all. Memory that its hosts use together is in MB. */
+interface PoolState {
+  pressure: Pressure;
+  usedMb: number;
+  /** Monotonic ms of the last lease, and of the first of those that came one after another up to it. */
+  takenAt: number;
+  burstSince: number;
+}
+
+interface Watched {
+  definition: BaseDefinition;
+  resolve(): void;
+  reject(error: HearthError): void;
 }
 
 /** After a lease the two cores belong to the request; a replacement can wait so long while there is stock. */
@@ -45,23 +67,21 @@ const SHRINK_MS = 5_000;
 
 export class Stock {
   readonly #options: StockOptions;
-  readonly #failures = new Map<string, BootFailures>();
-  readonly #demand = new Map<string, LeaseDemand>();
-  readonly #opening: Opening;
-  #pressure: Pressure = 'none';
-  /** What hosts use together, MB. */
-  #usedMb = 0;
+  readonly #failures = new WeakMap<BaseDefinition, BootFailures>();
+  /** By definition and pool. */
+  readonly #demand = new WeakMap<BaseDefinition, Map<string, LeaseDemand>>();
+  readonly #states = new Map<string, PoolState>();
+  /** Who waits for stock of a definition. */
+  readonly #watched = new Set<Watched>();
+  readonly #opening: Opening<BaseDefinition>;
   #shrunkAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
-  /** Monotonic ms of the last lease, and of the first of those that came one after another up to it. */
-  #takenAt = 0;
-  #burstSince = 0;
   #closed = false;
 
   constructor(options: StockOptions) {
     this.#options = options;
-    const stocked = options.definitions.filter((definition) => this.#floor(definition) > 0);
-    this.#opening = new Opening(stocked.map(({ name }) => name));
+    const kept = (definition: BaseDefinition) => options.pools.names.some((pool) => this.#floor(pool, definition) > 0);
+    this.#opening = new Opening(options.definitions.all.filter(kept));
   }
 
   /** Brings the stock to its size; resolves when there is some, see Opening. */
@@ -70,31 +90,45 @@ export class Stock {
     return this.#opening.open;
   }
 
-  has(definition: string): boolean {
-    return this.#options.definitions.some(({ name }) => name === definition);
+  has(definition: BaseDefinition): boolean {
+    return this.#options.definitions.has(definition);
   }
 
-  /** Bases that are on their way to be warm. */
-  get booting(): number {
+  /** Resolves when so much of it stands ready as its role asks for. Rejects with NO_CAPACITY when its bases do not come up. */
+  stocked(definition: BaseDefinition): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#watched.add({ definition, resolve, reject });
+    this.#lookAtWatched();
+    this.refill();
+    return promise;
+  }
+
+  /** Bases of this pool that are on their way to be warm. */
+  booting(pool: string): number {
     let booting = 0;
-    for (const { state } of this.#options.hosts.bases) if (state === 'booting' || state === 'rehearsing') booting++;
+    for (const base of this.#options.hosts.bases) if (base.host.pool === pool && boots(base)) booting++;
     return booting;
   }
 
-  /** Within a burst of leases. */
+  /** Within a burst of leases, in any pool. */
   get leasing(): boolean {
-    return monotonicMs() - this.#takenAt < QUIET_MS;
+    return this.#options.pools.names.some((pool) => this.#leasing(pool));
+  }
+
+  #leasing(pool: string): boolean {
+    return monotonicMs() - this.#stateOf(pool).takenAt < QUIET_MS;
   }
 
   /** Somebody asks for a base of it, whether there is one or not. */
-  asked(definition: string): void {
-    if (this.has(definition)) this.#demandOf(definition).leased(this.#options.clock());
+  asked(pool: string, definition: BaseDefinition): void {
+    if (this.has(definition)) this.#demandOf(pool, definition).leased(this.#options.clock());
   }
 
   /** A base was taken. `now`: monotonic ms. */
-  leased(now: number): void {
-    if (!this.leasing) this.#burstSince = now;
-    this.#takenAt = now;
+  leased(pool: string, now: number): void {
+    const state = this.#stateOf(pool);
+    if (!this.#leasing(pool)) state.burstSince = now;
+    state.takenAt = now;
     this.#schedule(REFILL_PAUSE_MS);
   }
 
@@ -103,41 +137,54 @@ export class Stock {
     this.#schedule(0);
   }
 
-  /** How near hosts are to the memory they may use together, and what that is. */
-  press(level: Pressure, usedMb: number): void {
-    this.#usedMb = usedMb;
-    if (this.#pressure === level) return;
-    this.#pressure = level;
+  /** How near hosts of a pool are to the memory they may use together, and what that is. */
+  press(pool: string, level: Pressure, usedMb: number): void {
+    const state = this.#stateOf(pool);
+    state.usedMb = usedMb;
+    if (state.pressure === level) return;
+    state.pressure = level;
     if (level !== 'none') this.#options.hosts.flush();
     this.refill();
   }
 
-  /** Ends a warm base nobody holds, as long as more than so many are there. */
-  giveUp(why: string, left: number): boolean {
+  /** What `press` said last. */
+  memory(pool: string): { pressure: Pressure; usedMb: number } {
+    const { pressure, usedMb } = this.#stateOf(pool);
+    return { pressure, usedMb };
+  }
+
+  /** Ends a warm base of this pool's own that nobody holds, as long as more than so many are there. */
+  giveUp(pool: string, why: string, left: number): boolean {
     const { hosts } = this.#options;
-    const base = [...hosts.bases].filter(({ state }) => state === 'warm')[left];
+    const own = [...hosts.bases].filter(({ host }) => host.pool === pool && host.lentBy === null);
+    const base = own.filter(({ state }) => state === 'warm')[left];
     if (base === undefined) return false;
     hosts.giveUp(base, why);
     return true;
   }
 
   /** It took so long from its start to being warm. */
-  bootSucceeded(definition: string, tookMs: number): void {
+  bootSucceeded(pool: string, definition: BaseDefinition, tookMs: number): void {
     this.#failures.get(definition)?.succeeded();
-    this.#demandOf(definition).booted(tookMs);
+    this.#demandOf(pool, definition).booted(tookMs);
     this.#opening.warm(definition);
+    this.#lookAtWatched();
   }
 
   /** Told, and not repeated without a pause. */
-  bootFailed(definition: string, why: string): void {
+  bootFailed(definition: BaseDefinition, why: string): void {
     const failures = this.#failures.getOrInsertComputed(definition, () => new BootFailures());
     failures.failed(why, monotonicMs());
     if (failures.broken === null) return;
     this.#opening.broken(definition);
-    this.#options.pending.reject(
-      (wanted) => wanted.definition === definition,
-      new HearthError('NO_CAPACITY', `Bases of the definition "${definition}" do not come up: ${failures.broken}.`),
-    );
+    const told = `Bases of the definition "${definition.name}" do not come up: ${failures.broken}.`;
+    const error = new HearthError('NO_CAPACITY', told);
+    this.#options.pending.reject((wanted) => wanted.definition === definition, error);
+    for (const watched of this.#watched) {
+      if (watched.definition !== definition) continue;
+      this.#watched.delete(watched);
+      watched.reject(error);
+    }
   }
 
   close(): void {
@@ -157,38 +204,44 @@ export class Stock {
     }, delayMs);
   }
 
-  /** Boots one base; its being warm calls again. Two at once only while somebody waits with nothing in stock. */
+  /**
+   * Boots one base; its being warm calls again. Two at once only in a pool in which somebody waits with nothing in stock:
+   * one whose boots are slow must not hold up those for which the callers of another pool wait.
+   */
   #refill(): void {
     if (this.#closed) return;
-    const waiting = this.#options.pending.size > 0;
-    if (this.booting >= (waiting ? 2 : 1)) return;
     const { hosts } = this.#options;
-    const room = this.#room();
+    const shelves = this.#shelves();
+    const bootingAll = shelves.reduce((sum, shelf) => sum + shelf.booting, 0);
     let againMs = Number.POSITIVE_INFINITY;
-    for (const shelf of this.#shelves()) {
-      const { definition, awaited, warm } = shelf;
-      const pauseMs = this.#failures.get(definition.name)?.pauseMs(monotonicMs()) ?? 0;
+    for (const shelf of shelves) {
+      const { pool, definition, awaited, warm } = shelf;
+      const waits = this.#options.pending.in(pool) > 0;
+      if (waits ? this.booting(pool) >= 2 : bootingAll >= 1) continue;
+      const { pressure, burstSince } = this.#stateOf(pool);
+      const pauseMs = this.#failures.get(definition)?.pauseMs(monotonicMs()) ?? 0;
       if (pauseMs > 0) {
         againMs = Math.min(againMs, pauseMs);
         continue;
       }
       const target = this.#target(shelf);
       const step = nextBoot({
-        target: this.#pressure === 'none' ? target : Math.min(1, target),
+        target: pressure === 'none' ? target : Math.min(1, target),
         hosts: shelf.hosts,
         pending: awaited.map(keyOf),
         apart: new Set(awaited.filter((wanted) => isApart(wanted, this.#options.settings)).map(keyOf)),
-        room,
+        room: this.room(pool),
+        spread: this.#options.pools.size(pool).placement === 'spread',
       });
       if (step === null) continue;
-      const requestsWait = this.#options.busy();
+      const requestsWait = this.#options.busy(pool);
       if (
         !mayBoot({
           warm,
           target,
           awaited: awaited.length > 0,
           requestsWait,
-          burstMs: this.leasing ? monotonicMs() - this.#burstSince : null,
+          burstMs: this.#leasing(pool) ? monotonicMs() - burstSince : null,
         })
       ) {
         againMs = Math.min(againMs, REFILL_PAUSE_MS);
@@ -197,9 +250,9 @@ export class Stock {
       const host =
         step.kind === 'boot'
           ? hosts.get(step.host)
-          : hosts.start(definition, step.bound === null ? null : bindingOf(step.bound));
+          : hosts.start(definition, pool, step.bound === null ? null : bindingOf(step.bound));
       if (host !== undefined) hosts.boot(host);
-      if (waiting) this.refill();
+      if (this.#options.pending.size > 0) this.refill();
       return;
     }
     if (againMs < Number.POSITIVE_INFINITY) this.#schedule(againMs);
@@ -207,6 +260,7 @@ export class Stock {
 
   /** Ends some of what is more than leases are expected. Call it now and then. */
   shrink(): void {
+    this.#lookAtWatched();
     const now = this.#options.clock();
     if (this.leasing || now - this.#shrunkAt < SHRINK_MS) return;
     this.#shrunkAt = now;
@@ -225,65 +279,120 @@ export class Stock {
   }
 
   /** What stands ready, and what should. */
-  levels(): { base: string; warm: number; target: number }[] {
-    return this.#shelves().map((shelf) => ({
-      base: shelf.definition.name,
-      warm: shelf.warm,
-      target: this.#target(shelf),
+  levels(): { pool: string; base: string; warm: number; target: number }[] {
+    const { definitions } = this.#options;
+    // Of a name the generation in use; one that is tried is nobody's stock yet.
+    return this.#shelves()
+      .filter(({ definition }) => definitions.roleOf(definition) === 'in use')
+      .map((shelf) => ({
+        pool: shelf.pool,
+        base: shelf.definition.name,
+        warm: shelf.warm,
+        target: this.#target(shelf),
+      }));
+  }
+
+  /** Under memory pressure, or with the pool full, fewer come than the target says: then one is enough to go on with. */
+  #lookAtWatched(): void {
+    if (this.#watched.size === 0) return;
+    const shelves = this.#shelves();
+    const filled = (shelf: Shelf) => {
+      const target = this.#target(shelf);
+      const scarce = this.#stateOf(shelf.pool).pressure !== 'none' || this.room(shelf.pool) <= 0;
+      return shelf.warm >= (scarce ? Math.min(1, target) : target);
+    };
+    for (const watched of this.#watched) {
+      if (!shelves.every((shelf) => shelf.definition !== watched.definition || filled(shelf))) continue;
+      this.#watched.delete(watched);
+      watched.resolve();
+    }
+  }
+
+  /** Those for which somebody waits first, of these where the fewest boot already, then those of which least is there. */
+  #shelves(): Shelf[] {
+    const { pools, definitions, pending, hosts } = this.#options;
+    const shelves = pools.names.flatMap((pool) =>
+      definitions.all.map((definition): Shelf => {
+        const awaited = pending.wanted.filter((wanted) => wanted.pool === pool && wanted.definition === definition);
+        return { pool, definition, hosts: [], warm: 0, booting: 0, awaited };
+      }),
+    );
+    const views = new Map<HostProcess, { view: HostView; shelf: Shelf }>();
+    for (const host of hosts.all) {
+      const shelf = shelves.find(({ pool, definition }) => pool === host.pool && definition === host.definition);
+      if (shelf === undefined || host.state === 'draining' || host.state === 'dead' || host.stuck) continue;
+      const { id, leased, leasedAt, binding } = host;
+      // What is lent serves with the bases it brought.
+      const freeSlots = host.lentBy === null ? host.freeSlots : 0;
+      const bound = binding === null ? null : keyOf(binding);
+      const view = { id, freeSlots, leased, leasedAt, bound, warm: 0, booting: 0 };
+      views.set(host, { view, shelf });
+      shelf.hosts.push(view);
+    }
+    for (const base of hosts.bases) {
+      const found = views.get(base.host);
+      if (found === undefined) continue;
+      const kind = base.state === 'warm' ? 'warm' : boots(base) ? 'booting' : null;
+      if (kind === null) continue;
+      found.view[kind]++;
+      found.shelf[kind]++;
+    }
+    const waits = ({ awaited }: Shelf) => awaited.length > 0;
+    return shelves.sort(
+      (a, b) => Number(waits(b)) - Number(waits(a)) || (waits(a) ? a.booting - b.booting : 0) || a.warm - b.warm,
+    );
+  }
+
+  #target({ pool, definition, warm, booting }: Shelf): number {
+    return stockTarget({
+      expected: this.#demandOf(pool, definition).expected(this.#options.clock()),
+      floor: this.#floor(pool, definition),
+      ceiling: stockCeiling({
+        memoryMb: this.#options.memoryMb(pool),
+        usedMb: this.#stateOf(pool).usedMb,
+        stock: warm + booting,
+      }),
+    });
+  }
+
+  #floor(pool: string, definition: BaseDefinition): number {
+    const floor = this.#options.pools.size(pool).warm ?? definition.warm ?? this.#options.settings.warmBases;
+    switch (this.#options.definitions.roleOf(definition)) {
+      case 'in use':
+      case 'next':
+        return floor;
+      case 'tried':
+        return pool === BUFFER_POOL ? 0 : Math.min(1, floor);
+      case 'left':
+        return 0;
+    }
+  }
+
+  #demandOf(pool: string, definition: BaseDefinition): LeaseDemand {
+    return this.#demand
+      .getOrInsertComputed(definition, () => new Map<string, LeaseDemand>())
+      .getOrInsertComputed(pool, () => new LeaseDemand());
+  }
+
+  #stateOf(pool: string): PoolState {
+    return this.#states.getOrInsertComputed(pool, () => ({
+      pressure: 'none',
+      usedMb: 0,
+      takenAt: Number.NEGATIVE_INFINITY,
+      burstSince: 0,
     }));
   }
 
-  /** Those for which somebody waits first, then those of which least is there. */
-  #shelves(): Shelf[] {
-    const shelves = this.#options.definitions.map((definition): Shelf => {
-      const awaited = this.#options.pending.wanted.filter((wanted) => wanted.definition === definition.name);
-      return { definition, hosts: [], warm: 0, booting: 0, awaited };
-    });
-    const views = new Map<HostProcess, HostView>();
-    const shelfOf = new Map(shelves.map((shelf) => [shelf.definition, shelf]));
-    for (const host of this.#options.hosts.all) {
-      if (host.state === 'dead' || host.stuck) continue;
-      const { id, freeSlots, leasedAt, binding } = host;
-      const view = { id, freeSlots, leasedAt, bound: binding === null ? null : keyOf(binding), warm: 0, booting: 0 };
-      views.set(host, view);
-      shelfOf.get(host.definition)?.hosts.push(view);
+  /** Bases that may still be booted in this pool. */
+  room(pool: string): number {
+    const { hosts, pools } = this.#options;
+    if (this.#stateOf(pool).pressure === 'full') {
+      for (const { host, takenFor } of hosts.bases) if (host.pool === pool && takenFor !== null) return 0;
     }
-    for (const { state, host } of this.#options.hosts.bases) {
-      const view = views.get(host);
-      const shelf = shelfOf.get(host.definition);
-      if (view === undefined || shelf === undefined) continue;
-      if (state === 'warm') {
-        view.warm++;
-        shelf.warm++;
-      } else if (state === 'booting' || state === 'rehearsing') {
-        view.booting++;
-        shelf.booting++;
-      }
-    }
-    return shelves.sort((a, b) => Number(b.awaited.length > 0) - Number(a.awaited.length > 0) || a.warm - b.warm);
+    return pools.size(pool).maxBases - hosts.countIn(pool);
   }
+}
 
-  #target({ definition, warm, booting }: Shelf): number {
-    const { memoryMb } = this.#options.settings;
-    return stockTarget({
-      expected: this.#demandOf(definition.name).expected(this.#options.clock()),
-      floor: this.#floor(definition),
-      ceiling: stockCeiling({ memoryMb, usedMb: this.#usedMb, stock: warm + booting }),
-    });
-  }
-
-  #floor({ warm }: BaseDefinition): number {
-    return warm ?? this.#options.settings.warmBases;
-  }
-
-  #demandOf(definition: string): LeaseDemand {
-    return this.#demand.getOrInsertComputed(definition, () => new LeaseDemand());
-  }
-
-  /** Bases that may still be booted. */
-  #room(): number {
-    const bases = [...this.#options.hosts.bases];
-    const inUse = bases.some((base) => base.state === 'leased' || base.state === 'draining');
-    return this.#pressure === 'full' && inUse ? 0 : this.#options.settings.maxBases - bases.length;
-  }
+function boots({ state }: Base): boolean {
+  return state === 'booting' || state === 'rehearsing';
 }

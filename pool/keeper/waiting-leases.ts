@@ -3,11 +3,13 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import { MAX_WAIT_MS } from '../../functions/contract/limits.ts';
 import type { Base } from './base.ts';
+import type { BaseDefinition } from './definition.ts';
 import type { HostBinding } from './host-process.ts';
 
 /** A base that is asked for. */
 export interface Wanted extends HostBinding {
-  definition: string;
+  /** This very generation of it. */
+  definition: BaseDefinition;
   functionName: string;
 }
 
@@ -28,6 +30,13 @@ export class WaitingLeases {
 
   get wanted(): readonly Wanted[] {
     return this.#waiting;
+  }
+
+  /** Those of one pool. */
+  in(pool: string): number {
+    let count = 0;
+    for (const waiting of this.#waiting) if (waiting.pool === pool) count++;
+    return count;
   }
 
   add(wanted: Wanted): Promise<Base> {

@@ -47,6 +47,21 @@ export function poolSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapshot 
     bases: { booting: 0, rehearsing: 0, warm: 3, leased: 2, draining: 0, dead: 0 },
     stock: [],
     waiting: 0,
+    pools: [
+      {
+        name: 'default',
+        placement: 'pack',
+        maxBases: 256,
+        memoryMb: 4_096,
+        usedMb: 300,
+        pressure: 'none',
+        hosts: 1,
+        bases: { booting: 0, rehearsing: 0, warm: 3, leased: 2, draining: 0, dead: 0 },
+        borrowed: 0,
+        lent: 0,
+        waiting: 4,
+      },
+    ],
     ...changes,
   };
 }

@@ -74,6 +74,7 @@ export async function startKeeper(
       memoryMb: 16_384,
       sandbox: null,
       stockNetwork: 'all',
+      pools: {},
       ...settings,
     },
     runDir,
@@ -87,6 +88,7 @@ export async function startKeeper(
         harness.events.push(event);
         wake();
       },
+      spans: () => undefined,
       acquired: () => undefined,
     },
     now: Date.now,
@@ -160,12 +162,17 @@ export class Call implements InvokeSink {
   readonly #chunks: Uint8Array[] = [];
   #head: { head: ResultHead; facts: InvokeFacts } | null = null;
 
-  constructor(keeper: Keeper, spec: ModuleSpec, request: { method?: string; path?: string; body?: string } = {}) {
+  /** `open`: its body is not at its end before `handle.end()` is called. */
+  constructor(
+    keeper: Keeper,
+    spec: ModuleSpec,
+    request: { method?: string; path?: string; body?: string; open?: boolean } = {},
+  ) {
     this.answer.promise.catch(() => undefined);
     this.headSeen.promise.catch(() => undefined);
     this.handle = keeper.invoke(spec, httpCall(request), this);
     if (request.body !== undefined) this.handle.write(Buffer.from(request.body));
-    this.handle.end();
+    if (request.open !== true) this.handle.end();
   }
   head(head: ResultHead, facts: InvokeFacts): void {
     this.#head = { head, facts };
