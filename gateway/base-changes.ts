@@ -107,7 +107,10 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
   ): Promise<BaseOutcome> {
     const last = changes.get(name);
     if (last !== undefined && last.endedAt === null) {
-      throw new HearthError('CONFLICT', `The base "${name}" is being changed just now; GET /v1/bases shows how far it is.`);
+      throw new HearthError(
+        'CONFLICT',
+        `The base "${name}" is being changed just now; GET /v1/bases shows how far it is.`,
+      );
     }
     const progress: BaseProgress = {
       generation: 1 + Math.max(definitions.get(name)?.record.current.generation ?? 0, last?.generation ?? 0),
@@ -142,7 +145,8 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
   async function apply(name: string, { given, code }: Wanted, progress: BaseProgress): Promise<BaseOutcome> {
     const before = definitions.get(name);
     const prepared = await definitions.prepare(name, given, code);
-    if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint) return describeAnew(name, before, given);
+    if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint)
+      return describeAnew(name, before, given);
     const next = prepared.definition;
     const previous = before?.record.current ?? null;
     const base: KeptBase = { record: { name, current: given, previous, updatedAt: now() }, prepared };
@@ -162,7 +166,8 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
         },
       });
       broken = [...new Set(failed.map(({ functionName }) => functionName))];
-      if (broken.length > 0) log.warn('functions that came up on neither generation of their base', { base: name, broken });
+      if (broken.length > 0)
+        log.warn('functions that came up on neither generation of their base', { base: name, broken });
       progress.state = 'stocking';
       await keeper.bases.prepare(next);
       await store.put(base.record, code === null || given.setup?.kind !== 'code' ? null : { id: given.setup.id, code });
@@ -176,7 +181,11 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     try {
       await move(next, broken, progress);
     } catch (error) {
-      await takeBack(name, before, older?.setup?.kind === 'code' && olderCode !== null ? { id: older.setup.id, code: olderCode } : null);
+      await takeBack(
+        name,
+        before,
+        older?.setup?.kind === 'code' && olderCode !== null ? { id: older.setup.id, code: olderCode } : null,
+      );
       keeper.bases.drop(next);
       throw error;
     }

@@ -122,7 +122,8 @@ export function missingIn(
   for (const { specifier } of before?.shared ?? []) {
     // As the builder writes it, in both forms of its output.
     const asked = `(${JSON.stringify(specifier)})`;
-    if (specifiers.has(specifier) || !(text.includes(`require${asked}`) || text.includes(`require")]${asked}`))) continue;
+    if (specifiers.has(specifier) || !(text.includes(`require${asked}`) || text.includes(`require")]${asked}`)))
+      continue;
     return `It leaves "${specifier}" to its base, which would not share it any more.`;
   }
   return null;

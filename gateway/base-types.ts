@@ -18,12 +18,20 @@ export function typesOf({ record, prepared }: KeptBase): string {
   const lines = [
     `// The base "${name}", generation ${current.generation}, as Hearth has it. Made by GET /v1/bases/${name}/types: fetch it`,
     '// again when the base has changed rather than edit it.',
-    ...(install === '' ? [] : ['//', '// What it shares is left out of your module. For its types:', `//   npm install --save-dev ${install}`]),
+    ...(install === ''
+      ? []
+      : [
+          '//',
+          '// What it shares is left out of your module. For its types:',
+          `//   npm install --save-dev ${install}`,
+        ]),
     '',
     ...(current.types === null ? [untyped(setupPath !== null)] : [current.types.trim()]),
     '',
     '/** What every module on this base finds in `env`, beside its own bindings: `fetch(request, env: BaseEnv & { … })`. */',
-    setupPath === null ? 'export type BaseEnv = Record<never, never>;' : 'export interface BaseEnv {\n  readonly BASE: Base;\n}',
+    setupPath === null
+      ? 'export type BaseEnv = Record<never, never>;'
+      : 'export interface BaseEnv {\n  readonly BASE: Base;\n}',
     '',
     '/** What a module imports without bringing it, and the version it gets. */',
     'export interface Shared {',

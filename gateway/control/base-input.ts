@@ -15,7 +15,10 @@ const specifier = z
   .string()
   .max(214)
   .regex(/^(@[\w.~-]+\/)?[\w.~-]+(\/[\w.~-]+)*$/, 'the name of an installed package, or a path it exports')
-  .refine((value) => !value.split('/').some((part) => /^\.+$/.test(part)), 'a path in a package has no "." and ".." in it');
+  .refine(
+    (value) => !value.split('/').some((part) => /^\.+$/.test(part)),
+    'a path in a package has no "." and ".." in it',
+  );
 
 const shared = z.union(
   [specifier.transform((name) => ({ as: name, from: name })), z.strictObject({ as: specifier, from: specifier })],
@@ -78,7 +81,8 @@ export async function readBaseInput(request: Request): Promise<BaseInput> {
   }
   if (type === 'multipart/form-data') return readForm(request);
   if (type === 'application/json') return inputOf(await jsonOf(request), []);
-  const given = type === '' ? 'A definition needs a content type' : `A definition does not take ${JSON.stringify(type)}`;
+  const given =
+    type === '' ? 'A definition needs a content type' : `A definition does not take ${JSON.stringify(type)}`;
   throw new HearthError('BAD_REQUEST', `${given}: application/json, multipart/form-data or text/typescript.`);
 }
 
@@ -87,7 +91,9 @@ async function readForm(request: Request): Promise<BaseInput> {
   try {
     form = await request.formData();
   } catch (error) {
-    throw new HearthError('BAD_REQUEST', 'The multipart body is malformed or its boundary is missing.', { cause: error });
+    throw new HearthError('BAD_REQUEST', 'The multipart body is malformed or its boundary is missing.', {
+      cause: error,
+    });
   }
   const files: UploadFile[] = [];
   let definition: unknown = {};

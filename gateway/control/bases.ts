@@ -48,9 +48,7 @@ const baseSchema = z
   .object({
     name: z.string(),
     ...generationShape,
-    libraries: z.array(
-      z.object({ specifier: z.string(), library: z.string(), version: z.string(), bytes: z.int() }),
-    ),
+    libraries: z.array(z.object({ specifier: z.string(), library: z.string(), version: z.string(), bytes: z.int() })),
     functions: z.int().openapi({ description: 'Versions on it that take traffic' }),
     previous: z.object(generationShape).nullable().openapi({ description: 'What a rollback leads to' }),
     change: changeSchema.nullable().openapi({ description: 'Under way, or the last one since the start' }),

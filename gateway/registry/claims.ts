@@ -14,6 +14,8 @@ export interface Claims {
   readonly crons: boolean;
   /** Wants a pool before its first call: minInstances, or a reserve. */
   readonly resident: boolean;
+  /** It stands in a base together with others. */
+  readonly grouped: boolean;
   /** What its deployer calls this version; null: nothing. */
   readonly label: string | null;
 }
@@ -27,12 +29,14 @@ export function createClaims(): (manifest: Manifest) => Claims {
     const { base, trustGroup, publish } = hearth;
     const crons = triggers.crons.length > 0;
     const resident = hearth.minInstances > 0 || hearth.reserved > 0;
+    const grouped = hearth.group !== null;
     const label = hearth.label ?? null;
     if (label === null && routes.length === 0 && consumers.length === 0 && producers.length === 0) {
-      const key = `${base} ${trustGroup} ${publish} ${crons} ${resident}`;
+      const key = `${base} ${trustGroup} ${publish} ${crons} ${resident} ${grouped}`;
       let claims = shared.get(key);
       if (claims === undefined) {
-        claims = { base, trustGroup, publish, routes: NONE, consumes: NONE, queues: NONE, crons, resident, label };
+        const none = { routes: NONE, consumes: NONE, queues: NONE };
+        claims = { base, trustGroup, publish, ...none, crons, resident, grouped, label };
         shared.set(key, claims);
       }
       return claims;
@@ -40,6 +44,6 @@ export function createClaims(): (manifest: Manifest) => Claims {
     const consumes = consumers.map(({ queue }) => queue);
     const dead = consumers.map(({ dead_letter_queue }) => dead_letter_queue);
     const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead];
-    return { base, trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, label };
+    return { base, trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, grouped, label };
   };
 }

@@ -22,8 +22,8 @@ export interface GenerationsOptions {
   functions(): Iterable<FunctionPool>;
   /** These, and those in which something still runs. */
   all(): Iterable<FunctionPool>;
-  /** One more pool for this spec. It takes no calls until it is put in another's place. */
-  make(spec: ModuleSpec, definition: BaseDefinition): FunctionPool;
+  /** One more pool for this spec. It takes no calls until it is put in another's place. `alone`: to prove it, see keeper.ts. */
+  make(spec: ModuleSpec, definition: BaseDefinition, alone: boolean): FunctionPool;
   /** It is not used after all. */
   discard(pool: FunctionPool, why: string): Promise<void>;
   /** Calls go to `fresh` from now on. Resolves when `old` has come to its end. Null: `old` took no calls any more. */
@@ -43,9 +43,9 @@ export class Generations implements BaseGenerations {
   }
 
   async prove(definition: BaseDefinition, spec: ModuleSpec, readyPath: string | null): Promise<void> {
-    // By itself, also where it is one of a group: of that its own part is asked.
+    // By itself, also where it is one of a group, and under a key of its own: what it breaks there is not held against it.
     const alone = { ...spec, key: `${spec.key}#${definition.generation ?? 1}`, group: null };
-    const pool = this.#options.make(alone, definition);
+    const pool = this.#options.make(alone, definition, true);
     try {
       await pool.probe().loaded.promise;
       if (readyPath !== null) await askReady(pool, readyPath);
@@ -70,7 +70,9 @@ export class Generations implements BaseGenerations {
         const stale = this.#stale(definition);
         options.progress?.(stale.length);
         if (stale.length === 0) return;
-        const host = [...this.#options.fleet.hosts].find((candidate) => stale.some((pool) => standsOn(pool, candidate)));
+        const host = [...this.#options.fleet.hosts].find((candidate) =>
+          stale.some((pool) => standsOn(pool, candidate)),
+        );
         const together = host === undefined ? stale : stale.filter((pool) => standsOn(pool, host));
         const endings: Promise<void>[] = [];
         for (const pool of together) endings.push((await this.#replace(pool, definition, options)).ended);
@@ -110,10 +112,10 @@ export class Generations implements BaseGenerations {
     definition: BaseDefinition,
     { required }: MoveOptions,
   ): Promise<{ ended: Promise<void> }> {
-    const fresh = this.#options.make(old.spec, definition);
-    if (old.placed > 0) {
+    const fresh = this.#options.make(old.spec, definition, false);
+    if (old.live > 0) {
       try {
-        await fresh.fill(old.placed);
+        await fresh.fill(old.live);
       } catch (error) {
         // With the pool full, what ends on the old one makes the room; until then calls wait for it.
         const full = error instanceof HearthError && error.code === 'NO_CAPACITY';

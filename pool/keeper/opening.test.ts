@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Opening } from './opening.ts';
 
 /** Whether it is open once all that was promised already has been told. */
-async function isOpen(opening: Opening): Promise<boolean> {
+async function isOpen(opening: Opening<string>): Promise<boolean> {
   const closed = new Promise<boolean>((resolve) => setImmediate(() => resolve(false)));
   return Promise.race([opening.open.then(() => true), closed]);
 }

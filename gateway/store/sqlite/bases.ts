@@ -10,9 +10,10 @@ export function basesDomain(db: Database): Sync<BaseStore> {
       return rows.map((row) => JSON.parse(row.record) as BaseRecord);
     },
     put(record, setup) {
-      db.sql(
-        'INSERT INTO bases (name, record) VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record',
-      ).run(record.name, JSON.stringify(record));
+      db.sql('INSERT INTO bases (name, record) VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record').run(
+        record.name,
+        JSON.stringify(record),
+      );
       if (setup !== null) {
         db.sql('INSERT INTO base_setups (base, id, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING').run(
           record.name,
