@@ -7,6 +7,7 @@ import { createKeeper } from '../pool/keeper/keeper.ts';
 import { BUFFER_POOL } from '../pool/keeper/pools.ts';
 import { keepActive } from './activation.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
+import { createArklet } from './arklet/arklet.ts';
 import { createBaseChanges } from './base-changes.ts';
 import { loadBaseDefinitions } from './base-definitions.ts';
 import { resolveBases } from './bases.ts';
@@ -36,7 +37,8 @@ import { trafficResource } from './control/traffic.ts';
 import { versionsResource } from './control/versions.ts';
 import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
 import { deployExamples } from './examples.ts';
-import { collectSeldom } from './garbage.ts';
+import { collectSeldom, youngCollector } from './garbage.ts';
+import { keepDirect } from './group-calls.ts';
 import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
@@ -113,10 +115,12 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       stockNetwork: config.network,
       pools: file.pools,
     },
+    collectYoung: youngCollector(),
     // The parts below need the keeper: these are called only after `start`, when all of them are there.
     hooks: {
       binding: (spec, call, exchange) => bindings(spec, call, exchange),
       log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
+      spans: (spec, invocationId, spans) => dispatcher.reported(spec, invocationId, spans),
       event: (event) => poolLog(event),
       acquired: (durationMs) => telemetry.acquired(durationMs),
     },
@@ -235,6 +239,19 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     ],
   });
   const control = createControlServer(app, config.adminHost, config.adminPort);
+  const arklet = createArklet({
+    config,
+    access,
+    registry,
+    deployer,
+    keeper,
+    secrets: store.secrets,
+    audit,
+    log,
+    version: VERSION,
+    ready: () => state === 'ready',
+    now,
+  });
 
   runningAs({
     async drain(deadlineMs) {
@@ -242,9 +259,17 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       ending.abort();
       const until = performance.now() + deadlineMs;
       const left = () => Math.max(0, until - performance.now());
-      const triggers = Promise.all([ingress.drain(deadlineMs), crons.drain(), queues.drain(), rollouts.drain(), control.close()]);
+      const triggers = Promise.all([
+        ingress.drain(deadlineMs),
+        crons.drain(),
+        queues.drain(),
+        rollouts.drain(),
+        control.close(),
+        arklet?.close(),
+      ]);
       await Promise.race([triggers, new Promise((resolve) => setTimeout(resolve, deadlineMs).unref())]);
       control.kill();
+      arklet?.kill();
       await keeper.drain(left());
       await builder.close();
       await telemetry.shutdown(EXPORT_MS);
@@ -257,17 +282,21 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
 
   // Ports first: one that is taken ends the start before any host was begun.
-  const [{ port }, { port: adminPort }] = await Promise.all([
+  const [{ port }, { port: adminPort }, arkletAt] = await Promise.all([
     ingress.listen().catch((error: unknown) => {
       throw listenError(error, 'HEARTH_HOST', config.host, 'HEARTH_PORT', config.port);
     }),
     control.listen().catch((error: unknown) => {
       throw listenError(error, 'HEARTH_ADMIN_HOST', config.adminHost, 'HEARTH_ADMIN_PORT', config.adminPort);
     }),
+    arklet?.listen().catch((error: unknown) => {
+      throw listenError(error, 'HEARTH_ADMIN_HOST', config.adminHost, 'HEARTH_ARKLET_PORT', config.arkletPort ?? 0);
+    }),
   ]);
   url = urlOf(config.host, port);
   await withinStart(keeper.start(), () => poolLog.lastTrouble());
   keepActive(registry, keeper, log);
+  keepDirect(registry, keeper);
   await queues.start();
   await crons.start();
   await rollouts.start();
@@ -280,6 +309,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   return {
     url,
     adminUrl: urlOf(config.adminHost, adminPort),
+    ...(arkletAt === undefined ? {} : { arkletUrl: urlOf(config.adminHost, arkletAt.port) }),
     dataDir: dataDir.path,
     tokenFile: config.adminToken === null ? join(dataDir.path, 'admin-token') : null,
     examples,

@@ -50,12 +50,17 @@ export class IncomingBody {
 
   /** The next piece; null at the end. Throws when the other side broke off. */
   async read(): Promise<Uint8Array<ArrayBuffer> | null> {
+    const chunk = await this.#take();
+    return chunk === null ? null : new Uint8Array(chunk);
+  }
+
+  /** The next piece as it came: a view of what others see too. */
+  async #take(): Promise<Uint8Array | null> {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
-        const copy = new Uint8Array(chunk);
         this.#exchange.consumed(chunk.length);
-        return copy;
+        return chunk;
       }
       if (this.#error !== null) throw this.#error;
       if (this.#ended || this.#discarding) return null;
@@ -75,9 +80,9 @@ export class IncomingBody {
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    const chunks: Uint8Array<ArrayBuffer>[] = [];
-    for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) chunks.push(chunk);
-    return chunks.length === 1 ? (chunks[0] as Uint8Array<ArrayBuffer>) : concat(chunks);
+    const chunks: Uint8Array[] = [];
+    for (let chunk = await this.#take(); chunk !== null; chunk = await this.#take()) chunks.push(chunk);
+    return concat(chunks);
   }
 
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
+import { BodyGarbage, type CollectYoung } from '../link/body-garbage.ts';
 import type {
   InvokeCall,
   InvokeHandle,
@@ -51,6 +52,8 @@ export interface KeeperOptions {
   log: Logger;
   /** Monotonic ms by which idle times are measured. Default: the machine's own; tests move it by hand. */
   idleClock?: () => number;
+  /** Frees what lived shortly, at once. Default: V8 decides alone, which large bodies make it do badly (pool/link/body-garbage.ts). */
+  collectYoung?: CollectYoung;
 }
 
 const SWEEP_MS = 50;
@@ -172,6 +175,8 @@ class Pool implements Keeper {
       socketPath: this.#socketPath,
       claim: (base, token) => this.#fleet.claim(base, token),
       attached: (base) => this.#fleet.attached(base),
+      // Of all links together: it is one heap.
+      garbage: new BodyGarbage(this.#options.collectYoung ?? (() => undefined)),
       log: this.#options.log,
     });
   }

@@ -1,6 +1,7 @@
 /** Where bases connect: one Unix socket in a directory that only the gateway's user can enter. */
 import { once } from 'node:events';
 import net from 'node:net';
+import type { BodyGarbage } from '../link/body-garbage.ts';
 import { connectLink } from '../link/connection.ts';
 import { ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, Link, LinkHandler } from '../link/link.ts';
@@ -17,6 +18,7 @@ export interface LinkServerOptions {
   claim(base: string, token: string): Base | undefined;
   attached(base: Base): void;
   log: Logger;
+  garbage: BodyGarbage;
 }
 
 export async function listenForBases(options: LinkServerOptions): Promise<net.Server> {
@@ -35,7 +37,7 @@ class Incoming implements LinkHandler {
 
   constructor(socket: net.Socket, options: LinkServerOptions) {
     this.#options = options;
-    this.#link = connectLink(socket, this, { side: 'listen', flush: 'immediate' });
+    this.#link = connectLink(socket, this, { side: 'listen', flush: 'immediate', garbage: options.garbage });
     this.#timer = setTimeout(() => this.#link.destroy('no hello'), HELLO_MS);
   }
 

@@ -6,6 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { BodyGarbage } from './body-garbage.ts';
 import { CONNECTION_CREDIT, connectLink, LINK_CLOSED } from './connection.ts';
 import { ProtocolViolation } from './frames.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
@@ -308,22 +309,88 @@ test('a handler that finds a head against the rules ends the connection', async 
   assert.equal(await left.ended.promise, 'no such kind');
 });
 
-test('frames are read from chunks cut anywhere', async (t) => {
-  const { a, right, raw } = await pair(t);
-  void a;
-  void raw;
+test('heads and messages come whole, and bodies piece by piece in their order, from chunks cut anywhere', async () => {
   const { FrameReader } = await import('./frames.ts');
-  const seen: string[] = [];
-  const reader = new FrameReader((type, fin, stream, payload) => seen.push(`${type}/${fin}/${stream}/${payload}`));
+  const head = Buffer.from('{"a":1}');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(head.length);
   const all = Buffer.concat([
-    frame(3, 1, Buffer.from('one')),
-    frame(0x83, 3, Buffer.alloc(0)),
-    frame(3, 5, Buffer.from('three')),
+    frame(0x81, 1, Buffer.concat([length, head, Buffer.from('first body')])),
+    frame(6, 0, Buffer.from('{"event":1}')),
+    frame(3, 3, Buffer.from('one ')),
+    frame(0x83, 5, Buffer.alloc(0)),
+    frame(0x83, 3, Buffer.from('and two')),
+    frame(2, 7, Buffer.concat([length, head])),
   ]);
-  for (let size = 1; size < all.length; size++) {
-    seen.length = 0;
+  for (let size = 1; size <= all.length; size++) {
+    const bodies = new Map<number, string>();
+    const whole: string[] = [];
+    const ends: number[] = [];
+    const reader = new FrameReader((type, fin, stream, payload) => {
+      let text = payload.toString();
+      if (type === 1 || type === 2) {
+        whole.push(`${type} ${payload.subarray(4, 4 + head.length)}`);
+        text = payload.subarray(4 + head.length).toString();
+      } else if (type !== 3) {
+        whole.push(`${type} ${text}`);
+        text = '';
+      }
+      assert.ok(!ends.includes(stream) || stream === 0);
+      if (stream !== 0) bodies.set(stream, (bodies.get(stream) ?? '') + text);
+      if (fin) ends.push(stream);
+    });
     for (let at = 0; at < all.length; at += size) reader.push(all.subarray(at, at + size));
-    assert.deepEqual(seen, ['3/false/1/one', '3/true/3/', '3/false/5/three'], `chunks of ${size}`);
+    const why = `chunks of ${size}`;
+    assert.deepEqual(whole, ['1 {"a":1}', '6 {"event":1}', '2 {"a":1}'], why);
+    assert.deepEqual(Object.fromEntries(bodies), { 1: 'first body', 3: 'one and two', 5: '', 7: '' }, why);
+    assert.deepEqual(ends, [1, 5, 3], why);
   }
-  assert.equal(right.events.length, 0);
+});
+
+test('a ping is answered while megabytes of bodies wait for the other side to read', async (t) => {
+  const { a, b, left, raw } = await pair(t);
+  const body = Buffer.alloc(64 * 1024);
+  // The other side has stopped reading, as a base does that computes.
+  raw.pause();
+  const streams = Array.from({ length: 48 }, () => new Notes());
+  for (const notes of streams) notes.exchange = a.open({}, notes, body, true);
+  const pinged = b.ping();
+  await new Promise((resolve) => setImmediate(resolve));
+  raw.resume();
+  await pinged;
+  const ended = await Promise.race([left.ended.promise, a.ping().then(() => 'alive')]);
+  assert.equal(ended, 'alive');
+});
+
+test('bodies that pass are told to who collects garbage, in both directions', async (t) => {
+  const file = path.join(os.tmpdir(), `link-${randomUUID()}.sock`);
+  const server = net.createServer().listen(file);
+  await once(server, 'listening');
+  const raw = net.connect(file);
+  const [accepted] = (await once(server, 'connection')) as [net.Socket];
+  t.after(() => {
+    raw.destroy();
+    accepted.destroy();
+    server.close();
+    rmSync(file, { force: true });
+  });
+  let collected = 0;
+  const garbage = new BodyGarbage(() => {
+    collected++;
+  });
+  const right = new End();
+  right.onOpened = ({ exchange }) => {
+    const notes = new Notes();
+    notes.exchange = exchange;
+    notes.end = () => exchange.sendHead({}, Buffer.alloc(64 * 1024), true);
+    exchange.handler = notes;
+  };
+  const a = connectLink(accepted, new End(), { side: 'listen', flush: 'immediate', garbage });
+  connectLink(raw, right, { side: 'connect', flush: 'tick' });
+  for (let n = 0; n < 128; n++) {
+    const notes = new Notes();
+    notes.exchange = a.open({}, notes, Buffer.alloc(64 * 1024), true);
+    assert.equal(await notes.done.promise, null);
+  }
+  assert.equal(collected, 1);
 });

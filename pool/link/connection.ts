@@ -6,6 +6,7 @@
  * served in turn, one frame each.
  */
 import type { Socket } from 'node:net';
+import type { BodyGarbage } from './body-garbage.ts';
 import {
   CANCEL,
   CREDIT,
@@ -44,6 +45,8 @@ export interface LinkOptions {
    * that were readable have been read, which joins the frames of many requests; only where no foreign code runs.
    */
   flush: 'tick' | 'immediate';
+  /** Told of the bodies that pass. */
+  garbage?: BodyGarbage;
 }
 
 /** Speaks the link on this socket from now on. The handler hears nothing before this call has returned. */
@@ -56,6 +59,7 @@ class Connection implements Link, StreamOwner {
   readonly #handler: LinkHandler;
   readonly #writer: FrameWriter;
   readonly #later: (flush: () => void) => void;
+  readonly #garbage: BodyGarbage | null;
   readonly #open = new Table<number, Stream>((id) => id >>> 1);
   /** Streams with queued bytes and credit, in the order in which they are served; closed ones are passed over. */
   readonly #ready: Stream[] = [];
@@ -76,6 +80,7 @@ class Connection implements Link, StreamOwner {
     this.#socket = socket;
     this.#handler = handler;
     this.#writer = new FrameWriter(socket);
+    this.#garbage = options.garbage ?? null;
     this.#later = options.flush === 'tick' ? process.nextTick : setImmediate;
     this.#nextId = options.side === 'connect' ? 1 : 2;
     this.#lastPeerId = options.side === 'connect' ? 0 : -1;
@@ -166,6 +171,7 @@ class Connection implements Link, StreamOwner {
     this.#writer.head(fin && whole ? type | FIN : type, stream.id, JSON.stringify(head), first);
     stream.credit -= sent;
     this.#sendCredit -= sent;
+    if (body !== null) this.#garbage?.passed(body.length);
     if (!whole) stream.enqueue(body.subarray(sent));
     if (fin) {
       if (whole) stream.localEnd();
@@ -177,6 +183,7 @@ class Connection implements Link, StreamOwner {
 
   /** True when the chunk went out; false when (part of) it waits in the stream's queue. */
   sendData(stream: Stream, chunk: Uint8Array): boolean {
+    this.#garbage?.passed(chunk.length);
     if (
       stream.queue.length === 0 &&
       chunk.length <= MAX_BODY_BYTES &&
@@ -333,6 +340,7 @@ class Connection implements Link, StreamOwner {
       if (stream.held > STREAM_CREDIT || this.#received > CONNECTION_CREDIT) throw new ProtocolViolation('over credit');
       if (stream.closed) this.returned(stream.takeHeld());
       else stream.handler.data(body);
+      this.#garbage?.passed(body.length);
     }
     if (fin) stream.remoteEnd();
   }

@@ -26,16 +26,23 @@ export const PREFIX_BYTES = 4;
 export const HEADER_BYTES = 9;
 const MAX_LENGTH = HEADER_BYTES - PREFIX_BYTES + 4 + MAX_HEAD_BYTES + MAX_BODY_BYTES;
 
-/** Called for each frame. `payload` is a view into the socket's chunk: it lives as long as somebody keeps it. */
+/**
+ * Called for each frame, and for each piece of a body whose frame comes in several chunks: what follows the first piece
+ * is told as DATA of its stream. `payload` is a view into the socket's chunk: it lives as long as somebody keeps it.
+ */
 export type OnFrame = (type: number, fin: boolean, stream: number, payload: Buffer) => void;
 
-/** Reassembles frames from chunks of any size. */
+/** Cuts frames out of chunks of any size. Heads are put together again; bodies are passed on as they come, uncopied. */
 export class FrameReader {
   readonly #onFrame: OnFrame;
-  /** Chunks of a frame that is not complete yet, so that a long frame is joined once and not again for each chunk. */
+  /** Chunks of a frame whose head is not complete yet, so that it is joined once and not again for each chunk. */
   #parts: Buffer[] = [];
   #partBytes = 0;
   #needed = PREFIX_BYTES;
+  /** Bytes of a body that are still to come, of which stream, and whether they end it. */
+  #left = 0;
+  #leftOf = 0;
+  #leftFin = false;
 
   constructor(onFrame: OnFrame) {
     this.#onFrame = onFrame;
@@ -44,7 +51,12 @@ export class FrameReader {
   /** Throws ProtocolViolation when the other side breaks the rules; the reader is of no use then. */
   push(chunk: Buffer): void {
     let buffer = chunk;
-    if (this.#partBytes > 0) {
+    let offset = 0;
+    if (this.#left > 0) {
+      offset = Math.min(this.#left, chunk.length);
+      this.#left -= offset;
+      this.#onFrame(DATA, this.#leftFin && this.#left === 0, this.#leftOf, chunk.subarray(0, offset));
+    } else if (this.#partBytes > 0) {
       this.#parts.push(chunk);
       this.#partBytes += chunk.length;
       if (this.#partBytes < this.#needed) return;
@@ -52,25 +64,29 @@ export class FrameReader {
       this.#parts = [];
       this.#partBytes = 0;
     }
-    let offset = 0;
     while (buffer.length - offset >= PREFIX_BYTES) {
       const length = buffer.readUInt32BE(offset);
       if (length < HEADER_BYTES - PREFIX_BYTES || length > MAX_LENGTH) {
         throw new ProtocolViolation(`frame length ${length}`);
       }
       const end = offset + PREFIX_BYTES + length;
-      if (end > buffer.length) {
-        this.#keep(buffer.subarray(offset), PREFIX_BYTES + length);
-        return;
+      const here = Math.min(end, buffer.length);
+      if (here < end) {
+        const needed = neededBytes(buffer, offset, length);
+        if (here - offset < needed) {
+          this.#keep(buffer.subarray(offset), needed);
+          return;
+        }
       }
       const type = buffer[offset + 4] as number;
-      this.#onFrame(
-        type & 0x7f,
-        (type & FIN) !== 0,
-        buffer.readUInt32BE(offset + 5),
-        buffer.subarray(offset + HEADER_BYTES, end),
-      );
-      offset = end;
+      const fin = (type & FIN) !== 0;
+      const stream = buffer.readUInt32BE(offset + 5);
+      // Before the frame is told: who hears of it may end the connection, and then nothing more is read.
+      this.#left = end - here;
+      this.#leftOf = stream;
+      this.#leftFin = fin;
+      this.#onFrame(type & 0x7f, fin && here === end, stream, buffer.subarray(offset + HEADER_BYTES, here));
+      offset = here;
     }
     if (offset < buffer.length) this.#keep(buffer.subarray(offset), PREFIX_BYTES);
   }
@@ -80,6 +96,18 @@ export class FrameReader {
     this.#partBytes = rest.length;
     this.#needed = needed;
   }
+}
+
+/** How much of a frame must be there before it can be told: all of it, but for bodies. */
+function neededBytes(buffer: Buffer, offset: number, length: number): number {
+  const whole = PREFIX_BYTES + length;
+  const there = buffer.length - offset;
+  if (there < HEADER_BYTES) return Math.min(whole, HEADER_BYTES);
+  const type = (buffer[offset + 4] as number) & 0x7f;
+  if (type === DATA) return HEADER_BYTES;
+  if (type !== OPEN && type !== HEAD) return whole;
+  if (there < HEADER_BYTES + 4) return Math.min(whole, HEADER_BYTES + 4);
+  return Math.min(whole, HEADER_BYTES + 4 + buffer.readUInt32BE(offset + HEADER_BYTES));
 }
 
 /** The other side sent what the protocol does not allow. */
