@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { until } from '../../functions/examples/testing/until.ts';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 import { type Load, startLoad } from './testing/load.ts';
@@ -83,9 +83,18 @@ async function audited(gateway: TestGateway, id: string): Promise<string[]> {
     .reverse();
 }
 
+/** One for all but the restart: each test leaves it without functions. */
+let gateway: TestGateway;
+before(async () => {
+  gateway = await startGateway();
+});
+afterEach(async () => {
+  for (const name of ['shop', 'cart']) await gateway.api('DELETE', `/v1/functions/${name}`);
+});
+after(() => gateway[Symbol.asyncDispose]());
+
 describe('a rollout under constant load', () => {
   it('goes to the end over a beta step and batches without a failed request, and back with one call', async () => {
-    await using gateway = await startGateway();
     const [one, two] = await versions(gateway, 'shop', GOOD, BETTER);
     const load = startLoad(gateway.url, ['shop'], 4);
     try {
@@ -149,7 +158,6 @@ describe('a rollout under constant load', () => {
     ],
   ] as const) {
     it(`is stopped by ${what}, says why, and nobody but the bad version fails a request`, async () => {
-      await using gateway = await startGateway();
       const [one, two] = await versions(gateway, 'shop', GOOD, source);
       const load = startLoad(gateway.url, ['shop'], 4);
       try {
@@ -174,7 +182,6 @@ describe('a rollout under constant load', () => {
   }
 
   it('moves two functions together, and both back when one is bad', async () => {
-    await using gateway = await startGateway();
     const [shop1, shop2] = await versions(gateway, 'shop', GOOD, BETTER);
     const [cart1, cart2] = await versions(gateway, 'cart', GOOD, FAILING);
     const load = startLoad(gateway.url, ['shop', 'cart'], 2);
@@ -238,7 +245,6 @@ describe('a rollout under constant load', () => {
   });
 
   it('is ended by a deploy, a traffic change or a rollback, and says so', async () => {
-    await using gateway = await startGateway();
     const [one, two] = await versions(gateway, 'shop', GOOD, BETTER);
     const moves: (() => Promise<unknown>)[] = [
       () => gateway.api('POST', '/v1/functions/shop/rollback'),
@@ -267,7 +273,6 @@ describe('a rollout under constant load', () => {
 
 describe('the rollouts of the control API', () => {
   it('are described, listed newest first, and refuse what they cannot do', async () => {
-    await using gateway = await startGateway();
     const [, two] = await versions(gateway, 'shop', GOOD, BETTER);
     const call = async (method: string, path: string, body?: unknown, headers?: Record<string, string>) => {
       const answer = await gateway.api<{ code: string; detail: string }>(method, path, body, headers);
@@ -309,7 +314,7 @@ describe('the rollouts of the control API', () => {
     const second = await begin(gateway, { functions, steps, guard: false });
     const list = await gateway.api<{ rollouts: Rollout[] }>('GET', '/v1/rollouts');
     assert.deepEqual(
-      list.body.rollouts.map(({ id, state }) => [id, state]),
+      list.body.rollouts.slice(0, 2).map(({ id, state }) => [id, state]),
       [
         [second.id, 'running'],
         [first.id, 'aborted'],
@@ -326,7 +331,6 @@ describe('the rollouts of the control API', () => {
   });
 
   it('need the right to deploy every function they move', async () => {
-    await using gateway = await startGateway();
     const [, shop2] = await versions(gateway, 'shop', GOOD, BETTER);
     const [, cart2] = await versions(gateway, 'cart', GOOD, BETTER);
     const { body } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['deploy:shop'] });

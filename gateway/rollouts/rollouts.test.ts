@@ -410,6 +410,18 @@ describe('rollouts', () => {
     assert.equal(shares(rig), 'v1 100');
   });
 
+  it('say so when there is nothing left to return to', async (t) => {
+    const rig = await openRig(t);
+    const steps = [{ percent: 50 }, { percent: 100, pauseSeconds: 60 }];
+    const { record } = await rig.rollouts.create(request(steps), 'admin');
+    await rig.rollouts.change(record.id, 'confirm', 'admin');
+    await rig.registry.deleteVersion('shop', 'v1');
+    const ended = await rig.rollouts.change(record.id, 'abort', 'admin');
+    assert.equal(ended.record.state, 'aborted');
+    assert.match(ended.record.why ?? '', /^it was aborted; the traffic could not be returned: shop has no version v1/);
+    assert.equal(shares(rig), 'v2 100');
+  });
+
   it('go on after a restart at the step where they were, with its pause anew', async (t) => {
     const rig = await openRig(t);
     const { record } = await rig.rollouts.create(request(STEPS, { functions: ['shop', 'cart'] }), 'admin');
