@@ -54,6 +54,7 @@ const required = (field: string) => text.refine((value) => value !== '', `${fiel
 const ofTheJvm = (field: string) =>
   z
     .unknown()
+    .optional()
     .refine(
       (value) => value === undefined || value === null || Object.keys(value).length === 0,
       `${field} are for the main method of a JVM; a function has vars and secrets`,
