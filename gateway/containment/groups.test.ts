@@ -65,6 +65,22 @@ describe('what belongs to another trust group', () => {
       assert.match(String(said[name]), /of another trust group/, name);
   });
 
+  test('is called over a service binding while it is published so, and not before or after', async () => {
+    const call = () =>
+      rig.result(
+        "return attempt(async () => (await env.HIDDEN.fetch('http://x/', { method: 'POST', body: \"return 1\" })).status)",
+        'thief',
+      );
+    const publish = (rpc: boolean) =>
+      rig.gateway.api('PUT', '/v1/publications/hidden-rpc', { function: 'hidden', routes: [], rpc });
+    assert.equal((await publish(false)).status, 201);
+    assert.match(String(await call()), /of another trust group/);
+    assert.equal((await publish(true)).status, 200);
+    assert.equal(await call(), 200);
+    assert.equal((await rig.gateway.api('DELETE', '/v1/publications/hidden-rpc')).status, 204);
+    assert.match(String(await call()), /of another trust group/);
+  });
+
   test('is no queue: neither to send to nor to take from, before or after an activation', async () => {
     const deploy = (name: string, trustGroup: string, queues: object, query = '') =>
       rig.gateway.api<{ code: string; detail: string }>('PUT', `/v1/functions/${name}${query}`, {
@@ -85,6 +101,20 @@ describe('what belongs to another trust group', () => {
       const { status, body } = await deploy('queue-thief', 'attackers', queues, query);
       assert.equal(status, 409, JSON.stringify(body));
       assert.match(body.detail, /belongs to the trust group owners/);
+    }
+    assert.equal((await deploy('queue-thief', 'attackers', {})).status, 201);
+    for (const [queue, why] of [
+      ['orders', /consumed by the function orders-in/],
+      ['orders.dead', /belongs to the trust group owners/],
+    ] as const) {
+      const settings = { function: 'queue-thief', queues: [queue] };
+      const { status, body } = await rig.gateway.api<{ detail: string }>(
+        'PUT',
+        '/v1/publications/queue-thief',
+        settings,
+      );
+      assert.equal(status, 409, JSON.stringify(body));
+      assert.match(body.detail, why);
     }
   });
 

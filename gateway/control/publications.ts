@@ -110,8 +110,7 @@ export function publicationsResource(app: ControlApp, { registry, keeper, audit,
     if (before !== undefined && JSON.stringify(before.splits) !== JSON.stringify(settings.splits)) {
       retireSplits(before.function, name, 'its publication was changed');
     }
-    const { function: functionName, routes, crons, queues, tag } = settings;
-    await audit(caller.id, 'publish', name, { function: functionName, routes, crons, queues, tag });
+    await audit(caller.id, 'publish', name, { ...settings });
     return c.json(view(publicationNamed(registry, name)), before === undefined ? 201 : 200);
   });
 

@@ -171,10 +171,10 @@ export class Publications {
     return names.map((name) => written.find(({ queue }) => queue === name) ?? defaultConsumer(name));
   }
 
-  /** Queues that publications name, by function. */
+  /** Queues that publications name, by function, with their dead letters. */
   *named(): Iterable<{ function: string; queues: readonly string[] }> {
     for (const record of this.#records.values()) {
-      if (record.queues !== null) yield { function: record.function, queues: record.queues };
+      if (record.queues !== null) yield { function: record.function, queues: withDeadLetters(record.queues) };
     }
   }
 
@@ -275,6 +275,11 @@ function viewOf(record: PublicationRecord, manifest: Manifest | undefined, impli
 
 function sameSplits(a: PublicationRecord, b: PublicationRecord): boolean {
   return JSON.stringify(a.splits) === JSON.stringify(b.splits);
+}
+
+/** As a consumer without settings of its own has them. */
+export function withDeadLetters(queues: readonly string[]): string[] {
+  return queues.flatMap((queue) => [queue, defaultConsumer(queue).dead_letter_queue]);
 }
 
 function defaultConsumer(queue: string): Consumer {

@@ -3,7 +3,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { PublicationSettings } from '../../functions/contract/publication.ts';
 import type { PublicationRecord, PublicationStore } from '../store/store.ts';
 import type { KeptFunction } from './entries.ts';
-import type { Publications } from './publications.ts';
+import { type Publications, withDeadLetters } from './publications.ts';
 import { groupOf, requireQueuesOfGroup } from './queue-groups.ts';
 import type { Registry } from './registry.ts';
 
@@ -47,7 +47,8 @@ export function createPublishing(
     publications.requirePublication(record, entry.active?.claims ?? null);
     const trustGroup = groupOf(entry);
     if (trustGroup !== null) {
-      requireQueuesOfGroup(functions, publications, entry.record.name, { queues: record.queues ?? [], trustGroup });
+      const queues = withDeadLetters(record.queues ?? []);
+      requireQueuesOfGroup(functions, publications, entry.record.name, { queues, trustGroup });
     }
     await store.put(record);
     publications.put(record);

@@ -73,7 +73,8 @@ class SplitVersion implements VersionEntry {
       const { maxInstances = limits.maxInstances, concurrency = limits.concurrency } = this.#split;
       // What is kept loaded and reserved is the version's own; this part begins with its first request.
       const own = { ...limits, maxInstances, concurrency, minInstances: 0, reserved: 0 };
-      this.#spec = { ...whole, key: this.key, limits: own };
+      // In the base of a group it would share slots and memory with what it is set apart from: so it runs alone.
+      this.#spec = { ...whole, key: this.key, group: null, limits: own };
       this.#madeOf = whole;
     }
     return this.#spec;
