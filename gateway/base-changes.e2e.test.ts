@@ -42,6 +42,7 @@ const CONFIG = `{ "bases": {
 const setupOf = (tag: string) => `import { version } from 'prices';
 let pools = 0;
 let opened = 0;
+let queries = 0;
 const rules = new Map<string, (n: number) => number>();
 export default ({ env }: { env: Record<string, string> }) => {
   pools += 1;
@@ -49,8 +50,8 @@ export default ({ env }: { env: Record<string, string> }) => {
   return {
     tag: ${JSON.stringify(tag)}, version,
     db: {
-      query() { connection ??= (opened += 1, { url: env.DATABASE_URL }); return connection.url; },
-      counts: () => ({ pools, opened }),
+      query() { queries += 1; connection ??= (opened += 1, { url: env.DATABASE_URL }); return connection.url; },
+      counts: () => ({ pools, opened, queries }),
     },
     register: (name: string, rule: (n: number) => number) => rules.set(name, rule),
     apply: (name: string, n: number) => rules.get(name)?.(n),
@@ -358,10 +359,49 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
       net: 120,
       none: null,
       asked: 1,
-      before: { pools: 1, opened: 0 },
+      before: { pools: 1, opened: 0, queries: 0 },
       url: [ENV.DATABASE_URL, ENV.DATABASE_URL],
-      after: { pools: 1, opened: 1 },
+      after: { pools: 1, opened: 1, queries: 2 },
     });
+  });
+
+  test('ten modules of a group hold one connection pool, opened at the first query, and move to another base together', async () => {
+    const MEMBER = `export default { fetch(request, env) {
+      const { pathname } = new URL(request.url);
+      if (pathname === '/next') return env.NEXT.fetch('http://next/query');
+      if (pathname === '/query') env.BASE.db.query();
+      return Response.json([env.BASE.tag, env.BASE.db.counts()]);
+    } };`;
+    const names = Array.from({ length: 10 }, (_, n) => `member-${n}`);
+    for (const [n, name] of names.entries()) {
+      const services = [{ binding: 'NEXT', service: `member-${(n + 1) % 10}` }];
+      await gateway.deploy(name, { 'index.ts': MEMBER }, { manifest: { services, hearth: { group: 'shop' } } });
+    }
+    assert.deepEqual(await ask('member-3'), ['file', { pools: 1, opened: 0, queries: 0 }]);
+    for (const [n, name] of names.entries()) {
+      assert.deepEqual(
+        await ask(`${name}/query`),
+        ['file', { pools: 1, opened: 1, queries: n + 1 }],
+        'all see one pool',
+      );
+    }
+
+    const { seen, end } = load(gateway, ['member-0/next', 'member-1/query', 'member-9/next', 'shop']);
+    const { status, body } = await put('default', { setup: setupOf('grouped') });
+    assert.equal(status, 200, JSON.stringify(body));
+    const counts = await Promise.all(names.map((name) => ask(name)));
+    assert.ok(
+      counts.every(([tag, { pools, opened }]) => tag === 'grouped' && pools === 1 && opened === 1),
+      JSON.stringify(counts),
+    );
+    await end();
+    for (const [path, texts] of seen) {
+      for (const text of texts) assert.ok(path === 'shop' || /"pools":1,"opened":1/.test(text), `${path}: ${text}`);
+    }
+    const back = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');
+    assert.equal(back.status, 200);
+    assert.deepEqual(await ask('member-5'), ['file', { pools: 1, opened: 0, queries: 0 }]);
+    for (const name of names) await gateway.api('DELETE', `/v1/functions/${name}`);
   });
 
   test('types answers declarations of env.BASE and of what is shared', async () => {

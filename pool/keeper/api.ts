@@ -275,7 +275,7 @@ export interface BaseGenerations {
    * code said, NO_CAPACITY when bases do not come up or none came free.
    */
   prove(definition: BaseDefinition, spec: ModuleSpec, readyPath: string | null): Promise<void>;
-  /** Fills its stock; resolves when that is done, or as far as memory allows. Throws NO_CAPACITY when bases do not come up. */
+  /** Fills its stock; resolves when that is done, as far as room, memory and ten seconds allow. Throws NO_CAPACITY when bases do not come up. */
   prepare(definition: BaseDefinition): Promise<void>;
   /**
    * Leases are of it from now on, and what runs on the generation before is replaced, host after host: as many instances

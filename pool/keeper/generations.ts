@@ -12,6 +12,8 @@ import type { FunctionPool } from './function-pool.ts';
 import type { HostProcess } from './host-process.ts';
 import { askReady } from './ready-path.ts';
 
+/** Where requests wait all the time, stock comes slowly: what is there by then has to do. */
+const STOCK_MS = 10_000;
 /** What streams for longer than that on one host does not hold up the next. */
 const HOST_DRAIN_MS = 2_000;
 
@@ -59,7 +61,7 @@ export class Generations implements BaseGenerations {
 
   prepare(definition: BaseDefinition): Promise<void> {
     this.#options.definitions.prepare(definition);
-    return this.#options.fleet.stocked(definition);
+    return within(STOCK_MS, this.#options.fleet.stocked(definition));
   }
 
   async move(definition: BaseDefinition, options: MoveOptions): Promise<void> {
@@ -135,9 +137,9 @@ function standsOn(pool: FunctionPool, host: HostProcess): boolean {
   return false;
 }
 
+/** Resolves when it is done or the time is over; rejects with it. */
 async function within(ms: number, done: Promise<unknown>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  await Promise.race([done, late]);
-  clearTimeout(timer);
+  await Promise.race([done, late]).finally(() => clearTimeout(timer));
 }

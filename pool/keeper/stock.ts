@@ -292,14 +292,14 @@ export class Stock {
       }));
   }
 
-  /** Under memory pressure, or with the pool full, fewer come than the target says: then one is enough to go on with. */
+  /** Under memory pressure fewer come than the target says: then one is enough to go on with; in a full pool none is. */
   #lookAtWatched(): void {
     if (this.#watched.size === 0) return;
     const shelves = this.#shelves();
     const filled = (shelf: Shelf) => {
       const target = this.#target(shelf);
-      const scarce = this.#stateOf(shelf.pool).pressure !== 'none' || this.room(shelf.pool) <= 0;
-      return shelf.warm >= (scarce ? Math.min(1, target) : target);
+      const scarce = this.#stateOf(shelf.pool).pressure !== 'none';
+      return shelf.warm >= (scarce ? Math.min(1, target) : target) || this.room(shelf.pool) <= 0;
     };
     for (const watched of this.#watched) {
       if (!shelves.every((shelf) => shelf.definition !== watched.definition || filled(shelf))) continue;
