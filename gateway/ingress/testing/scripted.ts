@@ -7,6 +7,7 @@ import type { InvokeFacts } from '../../../pool/keeper/api.ts';
 import type { FunctionEntry, RouteMatch, VersionEntry } from '../../registry/registry.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import type { CallContext, Dispatched, DispatchSink, TriggerHead } from '../../triggers/dispatcher.ts';
+import type { OverrideCheck } from '../override.ts';
 import { createIngress, type Ingress, type IngressConfig } from '../server.ts';
 
 export const FACTS: InvokeFacts = {
@@ -123,6 +124,9 @@ export interface ScriptedOptions {
   handlers?: string[];
   auth?: unknown;
   vars?: Record<string, string>;
+  mayOverride?: OverrideCheck;
+  /** ScriptedCall.highBytes at first. */
+  highBytes?: number;
 }
 
 export async function startScripted(script: Script, options: ScriptedOptions = {}): Promise<Scripted> {
@@ -150,6 +154,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
     dispatcher: {
       dispatch(_entry, active, head: TriggerHead, context, sink) {
         const call = new ScriptedCall(active, head as HttpHead, context, sink);
+        call.highBytes = options.highBytes ?? call.highBytes;
         calls.push(call);
         arrived?.();
         setImmediate(async () => {
@@ -162,7 +167,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
         return call;
       },
     },
-    mayOverride: () => new HearthError('FORBIDDEN', 'Nobody may.'),
+    mayOverride: options.mayOverride ?? (() => new HearthError('FORBIDDEN', 'Nobody may.')),
     config: { host: '127.0.0.1', port: 0, maxBodyBytes: 1024 * 1024, trustProxy: [], ...options.config },
     log: createLogger({ level: 'trace', pretty: false, write: (line) => lines.push(line) }),
   });
