@@ -40,8 +40,16 @@ export interface Verdict {
  */
 export function judge(window: Window, guard: Guard, windows: number): Verdict | null {
   const figures = [guard.errorRate, guard.p95, guard.coldStart].filter((figure) => figure !== false).length;
-  const enough = (figures * windows) / (1 - guard.confidence);
-  return failsMore(window, guard, enough) ?? isSlower(window, guard, enough) ?? startsSlower(window, guard, enough);
+  const tests = figures + (guard.p95 === false ? 0 : 1);
+  const enough = (tests * windows) / (1 - guard.confidence);
+  const { fresh, old } = window;
+  return (
+    failsMore(window, guard, enough) ??
+    isSlower(fresh.latency, old.latency, guard, enough) ??
+    // Where instances serve few calls each, as with keepAlive 0, both versions have nothing but early ones.
+    isSlower(fresh.early, old.early, guard, enough) ??
+    startsSlower(window, guard, enough)
+  );
 }
 
 /** Requests that an arm still needs before it is judged. */
@@ -59,11 +67,11 @@ function failsMore({ fresh, old }: Window, { errorRate, minRequests }: Guard, en
   return { figure: 'errorRate', why: `error rate ${rateOf(fresh)} against ${rateOf(old)} of the version before` };
 }
 
-function isSlower({ fresh, old }: Window, { p95, minRequests }: Guard, enough: number): Verdict | null {
+function isSlower(fresh: Histogram, old: Histogram, { p95, minRequests }: Guard, enough: number): Verdict | null {
   if (p95 === false) return null;
-  const slower = compare(fresh.latency, old.latency, { quantile: 0.95, least: minRequests, enough, ...p95 });
+  const slower = compare(fresh, old, { quantile: 0.95, least: minRequests, enough, ...p95 });
   if (slower === null) return null;
-  const [there, before] = [`${fresh.latency.count} requests`, `${old.latency.count} requests`];
+  const [there, before] = [`${fresh.count} requests`, `${old.count} requests`];
   const why = `p95 latency ${slower.freshMs} (${there}) against ${slower.oldMs} (${before}) of the version before`;
   return { figure: 'p95', why };
 }

@@ -178,7 +178,7 @@ describe('rollouts', () => {
       await rig.pass(1000);
       const ended = await rig.rollouts.get(record.id);
       assert.equal(ended.record.state, 'stopped');
-      assert.match(ended.record.why ?? '', /^shop v2: p95 latency 2\d\d ms \(100 requests\) against 2/);
+      assert.match(ended.record.why ?? '', /^shop v2: p95 latency 2\d\d ms \(95 requests\) against 2/);
       assert.equal(shares(rig), 'v1 100');
     }
   });

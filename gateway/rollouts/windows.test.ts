@@ -42,10 +42,10 @@ describe('the window of a rollout', () => {
   it('counts calls of the new version apart from those of all others', () => {
     const windows = createWindows();
     const { fresh, old } = windows.watch('shop', 'v2');
-    windows.finished(call({ version: 'v2', latencyMs: 10 }));
+    for (let i = 0; i < 6; i++) windows.finished(call({ version: 'v2', latencyMs: 10 }));
     windows.finished(call({ version: 'v1', latencyMs: 20 }));
     windows.finished(call({ version: 'v0', latencyMs: 30 }));
-    assert.deepEqual([fresh.requests, old.requests], [1, 2]);
+    assert.deepEqual([fresh.requests, old.requests], [6, 2]);
     assert.deepEqual([fresh.latency.bucketAt(1), old.latency.bucketAt(1)], [bucketOf(10), bucketOf(30)]);
   });
 
@@ -57,7 +57,7 @@ describe('the window of a rollout', () => {
     for (const status of [500, 503, 599, null]) windows.finished(call({ status }));
     windows.finished({ ...call({ status: null }), facts: null });
     assert.deepEqual([fresh.requests, fresh.errors], [10, 5]);
-    assert.equal(fresh.latency.count, 9);
+    assert.equal(fresh.early.count + fresh.latency.count, 9);
   });
 
   it('counts the loading of a cold start by itself', () => {
@@ -67,7 +67,22 @@ describe('the window of a rollout', () => {
     windows.finished(call({ latencyMs: 3 }));
     assert.equal(fresh.coldStart.count, 1);
     assert.equal(fresh.coldStart.bucketAt(0.5), bucketOf(40));
-    assert.equal(fresh.latency.bucketAt(1), bucketOf(3));
+    assert.equal(fresh.early.bucketAt(1), bucketOf(3));
+  });
+
+  it('keeps the first calls of each instance apart, of the old version only where it was seen to start', () => {
+    const windows = createWindows();
+    const { fresh, old } = windows.watch('shop', 'v2');
+    for (const instance of ['a', 'b']) for (let i = 0; i < 7; i++) windows.finished(call({ instance }));
+    assert.deepEqual([fresh.early.count, fresh.latency.count], [10, 4]);
+    for (let i = 0; i < 7; i++) windows.finished(call({ version: 'v1', instance: 'c' }));
+    assert.deepEqual([old.early.count, old.latency.count], [0, 7]);
+    windows.finished(call({ version: 'v1', instance: 'd', coldMs: 2 }));
+    for (let i = 0; i < 7; i++) windows.finished(call({ version: 'v1', instance: 'd' }));
+    assert.deepEqual([old.early.count, old.latency.count], [5, 10]);
+    fresh.clear();
+    windows.finished(call({ instance: 'a' }));
+    assert.deepEqual([fresh.early.count, fresh.latency.count], [0, 1], 'an instance does not become young again');
   });
 
   it('counts no other function, no probe, and nothing once the rollout is over', () => {

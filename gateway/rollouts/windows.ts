@@ -64,6 +64,11 @@ export class Arm {
    * wait for instances of it by the dozen, which is the platform's doing and tells nothing of the version.
    */
   readonly latency = new Histogram();
+  /**
+   * The same of the first calls of each instance, when V8 has compiled little of it. A new version has young instances
+   * and the old one has not: counted together, every release would look slow at first.
+   */
+  readonly early = new Histogram();
   /** Loading, of cold starts. */
   readonly coldStart = new Histogram();
 
@@ -71,6 +76,7 @@ export class Arm {
     this.requests = 0;
     this.errors = 0;
     this.latency.clear();
+    this.early.clear();
     this.coldStart.clear();
   }
 }
@@ -89,13 +95,25 @@ export interface Windows {
   finished(invocation: FinishedInvocation): void;
 }
 
+/** Calls of an instance that are held to be early. */
+const EARLY_CALLS = 5;
+/** Instances whose calls are counted: beyond that it is forgotten which of them are young. */
+const MOST_INSTANCES = 1000;
+
+interface Watched {
+  readonly freshVersion: string;
+  readonly window: Window;
+  /** Of each instance, counted until it is no longer young. */
+  readonly calls: Map<string, number>;
+}
+
 export function createWindows(): Windows {
-  const watched = new Map<string, { freshVersion: string; window: Window }>();
+  const watched = new Map<string, Watched>();
 
   return {
     watch(functionName, freshVersion) {
       const window = { fresh: new Arm(), old: new Arm() };
-      watched.set(functionName, { freshVersion, window });
+      watched.set(functionName, { freshVersion, window, calls: new Map() });
       return window;
     },
     unwatch: (functionName) => void watched.delete(functionName),
@@ -103,17 +121,32 @@ export function createWindows(): Windows {
       if (watched.size === 0) return;
       const found = watched.get(invocation.functionName);
       if (found === undefined || invocation.probe) return;
-      count(invocation, invocation.version === found.freshVersion ? found.window.fresh : found.window.old);
+      count(invocation, found);
     },
   };
 }
 
-function count(invocation: FinishedInvocation, arm: Arm): void {
+function count(invocation: FinishedInvocation, { freshVersion, window, calls }: Watched): void {
   const { facts, error, http } = invocation;
+  const isFresh = invocation.version === freshVersion;
+  const arm = isFresh ? window.fresh : window.old;
   arm.requests++;
   if (error !== null || (http?.status ?? 0) >= 500) arm.errors++;
   if (facts === null) return;
   const { run, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
-  arm.latency.record(run);
-  if (facts.start === 'cold') arm.coldStart.record(acquire + transfer + compile + evaluate);
+  const isCold = facts.start === 'cold';
+  const early = isEarly(calls, facts.instance, isFresh || isCold);
+  (early ? arm.early : arm.latency).record(run);
+  if (isCold) arm.coldStart.record(acquire + transfer + compile + evaluate);
+}
+
+/** `isNew`: it is young when nothing is known of it. Those of the old version were there before, unless seen to start. */
+function isEarly(calls: Map<string, number>, instance: string, isNew: boolean): boolean {
+  const known = calls.get(instance);
+  const before = known ?? (isNew ? 0 : EARLY_CALLS);
+  if (before <= EARLY_CALLS) {
+    if (known === undefined && calls.size >= MOST_INSTANCES) calls.clear();
+    calls.set(instance, before + 1);
+  }
+  return before < EARLY_CALLS;
 }

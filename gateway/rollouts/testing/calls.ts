@@ -10,10 +10,19 @@ export interface CallSketch {
   /** Loading; absent: a warm call. */
   coldMs?: number;
   probe?: boolean;
+  instance?: string;
 }
 
 export function call(sketch: CallSketch): FinishedInvocation {
-  const { functionName = 'shop', version = 'v2', status = 200, latencyMs = 1, coldMs, probe = false } = sketch;
+  const {
+    functionName = 'shop',
+    version = 'v2',
+    status = 200,
+    latencyMs = 1,
+    coldMs,
+    probe = false,
+    instance = version,
+  } = sketch;
   const phases = {
     wait: 0,
     run: latencyMs,
@@ -32,7 +41,7 @@ export function call(sketch: CallSketch): FinishedInvocation {
     endedAtMs: latencyMs,
     facts: {
       start: coldMs === undefined ? 'warm' : 'cold',
-      instance: 'b',
+      instance,
       host: 'h',
       phases,
       arrivedAtMs: 0,
