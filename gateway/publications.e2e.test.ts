@@ -30,6 +30,13 @@ export default {
       case 'hold': count('held'); await gate; return new Response('held');
       case 'release': release(); return new Response('released');
       case 'reached': await reached(searchParams.get('what'), Number(searchParams.get('n'))); return new Response('reached');
+      case 'begun': {
+        const { readable, writable } = new TransformStream();
+        const writer = writable.getWriter();
+        writer.write(new TextEncoder().encode('begun'));
+        request.text().then(() => writer.write(new TextEncoder().encode(' by ' + instance))).then(() => writer.close());
+        return new Response(readable);
+      }
       case 'read': return Response.json({ instance, body: await request.text() });
       default: return new Response(instance);
     }
@@ -183,6 +190,34 @@ describe('publications', { timeout: 120_000 }, () => {
     assert.equal((await remove('sub')).status, 204);
   });
 
+  test('publishing and taking back disturbs no other publication, of the same function or another', async () => {
+    await put('stays', { function: 'shop', routes: ['/stays/*'], crons: [], queues: [] });
+    let changing = true;
+    const failed: number[] = [];
+    let served = 0;
+    const load = Array.from({ length: 4 }, async () => {
+      while (changing) {
+        const answer = await get('/stays/x');
+        await answer.arrayBuffer();
+        if (answer.status === 200) served += 1;
+        else failed.push(answer.status);
+      }
+    });
+    for (let i = 0; i < 10; i++) {
+      await put('comes', { function: 'shop', routes: [`/comes/${i}/*`, '/comes/all/*'] });
+      await put('comes', { function: 'shop', routes: ['/comes/all/*'], crons: [], queues: [] });
+      assert.equal((await get('/comes/all/x')).status, 200);
+      await noRoute(`/comes/${i}/x`);
+      assert.equal((await remove('comes')).status, 204);
+      await noRoute('/comes/all/x');
+    }
+    changing = false;
+    await Promise.all(load);
+    assert.deepEqual(failed, []);
+    assert.ok(served > 0);
+    await remove('stays');
+  });
+
   test('what a manifest publishes is taken back and given again by the name of the function', async () => {
     await gateway.deploy('open', SHOP);
     const shown = await gateway.api<View>('GET', '/v1/publications/open');
@@ -261,8 +296,21 @@ describe('publications', { timeout: 120_000 }, () => {
     // Other limits hold from the next request on; what is not split keeps its instance.
     const [first, ...others] = settings.splits;
     await put('work-web', { ...settings, splits: [{ ...first, concurrency: 4 }, ...others] });
-    assert.notEqual((await read({ headers: { 'x-from': 'batch' } })).instance, batch.instance);
+    const changed = await read({ headers: { 'x-from': 'batch' } });
+    assert.notEqual(changed.instance, batch.instance);
     assert.equal((await read()).instance, whole.instance);
+
+    // With the publication go the instances of its splits, once they have done what they were given.
+    const last = upload();
+    const headers = { 'x-from': 'batch' };
+    const answering = fetch(`${gateway.url}/w/begun`, { method: 'POST', headers, body: last.body, duplex: 'half' });
+    assert.equal((await answering).status, 200);
+    await remove('work-web');
+    await noRoute('/w/x', headers);
+    last.end();
+    assert.equal(await (await answering).text(), `begun by ${changed.instance}`);
+    await put('work-web', settings);
+    assert.notEqual((await read({ headers })).instance, changed.instance);
   });
 
   describe('of a scoped token', () => {
