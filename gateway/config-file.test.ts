@@ -52,7 +52,7 @@ describe('hearth.config.jsonc', () => {
     await write(`{
       // shared by all
       "bases": { "default": { "shared": ["zod"], "setup": "./base.ts", "env": ["DATABASE_URL", "ABSENT"], "warm": 3 } },
-      "pools": { "batch": {} },
+      "pools": { "batch": {}, "buffer": { "maxBases": 8, "memoryMb": 500, "warm": 4, "basesPerHost": 2, "placement": "spread" } },
     }`);
     const file = readConfigFile(null, directory);
     const [base] = resolveBases(file, { DATABASE_URL: 'postgres://x', HOME: '/root' });
@@ -63,7 +63,10 @@ describe('hearth.config.jsonc', () => {
       ['zod'],
     );
     assert.equal(base?.warm, 3);
-    assert.deepEqual(Object.keys(file.pools), ['batch']);
+    assert.deepEqual(file.pools, {
+      batch: {},
+      buffer: { maxBases: 8, memoryMb: 500, warm: 4, basesPerHost: 2, placement: 'spread' },
+    });
   });
 
   test('syntax errors have line and column', async () => {
@@ -80,6 +83,16 @@ describe('hearth.config.jsonc', () => {
     assert.match(await refused('{ "bases": { "default": { "warm": -1 } } }'), /:1:27: bases\.default\.warm: /);
     assert.match(await refused('{ "bases": { "My Base": {} } }'), /bases\.My Base: /);
     assert.match(await refused('[]'), /:1:1: the file: /);
+    const pool = (settings: string) => refused(`{ "pools": { "batch": ${settings} } }`);
+    assert.equal(await pool('{ "size": 3 }'), '/hearth.config.jsonc:1:25: pools.batch.size: no such setting.');
+    assert.match(await pool('{ "maxBases": 0 }'), /:1:25: pools\.batch\.maxBases: /);
+    assert.match(await pool('{ "memoryMb": "1 GB" }'), /pools\.batch\.memoryMb: /);
+    assert.match(await pool('{ "placement": "tight" }'), /pools\.batch\.placement: .*spread.*pack/);
+    assert.match(
+      await pool('{ "maxBases": 2, "warm": 3 }'),
+      /pools\.batch\.warm: more warm bases than maxBases allows/,
+    );
+    assert.match(await refused('{ "pools": { "My Pool": {} } }'), /pools\.My Pool: /);
   });
 
   test('a library that is installed nowhere is refused by name', async () => {

@@ -271,6 +271,8 @@ describe('the control API', { timeout: 120_000 }, () => {
       'POST /v1/queues/{name}/messages',
       'PATCH /v1/crons/{id}',
       'GET /v1/pool/events',
+      'POST /v1/pool/hosts/{id}/move',
+      'PATCH /v1/pool/pools/{name}',
       'POST /v1/tokens',
     ]) {
       assert.ok(calls.includes(call), call);

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { HearthError } from '../../../functions/contract/errors.ts';
-import type { BindingCallHead, LogLine, ResultHead } from '../../../functions/contract/invocation.ts';
+import type { BindingCallHead, BindingSpec, LogLine, ResultHead } from '../../../functions/contract/invocation.ts';
 import type { Exchange } from '../../link/link.ts';
 import type {
   InvokeCall,
@@ -106,6 +106,9 @@ export interface SpecOptions {
   trustGroup?: string;
   network?: 'all' | 'none';
   pool?: string;
+  group?: string;
+  version?: string;
+  bindings?: BindingSpec[];
   vars?: Record<string, string>;
   limits?: Partial<ModuleLimits>;
   files?: { path: string; bytes: Uint8Array }[];
@@ -116,13 +119,13 @@ export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec 
   const name = options.name ?? `f-${randomUUID().slice(0, 8)}`;
   const image = { format: 'cjs' as const, code: Buffer.from(source), codeCache: null, files: options.files ?? [] };
   return {
-    key: `${name}@1+0`,
+    key: `${name}@${options.version ?? '1'}+0`,
     functionName: name,
-    version: '1',
+    version: options.version ?? '1',
     base: options.base ?? 'default',
     trustGroup: options.trustGroup ?? 'default',
     network: options.network ?? 'all',
-    group: null,
+    group: options.group ?? null,
     pool: options.pool ?? 'default',
     limits: {
       timeoutMs: 30_000,
@@ -138,7 +141,7 @@ export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec 
     image: () => image,
     vars: options.vars ?? {},
     jsonVars: {},
-    bindings: [],
+    bindings: options.bindings ?? [],
   };
 }
 
@@ -207,7 +210,7 @@ export function ask(
   return new Call(keeper, spec, request).answer.promise;
 }
 
-export function httpCall(request: { method?: string; path?: string; body?: string }): InvokeCall {
+export function httpCall(request: { method?: string; path?: string; body?: string; open?: boolean }): InvokeCall {
   return {
     kind: 'invoke',
     trigger: 'http',
@@ -217,7 +220,7 @@ export function httpCall(request: { method?: string; path?: string; body?: strin
     method: request.method ?? (request.body === undefined ? 'GET' : 'POST'),
     url: `http://test.localhost${request.path ?? '/'}`,
     headers: [['host', 'test.localhost']],
-    hasBody: request.body !== undefined,
+    hasBody: request.body !== undefined || request.open === true,
     upgrade: false,
     remoteAddress: '127.0.0.1',
   };
