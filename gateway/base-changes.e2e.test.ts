@@ -337,6 +337,36 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
     assert.equal((await gateway.api('GET', '/v1/bases', undefined, other)).status, 403);
   });
 
+  test('a setup reads, writes and starts no more than SECURITY.md says', async () => {
+    const tries = `import { readFileSync, writeFileSync } from 'node:fs';
+      import { spawnSync } from 'node:child_process';
+      import { Worker } from 'node:worker_threads';
+      const attempt = (what: () => unknown) => { try { what(); return 'done'; } catch (error) { return (error as { code: string }).code; } };
+      export default ({ env }) => ({ tried: {
+        read: attempt(() => readFileSync('/etc/passwd')),
+        config: attempt(() => readFileSync(${JSON.stringify(join(cwd, 'hearth.config.jsonc'))})),
+        token: attempt(() => readFileSync(${JSON.stringify(join(gateway.dataDir, 'admin-token'))})),
+        write: attempt(() => writeFileSync('/tmp/hearth-setup-wrote', '')),
+        spawn: attempt(() => { throw spawnSync('true').error; }),
+        thread: attempt(() => new Worker('', { eval: true })),
+        environment: [Object.keys(process.env), Object.keys(env)],
+      } });`;
+    const made = await put('tries', { setup: tries, env: ['DATABASE_URL'], warm: 1 });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    const files = { 'index.ts': 'export default { fetch: (request, env) => Response.json(env.BASE.tried) };' };
+    await gateway.deploy('on-tries', files, { manifest: { hearth: { base: 'tries' } } });
+    const denied = 'ERR_ACCESS_DENIED';
+    assert.deepEqual(await ask('on-tries'), {
+      read: denied,
+      config: denied,
+      token: denied,
+      write: denied,
+      spawn: denied,
+      thread: denied,
+      environment: [[], ['DATABASE_URL']],
+    });
+  });
+
   test('a base that is new is made by the same call, and functions can be deployed onto it', async () => {
     const made = await put('fresh', { shared: ['prices'], setup: 'export default { tag: "constant" };', warm: 1 });
     assert.equal(made.status, 201, JSON.stringify(made.body));
@@ -389,7 +419,8 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
     const { seen, end } = load(gateway, ['member-0/next', 'member-1/query', 'member-9/next', 'shop']);
     const { status, body } = await put('default', { setup: setupOf('grouped') });
     assert.equal(status, 200, JSON.stringify(body));
-    const counts = await Promise.all(names.map((name) => ask(name)));
+    type Counts = [tag: string, { pools: number; opened: number }];
+    const counts = await Promise.all(names.map(async (name) => (await ask(name)) as Counts));
     assert.ok(
       counts.every(([tag, { pools, opened }]) => tag === 'grouped' && pools === 1 && opened === 1),
       JSON.stringify(counts),
