@@ -508,6 +508,56 @@ test('an answer whose head does not fit is an error of the callee, not of the ga
   assert.notEqual(invoked.aborted(), null);
 });
 
+/** `other` in two versions, all calls going to the first but those that a rule gives to the second. */
+async function twoVersions({ registry }: BindingRig): Promise<{ first: string; second: string }> {
+  const first = registry.function('other')?.active?.version ?? '';
+  await deploy(registry, 'other');
+  const second = registry.function('other')?.active?.version ?? '';
+  const rules = [
+    { when: { header: { 'x-beta': 'yes' } }, version: second },
+    { when: { query: { beta: '1' } }, version: second },
+    { when: { json: { '/beta': true } }, version: second },
+  ];
+  const traffic = { split: [{ version: first, percent: 100 }], rules };
+  await registry.setTraffic([{ name: 'other', traffic }]);
+  return { first, second };
+}
+
+test('a service call goes by the rules of whom it calls, and its body goes on whole', async (t) => {
+  const rig = await openBindings(t);
+  const { first, second } = await twoVersions(rig);
+  const document = (fill: number) => Buffer.from(JSON.stringify({ beta: true, fill: 'x'.repeat(fill) }));
+  const post = { method: 'POST', hasBody: true };
+  const cases: [object, Buffer | null, string][] = [
+    [{}, null, first],
+    [{ headers: [['X-Beta', 'yes']] }, null, second],
+    [{ url: 'http://other/?beta=1' }, null, second],
+    [post, document(100_000), second],
+    [post, document(2_000_000), first],
+    [post, Buffer.from('no document'), first],
+  ];
+  for (const [call, body, version] of cases) {
+    rig.open('OTHER', fetchOf(call), body);
+    const invoked = await rig.keeper.invoked.next();
+    assert.equal(invoked.spec.version, version, JSON.stringify(call));
+    await settle(rig.store);
+    assert.equal(invoked.bodyEnded(), true);
+    assert.equal(invoked.body().equals(body ?? Buffer.alloc(0)), true);
+    invoked.answer(response());
+  }
+});
+
+test('nobody is called for a caller that goes away while its body is awaited', async (t) => {
+  const rig = await openBindings(t);
+  const { first } = await twoVersions(rig);
+  const gone = rig.open('OTHER', fetchOf({ method: 'POST', hasBody: true }), Buffer.from('{"beta":'), false);
+  await settle(rig.store);
+  gone.exchange?.cancel({ code: 'ABORTED', message: 'gone' });
+  await settle(rig.store);
+  rig.open('OTHER', fetchOf());
+  assert.equal((await rig.keeper.invoked.next()).spec.version, first);
+});
+
 test('service calls that cannot be made are refused', async (t) => {
   const rig = await openBindings(t);
   const deep = await running(rig, { traceparent: null, hops: 16 });
