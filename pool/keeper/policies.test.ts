@@ -94,6 +94,25 @@ test('minInstances are there from activation on, outlast any idle time, and go w
   assert.equal(harness.keeper.snapshot().bases.leased, 0);
 });
 
+test('a version that is deactivated gives up its minimum, and is warm for ten minutes should its traffic come back', async (t) => {
+  const clock = manualClock();
+  const harness = await startKeeper(t, {}, clock.now);
+  const { keeper, events, event } = harness;
+  const spec = fetchModule(OK, { limits: { minInstances: 2 } });
+  const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
+  keeper.activate(spec);
+  await nthLease(harness, spec.functionName, 2);
+  keeper.deactivate(spec.key);
+  keeper.deactivate('nobody@v1+0');
+  await event(() => gone() === 1);
+  clock.ms += 10 * MINUTE - 1;
+  assert.equal((await ask(keeper, spec)).facts.start, 'warm');
+  clock.ms += 10 * MINUTE;
+  await event(() => gone() === 2);
+  keeper.activate(spec);
+  await nthLease(harness, spec.functionName, 4);
+});
+
 test('one of minInstances that dies is replaced', async (t) => {
   const harness = await startKeeper(t);
   const spec = fetchModule(`setTimeout(() => { throw new Error('bang'); }); ${OK}`, { limits: { minInstances: 1 } });

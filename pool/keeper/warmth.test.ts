@@ -76,6 +76,30 @@ test('a minimum is kept for what takes traffic only, and not against an eviction
   assert.equal(look(5, { ready: 1 }).load, 1);
 });
 
+test('what lost its traffic keeps one instance for ten minutes, is not loaded ahead, and is the first to go', () => {
+  const { warmth, look, call } = open({ minInstances: 2 });
+  warmth.activate();
+  for (let n = 0; n < 8; n++) call(n * 30 * MINUTE);
+  const last = 7 * 30 * MINUTE;
+  assert.ok(warmth.idle(last + 28 * MINUTE, 1, 20).gainPerHour > 0);
+  const rested = last + 20 * MINUTE;
+  warmth.rest(rested);
+  assert.equal(look(rested, { ready: 2, idleSince: [last, last] }).retire, 1);
+  assert.equal(look(rested + 10 * MINUTE - 1, { ready: 1, idleSince: [last] }).retire, 0);
+  assert.equal(warmth.idle(last + 28 * MINUTE, 1, 20).gainPerHour, 0);
+  assert.equal(look(rested + 10 * MINUTE, { ready: 1, idleSince: [last] }).retire, 1);
+  assert.equal(look(rested + 11 * MINUTE).load, 0, 'its rhythm or its minimum would have it');
+  warmth.activate();
+  assert.equal(look(rested + 12 * MINUTE).load, 2, 'its traffic came back');
+});
+
+test('seconds that a manifest names hold for what lost its traffic too', () => {
+  const { warmth, look } = open({ keepAlive: 5 });
+  warmth.rest(0);
+  assert.equal(look(4_999, { ready: 1, idleSince: [0] }).retire, 0);
+  assert.equal(look(5_000, { ready: 1, idleSince: [0] }).retire, 1);
+});
+
 test('what fails to load is tried again with growing pauses', () => {
   const { warmth, look } = open({ minInstances: 1 });
   warmth.activate();
