@@ -90,7 +90,7 @@ export function createCommands({ modules, operations, health, failed }: Commands
       'queryAllBiz',
       {
         desc: 'query all ark biz',
-        run: async (caller) => success(modules.list(seenBy(caller))),
+        run: async (caller) => success(await modules.list(seenBy(caller))),
       },
     ],
     [
@@ -114,7 +114,7 @@ export function createCommands({ modules, operations, health, failed }: Commands
         async run(caller, given) {
           requireRead(caller);
           const input = parseInput(inputs.health, given);
-          const healthData = health.tell(input, () => modules.list(() => true));
+          const healthData = await health.tell(input, () => modules.list(() => true));
           if (healthData === null) {
             return {
               code: 'FAILED',

@@ -21,7 +21,7 @@ export interface HealthParts {
 
 export interface Health {
   /** `biz`: what the caller may see. Null when the one that was asked for is not among them. */
-  tell(input: HealthInput, biz: () => BizInfo[]): Record<string, unknown> | null;
+  tell(input: HealthInput, biz: () => Promise<BizInfo[]>): Promise<Record<string, unknown> | null>;
 }
 
 const MB = 1024 * 1024;
@@ -30,7 +30,7 @@ export function createHealth({ keeper, memoryMb, version, ready }: HealthParts):
   let measured = cpuTimes();
 
   return {
-    tell({ type, bizName, bizVersion, metrics }, biz) {
+    async tell({ type, bizName, bizVersion, metrics }, biz) {
       const health: Record<string, unknown> = {};
       const all = type === undefined || type === null || type === '';
       const wants = (metric: string) =>
@@ -45,7 +45,7 @@ export function createHealth({ keeper, memoryMb, version, ready }: HealthParts):
         if (wants('jvm')) health.jvm = jvm();
       }
       if (all || type === 'biz') {
-        const found = biz().filter(
+        const found = (await biz()).filter(
           (one) => (bizName === '' || one.bizName === bizName) && (bizVersion === '' || one.bizVersion === bizVersion),
         );
         if (bizName !== '' && found.length === 0) return null;

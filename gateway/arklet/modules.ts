@@ -38,7 +38,7 @@ export interface Modules {
   uninstall(caller: Caller, biz: BizName): Promise<ClientResponse>;
   switchTo(caller: Caller, biz: BizName): Promise<ClientResponse>;
   /** Everything that is installed, or being installed, and that the caller may see. */
-  list(sees: (functionName: string) => boolean): BizInfo[];
+  list(sees: (functionName: string) => boolean): Promise<BizInfo[]>;
 }
 
 export interface Installed {
@@ -48,6 +48,8 @@ export interface Installed {
   error: HearthError | null;
 }
 
+/** Functions looked at before requests get their turn: there may be ten thousand. */
+const LISTED_AT_ONCE = 200;
 /** Installations of a batch at once; the deployer takes four itself. */
 const AT_ONCE = 4;
 
@@ -80,10 +82,13 @@ export function createModules(parts: ModulesParts): Modules {
       operations.alone(biz, 'uninstallBiz', () => inTurn(biz.bizName, () => remove(caller, biz))),
     switchTo: (caller, biz) =>
       operations.alone(biz, 'switchBiz', () => inTurn(biz.bizName, () => activate(caller, biz))),
-    list(sees) {
+    async list(sees) {
       const broken = quarantined(parts.keeper.events());
       const installed: BizInfo[] = [];
+      let looked = 0;
       for (const entry of registry.functions()) {
+        looked += 1;
+        if (looked % LISTED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
         if (!sees(entry.record.name)) continue;
         for (const version of entry.versions.values()) installed.push(bizInfoOf(entry, version, broken));
       }
