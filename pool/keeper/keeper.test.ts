@@ -200,6 +200,27 @@ test('retire answers what runs before the base goes', async (t) => {
   assert.equal(keeper.snapshot().bases.leased, 0);
 });
 
+test('retire takes along what is served apart under a key that continues it, and no other', async (t) => {
+  const { keeper } = await startKeeper(t);
+  const spec = fetchModule(`return new Response('ok')`);
+  const keyed = (key: string) => ({ ...spec, key });
+  const [apart, other] = [keyed(`${spec.key}/web/batch`), keyed(`${spec.key}1`)];
+  const bases = async () => {
+    const answers = await Promise.all([spec, apart, other].map((each) => ask(keeper, each)));
+    return answers.map(({ facts }) => facts.instance);
+  };
+  const before = await bases();
+  assert.equal(new Set(before).size, 3);
+  await keeper.retire(`${spec.key}/web`, 'the publication was changed');
+  const between = await bases();
+  assert.deepEqual([between[0], between[2]], [before[0], before[2]]);
+  assert.notEqual(between[1], before[1]);
+  await keeper.retire(spec.key, 'replaced');
+  const after = await bases();
+  assert.ok(!between.slice(0, 2).includes(after[0]) && !between.slice(0, 2).includes(after[1]));
+  assert.equal(after[2], before[2]);
+});
+
 test('a host serves one trust group only, and its environment is empty', async (t) => {
   const { keeper } = await startKeeper(t);
   const spec = (trustGroup: string) =>
