@@ -160,11 +160,13 @@ describe('the guard', () => {
     assert.equal(judge(window, guardOf({ errorRate: false, p95: false }), 1)?.figure, 'coldStart');
   });
 
-  it('wants more evidence the more functions are judged together, and the more confidence is asked for', () => {
+  it('wants more evidence the more functions and windows there are, and the more confidence is asked for', () => {
     const window = windowOf({ requests: 100, errors: 12 }, { requests: 100, errors: 0 });
     assert.notEqual(judge(window, guardOf(), 1), null);
     assert.equal(judge(window, guardOf(), 20), null);
     assert.equal(judge(window, guardOf({ confidence: 0.9999 }), 1), null);
+    window.round = 5;
+    assert.equal(judge(window, guardOf(), 1), null);
   });
 });
 

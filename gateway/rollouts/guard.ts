@@ -35,14 +35,15 @@ export interface Verdict {
 }
 
 /**
- * Which figure is worse; null while nothing says so. `windows`: how many are judged together, here and elsewhere. The
- * chance of a harmless step to be called bad is 1 - confidence over all of them.
+ * Which figure is worse; null while nothing says so. `functions`: how many are judged together. The chance of a harmless
+ * step to be called bad is 1 - confidence at most, over all figures, functions and windows of that step: the n-th window
+ * gets the n·(n+1)th part of it, which add up to one however long the step lasts.
  */
-export function judge(window: Window, guard: Guard, windows: number): Verdict | null {
+export function judge(window: Window, guard: Guard, functions: number): Verdict | null {
   const figures = [guard.errorRate, guard.p95, guard.coldStart].filter((figure) => figure !== false).length;
   const tests = figures + (guard.p95 === false ? 0 : 1);
-  const enough = (tests * windows) / (1 - guard.confidence);
-  const { fresh, old } = window;
+  const { fresh, old, round } = window;
+  const enough = (tests * functions * round * (round + 1)) / (1 - guard.confidence);
   return (
     failsMore(window, guard, enough) ??
     isSlower(fresh.latency, old.latency, guard, enough) ??

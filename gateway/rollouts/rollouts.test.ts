@@ -228,6 +228,22 @@ describe('rollouts', () => {
     assert.match((await rig.rollouts.get(record.id)).record.why ?? '', /error rate 100 % \(300 of 300/);
   });
 
+  it('find a fault that comes after days of waiting as soon as one that is there from the beginning', async (t) => {
+    const rig = await openRig(t);
+    const { record } = await rig.rollouts.create(request([{ percent: 50, confirm: true }, { percent: 100 }]), 'admin');
+    for (let day = 0; day < 5; day++) {
+      feed(rig, 'shop', 'v1', 30_000);
+      feed(rig, 'shop', 'v2', 30_000);
+      await rig.pass(250);
+    }
+    const window = (await rig.rollouts.get(record.id)).windows?.get('shop');
+    assert.deepEqual([window?.round, window?.fresh.requests, window?.old.requests], [6, 0, 0]);
+    feed(rig, 'shop', 'v1', 100);
+    feed(rig, 'shop', 'v2', 100, { status: 500 });
+    await rig.pass(250);
+    assert.equal(shares(rig), 'v1 100');
+  });
+
   it('wait for enough calls where they are told to', async (t) => {
     const rig = await openRig(t);
     await rig.rollouts.create(request(STEPS, { guard: { whenTooFew: 'wait', minRequests: 20 } }), 'admin');

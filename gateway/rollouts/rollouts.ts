@@ -184,6 +184,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       const why = verdict === null ? null : `${name} ${version}: ${verdict.why}`;
       if (why !== null && verdict?.figure === 'errorRate') return { what: 'bad', why };
       slower ??= why;
+      if (why === null && window.isFull) window.begin(window.round + 1, keepsOld(live.record));
       const left = missing(window, guard);
       hold ||= guard.whenTooFew === 'wait' && left.fresh + left.old > 0;
     }
@@ -271,14 +272,10 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     else await registry.setTraffic(changes, next);
   }
 
-  /** Each step is judged by its own calls. With everything on the new version, the old one's last figures stand. */
+  /** Each step is judged by its own calls. */
   function clear(live: Live): void {
     live.slowLooks = 0;
-    const all = live.record.steps[live.record.step]?.percent === 100;
-    for (const window of live.windows.values()) {
-      window.fresh.clear();
-      if (!all) window.old.clear();
-    }
+    for (const window of live.windows.values()) window.begin(1, keepsOld(live.record));
   }
 
   /** The change itself is done: that it could not be noted undoes nothing. */
@@ -433,6 +430,11 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       await Promise.all([...running.values()].map(({ turn }) => turn));
     },
   };
+}
+
+/** With everything on the new version, the old one's last figures stand. */
+function keepsOld({ steps, step }: RolloutRecord): boolean {
+  return steps[step]?.percent === 100;
 }
 
 /** A setting whose versions are all still there. */

@@ -1,5 +1,5 @@
 /**
- * What the two arms of a function under rollout have done since the step began. Fed by every call of the gateway, so a
+ * What the two arms of a function under rollout have done in the step that runs. Fed by every call of the gateway, so a
  * call of any other function costs one look-up, and one that counts some additions; nothing is allocated.
  */
 import type { FinishedInvocation } from '../telemetry/telemetry.ts';
@@ -81,11 +81,27 @@ export class Arm {
   }
 }
 
-export interface Window {
+/** Calls of the new version in one window. In a longer one a fault that comes late would be a small part of all for long. */
+export const WINDOW_CALLS = 20_000;
+
+export class Window {
   /** The version that is rolled out. */
-  readonly fresh: Arm;
+  readonly fresh = new Arm();
   /** Every other version of the function. */
-  readonly old: Arm;
+  readonly old = new Arm();
+  /** Which window of its step it is, from 1. */
+  round = 1;
+
+  get isFull(): boolean {
+    return this.fresh.requests >= WINDOW_CALLS;
+  }
+
+  /** Counts from nothing; `keepOld`: only the new version. */
+  begin(round: number, keepOld: boolean): void {
+    this.round = round;
+    this.fresh.clear();
+    if (!keepOld) this.old.clear();
+  }
 }
 
 export interface Windows {
@@ -112,7 +128,7 @@ export function createWindows(): Windows {
 
   return {
     watch(functionName, freshVersion) {
-      const window = { fresh: new Arm(), old: new Arm() };
+      const window = new Window();
       watched.set(functionName, { freshVersion, window, calls: new Map() });
       return window;
     },
