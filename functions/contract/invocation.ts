@@ -5,6 +5,8 @@
  * The gateway opens streams of kind `load` and `invoke`, the base opens streams of kind `binding`.
  */
 
+import type { SpansEvent } from './span.ts';
+
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
 export const PROTOCOL_VERSION = 1;
 
@@ -49,6 +51,15 @@ export interface LoadHead {
   memoryMb: number;
   /** True for the probe of a deploy: the base answers with a code cache made after execution. */
   wantCodeCache: boolean;
+  /** Set for a module of a group, also where it stands alone to be proved: its code is framed for having others beside it. */
+  group?: ModuleOfGroup;
+}
+
+export interface ModuleOfGroup {
+  /** Its number in this base, by which the host says whose code ran. */
+  place: number;
+  /** Wall clock of one invocation, ms: of calls from beside it, which the gateway does not see. */
+  timeoutMs: number;
 }
 
 /** Moments on the machine's monotonic clock, in ms, comparable across processes (see monotonicMs). */
@@ -175,6 +186,8 @@ export interface BindingCallHead {
   module: string;
   /** The invocation in whose context the call is made, when AsyncLocalStorage knows it. */
   invocationId: string | null;
+  /** The invocation is one that the gateway does not know, called from within the base: its place in trace and chain. */
+  within?: { hops: number; traceparent: string };
   /** Name in `env`. The gateway looks it up among the module's own bindings and refuses any other. */
   binding: string;
   /** What is asked; which ops exist depends on the binding's kind. */
@@ -225,6 +238,9 @@ export type BaseEvent =
   | { event: 'settled'; invocationId: string; timedOut: boolean }
   /** Lines of console.*; capped, with a count of what was dropped since the last one. */
   | { event: 'log'; lines: LogLine[]; dropped: number }
+  | SpansEvent
+  /** Of a group: these modules were called by others in the base since the last such message. */
+  | { event: 'used'; modules: string[] }
   /** An uncaught exception: the base has to be retired. */
   | { event: 'broken'; reason: string };
 
@@ -232,8 +248,10 @@ export type BaseEvent =
 export type GatewayEvent =
   /** No more invocations will come; the base ends by itself when nothing runs. */
   | { event: 'drain' }
-  /** Take this module out (groups). */
-  | { event: 'unload'; module: string };
+  /** Take this module out (groups): nothing new reaches it, what runs in it ends. */
+  | { event: 'unload'; module: string }
+  /** Of a group: calls of this function by its neighbours go to this module. Null: they go over the link. */
+  | { event: 'peer'; function: string; module: string | null };
 
 export interface LogLine {
   /** Epoch ms. */

@@ -31,6 +31,7 @@ function setup() {
     deadlines,
     now: () => nowMs,
     logger: () => assert.fail('nothing is logged here'),
+    spans: () => assert.fail('nothing is traced here'),
     waitUntilFailed: (_invocation, error) => failed.push(error),
     settled: (_invocation, timedOut, announced) => settled.push([timedOut, announced]),
   };

@@ -1,10 +1,12 @@
 /** One invocation as the function sees it (`ctx`), and its life until the last `waitUntil` has settled. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { ExecutionContext, Logger } from '../../functions/contract/handlers.ts';
+import type { ExecutionContext, Logger, Span, SpanAttributes } from '../../functions/contract/handlers.ts';
 import type { InvokeHead } from '../../functions/contract/invocation.ts';
 import { WAIT_UNTIL_MS } from '../../functions/contract/limits.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
 import type { GuestModule } from './guest.ts';
+import type { ModuleScope } from './scope.ts';
+import type { InvocationSpans } from './spans.ts';
 
 /** What an invocation needs of the base around it. */
 export interface InvocationHost {
@@ -12,6 +14,7 @@ export interface InvocationHost {
   /** Monotonic ms. */
   now(): number;
   logger(invocation: Invocation): Logger;
+  spans(invocation: Invocation): InvocationSpans;
   /** A promise given to `waitUntil` was rejected. */
   waitUntilFailed(invocation: Invocation, error: unknown): void;
   /** Nothing of this invocation runs any more. `announced`: the gateway was told to wait for this. */
@@ -27,8 +30,36 @@ export interface InvocationHost {
  */
 type InvocationState = 'running' | 'streaming' | 'waiting' | 'settled';
 
-/** Whose invocation the running code belongs to, over all of its awaits. */
-export const currentInvocation = new AsyncLocalStorage<Invocation>();
+/** Whose code runs, over all of its awaits: of an invocation, or of a module outside of any, in a base of many. */
+const running = new AsyncLocalStorage<Invocation | ModuleScope>();
+
+/** The invocation that the running code belongs to. */
+export const currentInvocation = {
+  run: <Result>(invocation: Invocation, call: () => Result): Result => running.run(invocation, call),
+  getStore: (): Invocation | undefined => {
+    const at = running.getStore();
+    return at instanceof Invocation ? at : undefined;
+  },
+};
+
+/** What `call` begins outside of invocations (top level, timers, listeners) belongs to this module. */
+export function runInModule<Result>(scope: ModuleScope, call: () => Result): Result {
+  return running.run(scope, call);
+}
+
+/** The scope of the module whose code runs, as far as that is known. */
+export function currentScope(): ModuleScope | undefined {
+  const at = running.getStore();
+  return at instanceof Invocation ? at.module.scope : at;
+}
+
+/** Of a call from a neighbour in the same base: it takes part in the life of its caller. */
+export interface Within {
+  /** Null: it was made outside of any invocation. */
+  parent: Invocation | null;
+  /** The call is given up; its handler may still run. */
+  aborted(reason: unknown): void;
+}
 
 export class Invocation implements ExecutionContext, Watched {
   readonly head: InvokeHead;
@@ -43,13 +74,35 @@ export class Invocation implements ExecutionContext, Watched {
   #aborted = false;
   #announced = false;
   #log: Logger | null = null;
+  #spans: InvocationSpans | null = null;
+  readonly #within: Within | null;
+  /** Calls of neighbours that it waits for. */
+  #inner: Set<Invocation> | null = null;
 
-  constructor(head: InvokeHead, module: GuestModule, host: InvocationHost) {
+  constructor(head: InvokeHead, module: GuestModule, host: InvocationHost, within: Within | null = null) {
     this.head = head;
     this.module = module;
     this.#host = host;
+    this.#within = within;
     this.dueAt = host.now() + head.timeoutMs;
     host.deadlines.add(this);
+    if (within !== null) within.parent?.begin(this);
+  }
+
+  /** Called from beside it: the gateway does not know it. */
+  get isInner(): boolean {
+    return this.#within !== null;
+  }
+
+  /** Milliseconds until it is given up. */
+  get leftMs(): number {
+    return this.#state === 'running' ? this.dueAt - this.#host.now() : Number.POSITIVE_INFINITY;
+  }
+
+  /** What is called from it is given up with it. */
+  begin(inner: Invocation): void {
+    this.#inner ??= new Set();
+    this.#inner.add(inner);
   }
 
   get invocationId(): string {
@@ -67,6 +120,16 @@ export class Invocation implements ExecutionContext, Watched {
   get log(): Logger {
     this.#log ??= this.#host.logger(this);
     return this.#log;
+  }
+
+  /** Those of a call from beside it are its caller's: the gateway knows one invocation of the two. */
+  get spans(): InvocationSpans {
+    this.#spans ??= this.#within?.parent?.spans ?? this.#host.spans(this);
+    return this.#spans;
+  }
+
+  startSpan(name: string, attributes?: SpanAttributes, parent?: number | null): Span {
+    return this.spans.start(name, attributes, parent);
   }
 
   /** Made when first asked for: most handlers never do. */
@@ -87,6 +150,8 @@ export class Invocation implements ExecutionContext, Watched {
   }
 
   waitUntil(promise: Promise<unknown>): void {
+    // The slot that is held is the outermost one's.
+    this.#within?.parent?.waitUntil(Promise.resolve(promise).catch(() => undefined));
     this.#pending++;
     Promise.resolve(promise).then(
       () => this.#oneDone(),
@@ -108,6 +173,8 @@ export class Invocation implements ExecutionContext, Watched {
     this.#aborted = true;
     this.#abortReason = reason;
     this.#controller?.abort(reason);
+    this.#within?.aborted(reason);
+    if (this.#inner !== null) for (const inner of this.#inner) inner.abort(reason);
   }
 
   /** Whether something will go on after an answer that is whole: the gateway then holds the slot until `settled`. */
@@ -154,6 +221,11 @@ export class Invocation implements ExecutionContext, Watched {
     }
   }
 
+  /** It has come to its end by itself. */
+  end(inner: Invocation): void {
+    this.#inner?.delete(inner);
+  }
+
   #oneDone(): void {
     this.#pending--;
     if (this.#pending === 0 && this.#state === 'waiting') this.#settle(false);
@@ -162,6 +234,7 @@ export class Invocation implements ExecutionContext, Watched {
   #settle(timedOut: boolean): void {
     this.#state = 'settled';
     this.#host.deadlines.delete(this);
+    this.#within?.parent?.end(this);
     this.#host.settled(this, timedOut, this.#announced);
   }
 }

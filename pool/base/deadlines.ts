@@ -2,6 +2,7 @@
  * When invocations run out of time. One sweep for all of them: a timer per call costs more than the call, and few are
  * in flight at once. The sweep's timer stops when nothing is watched, so that an idle base never wakes.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 
 export interface Watched {
   /** On the clock given to Deadlines, ms. */
@@ -16,6 +17,8 @@ export const SWEEP_MS = 100;
 
 export class Deadlines {
   readonly #now: () => number;
+  /** The sweep is nobody's: it would keep the context of who was watched first. */
+  readonly #outside = AsyncLocalStorage.snapshot();
   /** In no order; no Set, see pool/link/table.ts. */
   readonly #watched: Watched[] = [];
   #timer: NodeJS.Timeout | null = null;
@@ -29,7 +32,7 @@ export class Deadlines {
     if (watched.deadlineSlot !== -1) return;
     watched.deadlineSlot = this.#watched.length;
     this.#watched.push(watched);
-    this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
+    this.#timer ??= this.#outside(() => setInterval(() => this.sweep(), SWEEP_MS));
   }
 
   delete(watched: Watched): void {

@@ -24,6 +24,8 @@ export const PING = 7;
 export const PONG = 8;
 /** Set by the host: the base collects its garbage before it answers. */
 export const COLLECT = 9;
+/** Written by the base: number of the module whose code was started or fed last; 0 where there is one alone. */
+export const PLACE = 10;
 
 const FIELDS = 16;
 

@@ -3,6 +3,7 @@ import type { HttpInvokeHead, LoadHead } from '../../functions/contract/invocati
 import type { IncomingBody } from './body.ts';
 import type { Invocation } from './context.ts';
 import type { Answering, AnswerPump } from './handlers/fetch.ts';
+import type { ModuleScope } from './scope.ts';
 
 export type HandlerKind = 'fetch' | 'scheduled' | 'queue' | 'rpc' | 'node-http';
 
@@ -29,6 +30,7 @@ export interface GuestOptions {
   ) => object;
   /** Set when the module called `listen`: a Node HTTP application. */
   serve: ServeHttp | null;
+  scope: ModuleScope;
 }
 
 export class GuestModule {
@@ -37,6 +39,10 @@ export class GuestModule {
   /** Takes the HTTP invocations where there is one, whatever is exported beside it. */
   readonly serve: ServeHttp | null;
   readonly handlers: HandlerKind[];
+  readonly scope: ModuleScope;
+  /** Calls from beside it that have not come to their end. */
+  #inner = 0;
+  #whenUnused: (() => void) | null = null;
   readonly #marker: GuestOptions['marker'];
   readonly #named: Record<string, unknown>;
   readonly #main: Entrypoint;
@@ -45,12 +51,29 @@ export class GuestModule {
   constructor(options: GuestOptions) {
     this.head = options.head;
     this.env = options.env;
+    this.scope = options.scope;
     this.#marker = options.marker;
     const { main, named } = splitExports(options.exports);
     this.#named = named;
     this.#main = this.#entrypoint(main);
     this.serve = options.serve;
     this.handlers = this.#findHandlers();
+  }
+
+  /** A call from beside it begins, whose end the gateway will not see. */
+  entered(): void {
+    this.#inner++;
+  }
+
+  left(): void {
+    this.#inner--;
+    if (this.#inner === 0) this.#whenUnused?.();
+  }
+
+  /** Nothing new reaches it. Calls back, at once where that is so, when no call from beside it runs any more. */
+  taken(unused: () => void): void {
+    if (this.#inner === 0) unused();
+    else this.#whenUnused = unused;
   }
 
   /** `undefined`: the default export. Null when there is no such entrypoint. */

@@ -1,6 +1,7 @@
 /** Code to running module: compile, then evaluate. Knows nothing of what the exports mean. */
 import { Script } from 'node:vm';
 import { type LoadHead, monotonicMs } from '../../functions/contract/invocation.ts';
+import type { GuestGlobals } from './guest-globals.ts';
 
 /** The names a module finds in its scope beside the globals. */
 export interface Scope {
@@ -8,6 +9,8 @@ export interface Scope {
   process: unknown;
   /** Directory of the module's own files; `/` when it has none. */
   dirname: string;
+  /** What a module of a group has to itself; null: it is alone. */
+  globals: GuestGlobals | null;
 }
 
 export interface Evaluated {
@@ -26,14 +29,20 @@ export interface Frame {
   after: string;
 }
 
-const FRAMES: Record<LoadHead['format'], Frame> = {
+const FRAMES: Record<LoadHead['format'] | 'grouped', Frame> = {
   // One line in front, so that line numbers of a stack are those of the bundle.
   cjs: { before: '(function (exports, require, module, __filename, __dirname, process) { ', after: '\n})' },
   esm: { before: '', after: '' },
+  // Names around the module's own scope, in which it may well declare the same ones.
+  grouped: {
+    before:
+      '(function (console, setTimeout, setInterval) { return (function (exports, require, module, __filename, __dirname, process) { ',
+    after: '\n})})',
+  },
 };
 
-export function frameOf(format: LoadHead['format']): Frame {
-  return FRAMES[format];
+export function frameOf({ format, group }: Pick<LoadHead, 'format' | 'group'>): Frame {
+  return FRAMES[format === 'cjs' && group !== undefined ? 'grouped' : format];
 }
 
 /**
@@ -46,7 +55,11 @@ export function evaluateCommonJs(name: string, code: string, codeCache: Uint8Arr
     filename,
     ...(codeCache === null ? {} : { cachedData: codeCache }),
   });
-  const wrapper = script.runInThisContext() as (...args: unknown[]) => void;
+  const made = script.runInThisContext() as (...args: unknown[]) => unknown;
+  const { globals } = scope;
+  const wrapper = (
+    globals === null ? made : made(globals.console, globals.setTimeout, globals.setInterval)
+  ) as typeof made;
   const compiledAt = monotonicMs();
   const module = { exports: {} as unknown, id: filename, filename, loaded: false, children: [], paths: [] };
   wrapper.call(

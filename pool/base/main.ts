@@ -1,12 +1,13 @@
 /** A base: one thread, one link, one lease. The promise of `run` never resolves; the host ends the thread. */
-
 import net from 'node:net';
 import process from 'node:process';
 import { monotonicMs, PROTOCOL_VERSION } from '../../functions/contract/invocation.ts';
+import { BodyGarbage } from '../link/body-garbage.ts';
 import { connectLink } from '../link/connection.ts';
+import { DirectCalls } from './bindings/direct.ts';
 import { bindingObjects } from './bindings/env.ts';
 import { LogBuffer } from './console.ts';
-import { currentInvocation } from './context.ts';
+import { currentInvocation, currentScope, type InvocationHost } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
 import { loadLibraries } from './libraries.ts';
@@ -14,9 +15,11 @@ import { invocationLogger } from './logger.ts';
 import { Meter } from './meter.ts';
 import { Modules } from './modules.ts';
 import { createNodeHttp } from './node-http.ts';
+import { Peers } from './peers.ts';
 import { requirePermissions } from './policy/permissions.ts';
 import { Policy } from './policy/policy.ts';
 import { Session } from './session.ts';
+import { InvocationSpans } from './spans.ts';
 import type { BaseTask } from './task.ts';
 
 /** Rejects only when the base could not boot. */
@@ -57,7 +60,8 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   });
   const policy: Policy = new Policy({
     log,
-    current: () => currentInvocation.getStore(),
+    current: currentInvocation.getStore,
+    scope: currentScope,
     socket,
     filesDir: task.filesDir,
     env: task.env,
@@ -77,8 +81,30 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   });
   // A shared library that holds node:http already (Express) finds its servers captured as well.
   if (libraries.usesHttp) nodeHttp.http();
-  const modules = new Modules({
+  const deadlines = new Deadlines(monotonicMs);
+  const host: Omit<InvocationHost, 'settled'> = {
+    deadlines,
+    now: monotonicMs,
+    logger: (invocation) => invocationLogger(log, invocation),
+    spans: ({ head, invocationId }) =>
+      new InvocationSpans(head.module, invocationId, { send: (event) => session.send(event), now: monotonicMs }),
+    waitUntilFailed: (invocation, error) =>
+      invocationLogger(log, invocation).error(`waitUntil: ${describeThrown(error).stack}`),
+  };
+  const peers = new Peers({
+    module: (name) => modules.get(name),
+    used: (names) => session.send({ event: 'used', modules: names }),
+  });
+  let background = 0;
+  const direct = new DirectCalls({
+    peers,
+    host,
+    turnTo: (place) => meter.turnTo(place),
+    newId: () => `${task.base}-${++background}`,
+  });
+  const modules: Modules = new Modules({
     policy,
+    log,
     nodeHttp,
     http: () => nodeHttp.http(),
     shared: libraries.shared,
@@ -89,22 +115,17 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
         {
           link: () => link,
           module: head.module,
-          invocationId: () => currentInvocation.getStore()?.invocationId ?? null,
+          invocation: currentInvocation.getStore,
         },
         Date.now,
+        head.group === undefined ? null : direct,
       ),
   });
-  const deadlines = new Deadlines(monotonicMs);
   const session: Session = new Session({
     modules,
+    peers,
     meter,
-    host: {
-      deadlines,
-      now: monotonicMs,
-      logger: (invocation) => invocationLogger(log, invocation),
-      waitUntilFailed: (invocation, error) =>
-        invocationLogger(log, invocation).error(`waitUntil: ${describeThrown(error).stack}`),
-    },
+    host,
     ended: () => {
       deadlines.stop();
       socket.destroy();
@@ -118,7 +139,11 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
     log.write('error', `Uncaught exception: ${described.stack}`);
     session.break(`Uncaught exception: ${described.message}`);
   });
-  const link = connectLink(socket, session, { side: 'connect', flush: 'tick' });
+  const link = connectLink(socket, session, {
+    side: 'connect',
+    flush: 'tick',
+    garbage: new BodyGarbage(() => meter.collectYoung()),
+  });
   session.attach(link);
   policy.install();
   meter.install();

@@ -11,6 +11,7 @@ import {
   OFF_HEAP_KIB,
   OWN_KIB,
   PING,
+  PLACE,
   PONG,
   RUNNING,
   STREAM,
@@ -21,7 +22,13 @@ import { Rest } from './rest.ts';
 
 // Function code shares the realm. Who replaced one of these would be handed the gauge, and write its own limits into it.
 const { load, store, exchange, notify, waitAsync } = Atomics;
-const { ceil, max, min } = Math;
+const { ceil, min } = Math;
+
+interface ModuleLimits {
+  module: string;
+  memoryMb: number;
+  cpuMs: number;
+}
 
 export class Meter {
   readonly #gauge: Int32Array;
@@ -29,6 +36,7 @@ export class Meter {
   readonly #offHeap: OffHeap;
   readonly #collect: Collect;
   readonly #rest: Rest;
+  readonly #limits: ModuleLimits[] = [];
 
   /** Without gauges nobody watches, as in tests of a base alone. */
   constructor(gauges: Gauges | undefined) {
@@ -54,14 +62,42 @@ export class Meter {
     this.#gauge[OWN_KIB] = ceil((heap + external) / 1024);
   }
 
-  /** Of several modules in one base: the memory of the largest, the shortest turn. */
-  leased(memoryMb: number, cpuMs: number): void {
+  /** What lived shortly goes, for half a millisecond. */
+  collectYoung(): void {
+    this.#collect({ type: 'minor', execution: 'sync' });
+  }
+
+  /** Of several modules in one base: the memory of all together, the shortest turn. */
+  leased(module: string, memoryMb: number, cpuMs: number): void {
     if (memoryMb > 0) this.#rest.leased();
-    const gauge = this.#gauge;
-    gauge[MEMORY_MB] = max(gauge[MEMORY_MB] ?? 0, memoryMb);
-    const turn = gauge[CPU_MS] ?? 0;
-    if (cpuMs > 0) gauge[CPU_MS] = turn === 0 ? cpuMs : min(turn, cpuMs);
-    this.#offHeap.limitBytes = (gauge[MEMORY_MB] ?? 0) * 2 ** 20;
+    this.#limits[this.#limits.length] = { module, memoryMb, cpuMs };
+    this.#limit();
+  }
+
+  /** It is out, and what it was allowed with it. The last one's stays: what it left behind is watched to the end. */
+  left(module: string): void {
+    if (this.#limits.length < 2) return;
+    let kept = 0;
+    for (let at = 0; at < this.#limits.length; at++) {
+      const limits = this.#limits[at] as ModuleLimits;
+      if (limits.module !== module) this.#limits[kept++] = limits;
+    }
+    this.#limits.length = kept;
+    this.#limit();
+  }
+
+  /** By index alone: there is no method that could have been replaced. */
+  #limit(): void {
+    let memory = 0;
+    let turn = 0;
+    for (let at = 0; at < this.#limits.length; at++) {
+      const { memoryMb, cpuMs } = this.#limits[at] as ModuleLimits;
+      memory += memoryMb;
+      if (cpuMs > 0) turn = turn === 0 ? cpuMs : min(turn, cpuMs);
+    }
+    this.#gauge[MEMORY_MB] = memory;
+    this.#gauge[CPU_MS] = turn;
+    this.#offHeap.limitBytes = memory * 2 ** 20;
   }
 
   /** A rehearsal's module is gone again. */
@@ -85,6 +121,13 @@ export class Meter {
     this.#gauge[STREAM] = stream;
   }
 
+  /** Code of the module with this number is about to run. Returns whose ran before. */
+  turnTo(place: number): number {
+    const before = this.#gauge[PLACE] ?? 0;
+    this.#gauge[PLACE] = place;
+    return before;
+  }
+
   #wakeHost(): void {
     store(this.#wake, ASLEEP, 0);
     notify(this.#wake, ASLEEP);
@@ -103,7 +146,9 @@ export class Meter {
 }
 
 /** V8's `gc`. */
-type Collect = (options?: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
+type Collect = (
+  options?: { type: 'minor'; execution: 'sync' } | { type: 'major'; execution: 'sync'; flavor: 'last-resort' },
+) => void;
 
 /** Hosts are started with --expose-gc: the collector is for the base alone. */
 function takeCollector(): Collect {

@@ -11,8 +11,9 @@ export class ModuleSource {
   readonly #codeBytes: number;
   #received = 0;
 
-  constructor({ format, codeBytes, cacheBytes }: Pick<LoadHead, 'format' | 'codeBytes' | 'cacheBytes'>) {
-    this.#frame = frameOf(format);
+  constructor(head: Pick<LoadHead, 'format' | 'codeBytes' | 'cacheBytes' | 'group'>) {
+    const { codeBytes, cacheBytes } = head;
+    this.#frame = frameOf(head);
     this.#codeBytes = codeBytes;
     const { before, after } = this.#frame;
     this.#code = Buffer.allocUnsafeSlow(before.length + codeBytes + after.length);

@@ -1,19 +1,27 @@
 /** Modules of one base: taking them in, finding them again. */
 import { type LoadHead, type LoadTimes, monotonicMs } from '../../functions/contract/invocation.ts';
+import * as business from '../../functions/runtime/business.ts';
 import { moduleRuntime, WorkerEntrypoint } from '../../functions/runtime/hearth.ts';
-import { currentInvocation } from './context.ts';
+import type { LogBuffer } from './console.ts';
+import { currentInvocation, runInModule } from './context.ts';
 import { GuestModule, type ServeHttp } from './guest.ts';
+import { type GuestGlobals, guestGlobals } from './guest-globals.ts';
 import { type Evaluated, evaluateCommonJs, evaluateEsModule } from './loader.ts';
 import { invokeNodeHttp } from './node-http/invoke.ts';
 import type { Http, NodeHttp } from './node-http.ts';
 import { NotAllowedError } from './policy/denied.ts';
 import type { Policy } from './policy/policy.ts';
+import type { ModuleScope } from './scope.ts';
+
+/** One for all modules, none of which can change it for the others. */
+const BUSINESS = Object.freeze({ ...business });
 
 /** How long a module that uses node:http may take to call listen. */
 const LISTEN_WITHIN_MS = 5_000;
 
 export interface ModulesOptions {
   policy: Policy;
+  log: LogBuffer;
   /** Shared libraries of the base definition, by the specifier modules import them with. */
   shared: ReadonlyMap<string, unknown>;
   /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. Null: none. */
@@ -35,7 +43,9 @@ export interface Taken {
 export class Modules {
   readonly #options: ModulesOptions;
   readonly #byName = new Map<string, GuestModule>();
+  readonly #globals = new Map<string, GuestGlobals>();
   #base: { value: unknown } | null = null;
+  #settingUp: Promise<unknown> | null = null;
 
   constructor(options: ModulesOptions) {
     this.#options = options;
@@ -45,21 +55,38 @@ export class Modules {
     return this.#byName.get(name);
   }
 
+  /** Takes it out, also one that did not load. Calls of neighbours that run in it come to their end. */
   remove(name: string): void {
+    const module = this.#byName.get(name);
     this.#byName.delete(name);
+    if (module === undefined) this.#forget(name);
+    else module.taken(() => this.#forget(name));
+  }
+
+  #forget(name: string): void {
     this.#options.nodeHttp.remove(name);
-    this.#options.policy.leave(name);
+    this.#options.policy.leave();
+    this.#globals.get(name)?.end();
+    this.#globals.delete(name);
   }
 
   /** Throws (or rejects) with what the module's top level threw. Answers at once wherever nothing has to be awaited. */
   load(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
     if (this.#base === null) {
-      const made = head.rehearsal ? undefined : this.#options.setup?.();
+      const made = this.#settingUp ?? (head.rehearsal ? undefined : this.#options.setup?.());
       if (made instanceof Promise) {
-        return made.then((value: unknown) => {
-          this.#leased(head, value);
-          return this.#evaluate(head, code, codeCache, receivedAt);
-        });
+        this.#settingUp = made;
+        return made.then(
+          (value: unknown) => {
+            if (this.#base === null) this.#leased(head, value);
+            return this.#evaluate(head, code, codeCache, receivedAt);
+          },
+          (error: unknown) => {
+            // The next module of a group tries again.
+            if (this.#settingUp === made) this.#settingUp = null;
+            throw error;
+          },
+        );
       }
       this.#leased(head, made);
     }
@@ -80,13 +107,17 @@ export class Modules {
     const processEnv = { ...head.vars };
     const dirname = head.filesDir ?? '/';
     const own = policy.moduleProcess(processEnv, dirname);
+    const globals = head.group === undefined ? null : this.#ownGlobals(head.module);
     const runtime = moduleRuntime(env, () => currentInvocation.getStore());
-    const provided = (specifier: string): unknown =>
-      specifier === 'hearth' || specifier === 'cloudflare:workers' ? runtime : this.#options.shared.get(specifier);
+    const provided = (specifier: string): unknown => {
+      if (specifier === 'hearth' || specifier === 'cloudflare:workers') return runtime;
+      return specifier === 'hearth/business' ? BUSINESS : this.#options.shared.get(specifier);
+    };
     let usesHttp = false;
     const require = (specifier: string): unknown => {
       if (specifier === 'http' || specifier === 'node:http') usesHttp = true;
       if (specifier === 'process' || specifier === 'node:process') return own;
+      if (globals !== null && (specifier === 'console' || specifier === 'node:console')) return globals.console;
       const found = policy.builtins.isBuiltin(specifier) ? policy.builtins.get(specifier) : provided(specifier);
       if (found !== undefined) return found;
       throw new NotAllowedError(
@@ -95,7 +126,8 @@ export class Modules {
       );
     };
 
-    policy.enter({ module: head.module, env: processEnv, cwd: dirname, provided });
+    const scope: ModuleScope = { module: head.module, env: processEnv, cwd: dirname, provided };
+    if (head.group === undefined) policy.enter(scope);
     const finish = (evaluated: Evaluated): Taken | Promise<Taken> => {
       const guest = () =>
         new GuestModule({
@@ -104,6 +136,7 @@ export class Modules {
           exports: evaluated.exports,
           marker: WorkerEntrypoint,
           serve: this.#serve(head.module),
+          scope,
         });
       const take = (module: GuestModule): Taken => {
         if (module.handlers.length === 0) throw new Error(NO_HANDLER);
@@ -119,8 +152,30 @@ export class Modules {
       const mayListen = module.handlers.length === 0 && (usesHttp || nodeHttp.inUse);
       return mayListen ? this.#untilListening(head.module).then(() => take(guest())) : take(module);
     };
-    if (head.format === 'esm') return evaluateEsModule(head.functionName, code).then(finish);
-    return finish(evaluateCommonJs(head.functionName, code, codeCache, { require, process: own, dirname }));
+    if (head.format === 'esm') {
+      // Node keeps it for ever, and what it sees of a base is one scope for all.
+      if (head.group !== undefined) throw new Error(NOT_IN_GROUP);
+      return evaluateEsModule(head.functionName, code).then(finish);
+    }
+    const evaluate = () => {
+      const within = { require, process: own, dirname, globals };
+      return finish(evaluateCommonJs(head.functionName, code, codeCache, within));
+    };
+    return head.group === undefined ? evaluate() : runInModule(scope, evaluate);
+  }
+
+  #ownGlobals(module: string): GuestGlobals {
+    const globals = guestGlobals({
+      module,
+      log: this.#options.log,
+      console: this.#options.policy.console,
+      invocationId: () => {
+        const invocation = currentInvocation.getStore();
+        return invocation?.head.module === module ? invocation.invocationId : null;
+      },
+    });
+    this.#globals.set(module, globals);
+    return globals;
   }
 
   #serve(module: string): ServeHttp | null {
@@ -143,6 +198,9 @@ export class Modules {
   }
 }
 
+const NOT_IN_GROUP =
+  'A module of a group cannot use top-level await: it could never be taken out again. Await within the handlers, or leave ' +
+  'out hearth.group.';
 const NO_HANDLER =
   'The module exports no handler: export default { fetch(request, env, ctx) { … } }, ' +
   'a class that extends WorkerEntrypoint, or call listen() on an HTTP server.';

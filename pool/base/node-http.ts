@@ -34,6 +34,7 @@ export class NodeHttp {
   #listening: Listening[] = [];
   readonly #waiting = new Set<{ module: string; listener(): void }>();
   #http: Http | null = null;
+  #closeServer: Server['close'] | null = null;
   #https: unknown = null;
   #nextPort = FIRST_FREE_PORT;
 
@@ -80,7 +81,10 @@ export class NodeHttp {
 
   /** Forgets the servers of a module that was unloaded. */
   remove(module: string): void {
+    const gone = this.#listening.filter((listening) => listening.module === module);
     this.#listening = this.#listening.filter((listening) => listening.module !== module);
+    // Node's own timer over its connections, none of which there are, would keep it.
+    for (const { server } of gone) this.#closeServer?.call(server);
   }
 
   #find(server: Server): Listening | undefined {
@@ -90,6 +94,7 @@ export class NodeHttp {
   #capture({ Server: { prototype } }: Http): void {
     const self = this;
     const realClose = prototype.close;
+    this.#closeServer = realClose;
     const methods = {
       listen(this: Server, ...args: unknown[]): Server {
         self.#listen(this, args);

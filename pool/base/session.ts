@@ -9,6 +9,7 @@ import { describeThrown, headline } from './describe.ts';
 import type { Meter } from './meter.ts';
 import { ModuleSource } from './module-source.ts';
 import type { Modules, Taken } from './modules.ts';
+import type { Peers } from './peers.ts';
 import { Run } from './run.ts';
 
 /** Half of what a stream may have on its way. */
@@ -19,6 +20,8 @@ export type FlushingLink = Link & { flush(): void };
 
 export interface SessionOptions {
   modules: Modules;
+  /** Hears who serves the calls of neighbours. */
+  peers: Peers;
   /** Hears what runs. */
   meter: Meter;
   /** Deadlines, clock, logs: what invocations need. `settled` is told to the session as well. */
@@ -40,6 +43,8 @@ export class Session implements LinkHandler {
   #inFlight = 0;
   #draining = false;
   #broken = false;
+  /** Several modules stand here, or may. */
+  #grouped = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -92,9 +97,12 @@ export class Session implements LinkHandler {
         this.#endWhenIdle();
         return;
       case 'unload':
-        this.#options.modules.remove(event.module);
+        this.#unload(event.module);
         // Of a base that is leased the meter knows.
         this.#options.meter.rehearsed();
+        return;
+      case 'peer':
+        this.#options.peers.serve(event.function, event.module);
         return;
       default:
         event satisfies never;
@@ -111,7 +119,7 @@ export class Session implements LinkHandler {
     meter.enter();
     const run = new Run(head, exchange, {
       neverStarted: () => this.#oneEnded(),
-      active: (stream) => meter.active(stream),
+      active: (stream) => this.#active(stream, head.module),
     });
     exchange.handler = run;
     if (this.#broken) {
@@ -144,13 +152,27 @@ export class Session implements LinkHandler {
       const module = this.#options.modules.get(run.invoke.module);
       if (module === undefined) run.refuse({ code: 'INTERNAL', message: 'The module was unloaded.' });
       else {
-        this.#options.meter.active(run.exchange.id);
+        this.#active(run.exchange.id, run.invoke.module);
         run.start(module, this.#host);
       }
     }
   };
 
+  #active(stream: number, module: string): void {
+    const { meter, modules } = this.#options;
+    meter.active(stream);
+    if (this.#grouped) meter.turnTo(modules.get(module)?.head.group?.place ?? 0);
+  }
+
+  #unload(module: string): void {
+    const { modules, meter } = this.#options;
+    modules.remove(module);
+    meter.left(module);
+    this.#refused.delete(module);
+  }
+
   #loader(head: LoadHead, exchange: Exchange): ExchangeHandler {
+    if (head.group !== undefined) this.#grouped = true;
     const source = new ModuleSource(head);
     let unreturned = 0;
     this.#loading.set(head.module, []);
@@ -177,8 +199,9 @@ export class Session implements LinkHandler {
     const receivedAt = monotonicMs();
     const { meter } = this.#options;
     // In a rehearsal both are 0 and change nothing; it is there that this is first compiled.
-    meter.leased(head.memoryMb, head.cpuMs);
+    meter.leased(head.module, head.memoryMb, head.cpuMs);
     meter.enter();
+    if (head.group !== undefined) meter.turnTo(head.group.place);
     const loaded = (taken: Taken): void => {
       const answer: LoadedHead = {
         kind: 'loaded',

@@ -12,6 +12,7 @@ import {
   OFF_HEAP_KIB,
   OWN_KIB,
   PING,
+  PLACE,
   PONG,
   RUNNING,
   STREAM,
@@ -36,6 +37,8 @@ export interface Breach {
   limit: 'memory' | 'cpu';
   /** Whose code ran, as well as that is known. */
   stream: number;
+  /** Of several modules in the base, whose. */
+  place: number;
   usedMb: number;
   silent: boolean;
 }
@@ -228,6 +231,7 @@ export class Watch {
     this.#options.over(watched.base, {
       limit,
       stream: watched.read(STREAM),
+      place: watched.read(PLACE),
       usedMb: Math.round(bytes / 2 ** 20),
       silent,
     });

@@ -11,11 +11,13 @@ import {
   monotonicMs,
   PROTOCOL_VERSION,
 } from '../../functions/contract/invocation.ts';
+import type { Breach } from '../host/watch.ts';
 import { ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, ExchangeHandler, Link } from '../link/link.ts';
 import type { BaseState, ModuleSpec } from './api.ts';
 import type { Fault } from './fault.ts';
 import type { HostProcess } from './host-process.ts';
+import { Alone, type Place, type Room, type Tenant } from './place.ts';
 
 const MOVES: Record<BaseState, readonly BaseState[]> = {
   booting: ['rehearsing', 'dead'],
@@ -34,6 +36,8 @@ export interface Lessee {
   /** Its limits and its name, when something has to be blamed. */
   readonly spec: ModuleSpec;
   readonly inFlight: number;
+  /** Who has to answer for what was found over a limit. */
+  answerable(breach: Pick<Breach, 'limit' | 'place'>): ModuleSpec;
   /** The base is dead; its exchanges are closed next. */
   died(why: string): void;
 }
@@ -44,7 +48,7 @@ export interface BaseOptions {
   onState(base: Base, state: BaseState, why: string): void;
 }
 
-export class Base {
+export class Base implements Room {
   readonly id: string;
   readonly host: HostProcess;
   /** Directory for the files of what it will hold. */
@@ -56,6 +60,8 @@ export class Base {
   /** What it was taken for and holds, for people who look at the pool. */
   takenFor: string | null = null;
   version: string | null = null;
+  /** Of the group whose modules it holds; null: it holds one alone. */
+  group: string | null = null;
   lessee: Lessee | null = null;
   /** What it takes beyond what it took when it was warm, by its host's own measure, MB; null: not measured yet. */
   heldMb: number | null = null;
@@ -95,9 +101,18 @@ export class Base {
   }
 
   /** Who took it speaks with it from now on. */
-  hold(lessee: Lessee, version: string): void {
+  hold(lessee: Lessee, version: string | null): void {
     this.lessee = lessee;
     this.version = version;
+  }
+
+  admit(tenant: Tenant): Place {
+    this.hold(tenant, tenant.spec.version);
+    return new Alone(this);
+  }
+
+  refuse(why: string): void {
+    this.end(why);
   }
 
   drain(why: string): void {

@@ -4,21 +4,26 @@
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import type { InvokeCall, InvokeSink, KeeperHooks, ModuleSpec } from './api.ts';
-import type { Base } from './base.ts';
+import type { InvokeCall, InvokeSink, KeeperHooks, ModuleLimits, ModuleSpec } from './api.ts';
 import { Calls } from './calls.ts';
+import type { BaseDefinition } from './definition.ts';
 import { Instance, type InstanceOwner } from './instance.ts';
 import { Instances } from './instances.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
-import { mayGrow, waitingLimit } from './scaling.ts';
+import type { Room } from './place.ts';
+import type { Idle } from './policy/evict.ts';
+import { limitsOf, mayGrow, waitingLimit } from './scaling.ts';
 import { type Surroundings, Upkeep } from './upkeep.ts';
 import type { Warmth } from './warmth.ts';
 
 export interface FunctionPoolOptions {
   spec: ModuleSpec;
+  /** On whose bases it runs; undefined: there is none of that name, and `take` says so. */
+  definition: BaseDefinition | undefined;
   hooks: KeeperHooks;
   now(): number;
-  take(spec: ModuleSpec): Base | Promise<Base>;
+  /** A base for one more instance, or a place in its group's. */
+  take(spec: ModuleSpec): Room | Promise<Room>;
   warmth: Warmth;
   /** Monotonic ms by which idle times are measured, where that is not the machine's own. */
   idleClock?: () => number;
@@ -30,6 +35,8 @@ export interface FunctionPoolOptions {
 
 export class FunctionPool implements InstanceOwner, InvocationOwner {
   readonly spec: ModuleSpec;
+  readonly limits: ModuleLimits;
+  readonly definition: BaseDefinition | undefined;
   readonly upkeep: Upkeep;
   readonly #options: FunctionPoolOptions;
   readonly #instances = new Instances();
@@ -39,10 +46,12 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   constructor(options: FunctionPoolOptions) {
     this.spec = options.spec;
+    this.limits = limitsOf(options.spec);
+    this.definition = options.definition;
     this.#options = options;
     this.#calls = new Calls(options.spec);
     this.upkeep = new Upkeep({
-      spec: options.spec,
+      limits: this.limits,
       instances: this.#instances,
       warmth: options.warmth,
       grow: () => this.#grow(null, false),
@@ -62,8 +71,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     return this.#instances.busyLoops;
   }
 
+  /** Bases of its own. */
   get basesHeld(): number {
-    return this.#instances.bases;
+    return this.spec.group === null ? this.#instances.bases : 0;
   }
 
   invoke(call: InvokeCall, sink: InvokeSink, arrivedAt: number): Invocation {
@@ -76,6 +86,27 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   /** An instance of its own for the probe of a deploy; it stays as the first one. */
   probe(): Instance {
     return this.#grow(null, true);
+  }
+
+  /** Resolves when there is an instance that takes calls. Rejects with why there is none. */
+  async install(): Promise<void> {
+    for (const instance of this.instances) {
+      if (instance.state !== 'draining') return void (await instance.loaded.promise);
+    }
+    await this.#grow(null, false).loaded.promise;
+  }
+
+  /** Instances that take calls, and those that will. */
+  get live(): number {
+    const { ready, loading } = this.#instances.count;
+    return ready + loading;
+  }
+
+  /** Loads so many instances for nobody's call. Rejects with why the first of them did not load; of the others fewer will do. */
+  async fill(count: number): Promise<void> {
+    await this.#grow(null, false).loaded.promise;
+    const more = Array.from({ length: count - 1 }, () => this.#grow(null, false).loaded.promise);
+    await Promise.allSettled(more);
   }
 
   /** Deadlines and waiting limits. Called some times a second while there is anything to look at. */
@@ -129,7 +160,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
       this.#grow(invocation, false);
       return;
     }
-    if (waiting.size >= waitingLimit(this.spec.limits)) {
+    if (waiting.size >= waitingLimit(this.limits)) {
       const message = `${this.spec.functionName} has all its slots taken and ${waiting.size} calls waiting.`;
       // Not before the caller has its handle.
       queueMicrotask(() => invocation.fail(new HearthError('OVERLOADED', message, { retryAfterS: 1 })));
@@ -163,7 +194,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
   }
 
   #mayGrow(): boolean {
-    const { concurrency, maxInstances } = this.spec.limits;
+    const { concurrency, maxInstances } = this.limits;
     // Who asks waits too.
     return mayGrow({ ...this.#instances.count, waiting: this.waiting + 1, concurrency, maxInstances });
   }
@@ -174,18 +205,18 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     if (invocation !== null && this.instances.size === 0) this.#options.warmth.foundCold();
     this.#instances.add(instance);
     const asked = monotonicMs();
-    const base = this.#options.take(this.spec);
-    if (base instanceof Promise) {
+    const room = this.#options.take(this.spec);
+    if (room instanceof Promise) {
       // No base at hand. Until one is, a slot may come free elsewhere: so the caller waits for either, at the head.
       if (invocation !== null) this.#calls.waiting.addFirst(invocation);
-      void base.then(
+      void room.then(
         (late) => this.#begin(instance, invocation === null ? null : this.#firstFor(instance, asked), late, asked),
         (error: unknown) =>
           instance.failed(error instanceof HearthError ? error : new HearthError('INTERNAL', String(error))),
       );
     } else {
       if (invocation !== null) this.#assign(instance, invocation, true);
-      this.#begin(instance, invocation, base, asked);
+      this.#begin(instance, invocation, room, asked);
     }
     return instance;
   }
@@ -199,9 +230,9 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     return first;
   }
 
-  #begin(instance: Instance, invocation: Invocation | null, base: Base, asked: number): void {
+  #begin(instance: Instance, invocation: Invocation | null, room: Room, asked: number): void {
     if (instance.state !== 'acquiring') {
-      base.end('nobody waits for it any more');
+      room.refuse('nobody waits for it any more');
       return;
     }
     const go = () => {
@@ -209,7 +240,7 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
       invocation?.send();
       this.#serveWaiting();
     };
-    const pending = instance.begin(base);
+    const pending = instance.begin(room);
     if (pending instanceof Promise) void pending.then(() => instance.state === 'loading' && go());
     else go();
   }
@@ -273,6 +304,25 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     if (error !== null && error.code !== 'FUNCTION_CRASHED' && !elsewhere) this.#calls.failWaiting(didNotLoad(error));
     this.#serveWaiting();
     this.#maybeEmptied();
+  }
+
+  used(instance: Instance): void {
+    const now = this.#idleNow();
+    instance.lastUsedAt = now;
+    this.#options.warmth.called(now, false, () => false);
+  }
+
+  suspect(instance: Instance): void {
+    this.#options.unresponsive(instance);
+  }
+
+  restore(): void {
+    const { ready, loading } = this.#instances.count;
+    if (this.#retiring === null && ready + loading === 0) this.#grow(null, false);
+  }
+
+  worth(): Idle | null {
+    return this.upkeep.evictable();
   }
 
   /** A retired pool ends each instance as soon as nothing runs in it. */

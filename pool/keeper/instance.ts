@@ -16,11 +16,12 @@ import { LINK_CLOSED } from '../link/connection.ts';
 import { MAX_BODY_BYTES, ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, LinkError } from '../link/link.ts';
 import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
-import type { Base, Lessee } from './base.ts';
+import type { Base } from './base.ts';
 import { errorOfFault, type Fault } from './fault.ts';
 import { writeModuleFiles } from './files.ts';
 import { FromBase, type Invocation } from './invocation.ts';
 import { LoopWatch } from './loop-watch.ts';
+import type { Place, Room, Tenant, TenantOwner } from './place.ts';
 import { bindingCall, loadedHead } from './validate.ts';
 
 export type InstanceState = 'acquiring' | 'loading' | 'ready' | 'draining' | 'gone';
@@ -33,10 +34,14 @@ const MOVES: Record<InstanceState, readonly InstanceState[]> = {
   gone: [],
 };
 
-export interface InstanceOwner {
+export interface InstanceOwner extends TenantOwner {
   ready(instance: Instance): void;
   /** It is gone; `error` when it never became ready. */
   gone(instance: Instance, error: HearthError | null): void;
+  /** It was called by neighbours in its base, past the gateway. */
+  used(instance: Instance): void;
+  /** It has not answered for longer than it may: is its thread blocked? */
+  suspect(instance: Instance): void;
 }
 
 export interface Loaded {
@@ -44,18 +49,17 @@ export interface Loaded {
   codeCache: Uint8Array | null;
 }
 
-/** Its one module's name on the link. Groups will have more. */
-const MODULE = 'main';
-
 /** An idle base with its part of a host, before it holds anything. */
 const BASE_MB = 15;
 
 /** The call that caused a load hears of its own time being over before the load is given up. */
 const LOAD_GRACE_MS = 250;
+/** Among the modules of a group a load may have hundreds before it. */
+const GROUP_GRACE_MS = 30_000;
 
-export class Instance implements Lessee {
+export class Instance implements Tenant {
   readonly spec: ModuleSpec;
-  readonly module = MODULE;
+  readonly owner: InstanceOwner;
   inFlight = 0;
   /** Monotonic ms. */
   acquiredAt = 0;
@@ -66,12 +70,9 @@ export class Instance implements Lessee {
   readonly loop = new LoopWatch();
   times: LoadTimes | null = null;
   readonly loaded = Promise.withResolvers<Loaded>();
-  readonly #owner: InstanceOwner;
   readonly #hooks: KeeperHooks;
-  /** Those of whose end the base has yet to tell: what streams, what waits for `waitUntil`, what was abandoned. */
-  readonly #settling = new Map<string, Invocation>();
   readonly #wantCodeCache: boolean;
-  #base: Base | null = null;
+  #place: Place | null = null;
   #state: InstanceState = 'acquiring';
   #failure: HearthError | null = null;
   /** Why it drains: what the pool's events say when it has gone. */
@@ -81,7 +82,7 @@ export class Instance implements Lessee {
   constructor(spec: ModuleSpec, wantCodeCache: boolean, owner: InstanceOwner, hooks: KeeperHooks) {
     this.spec = spec;
     this.#wantCodeCache = wantCodeCache;
-    this.#owner = owner;
+    this.owner = owner;
     this.#hooks = hooks;
     // Who waits for it is the probe alone; elsewhere a failure reaches the invocations.
     this.loaded.promise.catch(() => undefined);
@@ -93,7 +94,12 @@ export class Instance implements Lessee {
 
   /** It has got as far as a base of its own. */
   get placed(): boolean {
-    return this.#base !== null;
+    return this.#place !== null;
+  }
+
+  /** Other modules stand in its base, or may. */
+  get shared(): boolean {
+    return this.#place?.shared ?? false;
   }
 
   /** Why it never became ready; null while it may, and when its base just died. */
@@ -102,14 +108,23 @@ export class Instance implements Lessee {
   }
 
   get base(): Base {
-    if (this.#base === null) throw new Error('This instance has no base yet.');
-    return this.#base;
+    return this.#placed().base;
   }
 
-  /** What it takes, its base included, MB; null while nobody has measured it. */
+  /** Its module's name on the link. */
+  get module(): string {
+    return this.#placed().module;
+  }
+
+  #placed(): Place {
+    if (this.#place === null) throw new Error('This instance has no base yet.');
+    return this.#place;
+  }
+
+  /** What it takes, its part of its base included, MB; null while nobody has measured it. */
   get memoryMb(): number | null {
-    const held = this.#base?.heldMb ?? null;
-    return held === null ? null : held + BASE_MB;
+    const held = this.#place?.base.heldMb ?? null;
+    return held === null || this.#place === null ? null : (held + BASE_MB) * this.#place.share;
   }
 
   /** May take one more invocation now. */
@@ -118,33 +133,34 @@ export class Instance implements Lessee {
   }
 
   /** The load leaves at once when image and files are at hand: then the first invocation goes in the same write. */
-  begin(base: Base): void | Promise<void> {
-    this.#base = base;
-    base.hold(this, this.spec.version);
+  begin(room: Room): void | Promise<void> {
+    const place = room.admit(this);
+    this.#place = place;
     const image = this.spec.image();
     if (!(image instanceof Promise) && image.files.length === 0) {
-      this.#load(base, image, null);
+      this.#load(place, image, null);
       return;
     }
-    return this.#prepare(base, image);
+    return this.#prepare(place, image);
   }
 
-  async #prepare(base: Base, pending: ModuleImage | Promise<ModuleImage>): Promise<void> {
+  async #prepare(place: Place, pending: ModuleImage | Promise<ModuleImage>): Promise<void> {
     try {
       const image = await pending;
-      if (image.files.length > 0) await writeModuleFiles(base.filesDir, image.files);
-      if (base.state === 'leased') this.#load(base, image, image.files.length > 0 ? base.filesDir : null);
+      if (image.files.length > 0) await writeModuleFiles(place.filesDir, image.files);
+      const wanted = this.#state === 'acquiring' && place.base.state === 'leased';
+      if (wanted) this.#load(place, image, image.files.length > 0 ? place.filesDir : null);
     } catch (error) {
       this.#failure ??= new HearthError('NO_CAPACITY', 'The code of the function could not be read.', { cause: error });
-      base.end(String(error));
+      place.leave(String(error));
     }
   }
 
-  #load(base: Base, image: ModuleImage, filesDir: string | null): void {
+  #load({ base, module, number }: Place, image: ModuleImage, filesDir: string | null): void {
     const { spec } = this;
     const head: LoadHead = {
       kind: 'load',
-      module: MODULE,
+      module,
       functionName: spec.functionName,
       version: spec.version,
       format: image.format,
@@ -159,6 +175,7 @@ export class Instance implements Lessee {
       cpuMs: spec.limits.cpuMs,
       memoryMb: spec.limits.memoryMb,
       wantCodeCache: this.#wantCodeCache,
+      ...(spec.group === null ? {} : { group: { place: number, timeoutMs: spec.limits.timeoutMs } }),
     };
     let answer: LoadedHead | null = null;
     const cache: Uint8Array[] = [];
@@ -198,7 +215,9 @@ export class Instance implements Lessee {
       if (this.#state === 'loading') this.#move('ready');
       this.loaded.resolve({ head, codeCache: codeCache.length === 0 ? null : codeCache });
       this.lastUsedAt = this.readyAt;
-      if (this.#state === 'ready') this.#owner.ready(this);
+      if (this.#state !== 'ready') return;
+      this.#place?.ready();
+      this.owner.ready(this);
       return;
     }
     if (error?.code !== LINK_CLOSED) {
@@ -207,25 +226,32 @@ export class Instance implements Lessee {
         functionStack: error?.stack,
       });
     }
-    this.#base?.end('its module did not load');
+    this.#place?.leave('its module did not load');
   }
 
   /** A module that never comes to the end of its top level is given up as a call would be. */
   giveUpLoading(now: number): void {
     const { timeoutMs } = this.spec.limits;
-    if (this.readyAt > 0 || this.acquiredAt === 0 || now - this.acquiredAt < timeoutMs + LOAD_GRACE_MS) return;
+    const graceMs = this.shared ? GROUP_GRACE_MS : LOAD_GRACE_MS;
+    if (this.readyAt > 0 || this.acquiredAt === 0 || now - this.acquiredAt < timeoutMs + graceMs) return;
     if (this.#state !== 'loading' && this.#state !== 'draining') return;
     const why = `The code did not load within ${timeoutMs} ms.`;
     this.#failure ??= new HearthError('PROBE_FAILED', why);
-    this.#base?.end(why, { kind: 'blocked' });
+    if (!this.shared) {
+      this.#place?.end(why, { kind: 'blocked' });
+      return;
+    }
+    // Others may serve beside it: only if they do not either is it the base that goes.
+    this.owner.suspect(this);
+    this.#place?.leave(why);
   }
 
   expectSettled(invocation: Invocation): void {
-    this.#settling.set(invocation.call.invocationId, invocation);
+    this.#place?.settling.set(invocation.call.invocationId, invocation);
   }
 
   settled(invocation: Invocation): void {
-    this.#settling.delete(invocation.call.invocationId);
+    this.#place?.settling.delete(invocation.call.invocationId);
   }
 
   /** No new invocations; it goes when the last one has left. */
@@ -238,25 +264,25 @@ export class Instance implements Lessee {
     if (this.#state === 'loading' || this.#state === 'ready') {
       this.#move('draining');
       this.#drainedFor = why;
-      this.#base?.drain(why);
+      this.#place?.drain(why);
     }
     this.endWhenIdle();
   }
 
   endWhenIdle(): void {
-    if (this.#state === 'draining' && this.inFlight === 0) this.#base?.end(this.#drainedFor);
+    if (this.#state === 'draining' && this.inFlight === 0) this.#place?.leave(this.#drainedFor);
   }
 
   /** Ends it with all that runs in it. */
   kill(why: string, fault: Fault | null = null): void {
-    if (this.#base === null) this.#goes(why);
-    else this.#base.end(why, fault);
+    if (this.#place === null) this.#goes(why);
+    else this.#place.end(why, fault);
   }
 
   /** What becomes of a call that was under way on this stream when its base died. */
   crash(stream: number): HearthError {
-    const fault = this.#base?.fault ?? null;
-    if (fault !== null) return errorOfFault(fault, this.spec, stream);
+    const fault = this.#place?.base.fault ?? null;
+    if (fault !== null) return errorOfFault(fault, this.#place?.blamed ?? this.spec, stream);
     return new HearthError('FUNCTION_CRASHED', `The base of the function died: ${this.#diedOf}.`);
   }
 
@@ -277,10 +303,13 @@ export class Instance implements Lessee {
         }
         return;
       case 'settled':
-        this.#settling.get(event.invocationId)?.settled();
+        this.#place?.settling.get(event.invocationId)?.settled();
         return;
       case 'log':
         this.#hooks.log(this.spec, this.base.id, event.lines, event.dropped);
+        return;
+      case 'spans':
+        this.#hooks.spans(this.spec, event.invocationId, event.spans);
         return;
       case 'broken':
         this.drain(event.reason);
@@ -292,8 +321,18 @@ export class Instance implements Lessee {
 
   opened(raw: unknown, exchange: Exchange): void {
     const call = bindingCall(raw);
-    if (call.module !== MODULE) throw new ProtocolViolation('a binding of another module');
+    if (call.module !== this.module) throw new ProtocolViolation('a binding of another module');
     this.#hooks.binding(this.spec, call, exchange);
+  }
+
+  answerable(): ModuleSpec {
+    return this.spec;
+  }
+
+  /* ── Tenant ── */
+
+  used(): void {
+    if (this.#state === 'ready') this.owner.used(this);
   }
 
   died(why: string): void {
@@ -307,7 +346,7 @@ export class Instance implements Lessee {
     this.#move('gone');
     const error = wasReady ? null : (this.#failure ?? new HearthError('FUNCTION_CRASHED', `The base died: ${why}.`));
     this.loaded.reject(error ?? new HearthError('FUNCTION_CRASHED', why));
-    this.#owner.gone(this, error);
+    this.owner.gone(this, error);
   }
 
   #move(to: InstanceState): void {

@@ -34,9 +34,13 @@ export class Quarantine {
     return true;
   }
 
+  /** Nobody is in quarantine, or near it. */
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   /** What callers are told; null when it is free. */
   refusal(key: string, now: number): HearthError | null {
-    if (this.#entries.size === 0) return null;
     const entry = this.#entries.get(key);
     if (entry === undefined || entry.until <= now) return null;
     const seconds = Math.ceil((entry.until - now) / 1000);

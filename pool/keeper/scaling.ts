@@ -1,5 +1,5 @@
 /** When a function gets more or fewer instances: pure functions of counts, times and limits. */
-import type { ModuleLimits } from './api.ts';
+import type { ModuleLimits, ModuleSpec } from './api.ts';
 import { type KeepAlivePlan, wantsLoaded } from './policy/keep-alive.ts';
 
 /** A loop that answers a ping later than this has more to do than it gets done. */
@@ -10,6 +10,17 @@ export const SLOW_START_MS = 2_000;
 const SLOW_START_SHARE = 0.8;
 /** Instances are given back only down to a load of this share of their slots: one more call must not start them anew. */
 const SHRINK_TO = 0.5;
+
+/** What holds for its instances: a module of a group has one, in the base of the group, whatever its manifest says. */
+export function limitsOf({ group, limits }: Pick<ModuleSpec, 'group' | 'limits'>): ModuleLimits {
+  if (group === null) return limits;
+  return {
+    ...limits,
+    minInstances: Math.min(limits.minInstances, 1),
+    maxInstances: 1,
+    reserved: Math.min(limits.reserved, limits.concurrency),
+  };
+}
 
 /** Callers that may wait for a slot; who comes after them is told OVERLOADED at once. */
 export function waitingLimit(limits: Pick<ModuleLimits, 'concurrency' | 'maxInstances'>): number {

@@ -3,14 +3,14 @@
  * and its reserve, and gives up instances when others need their bases.
  */
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import type { ModuleSpec } from './api.ts';
+import type { ModuleLimits } from './api.ts';
 import type { Instances } from './instances.ts';
 import type { Idle } from './policy/evict.ts';
 import { reservedBases } from './scaling.ts';
 import type { Warmth } from './warmth.ts';
 
 export interface UpkeepOptions {
-  spec: ModuleSpec;
+  limits: ModuleLimits;
   instances: Instances;
   warmth: Warmth;
   /** Loads one more instance, for nobody's call. */
@@ -51,6 +51,16 @@ export class Upkeep {
     warmth.rest(idleNow());
   }
 
+  get active(): boolean {
+    return this.#options.warmth.active;
+  }
+
+  /** Takes the place of another, which ends. */
+  takeOver(other: Upkeep): void {
+    if (other.active) this.activate();
+    else if (other.#options.warmth.resting) this.deactivate();
+  }
+
   /** An instance will be needed, and stays until then. */
   prewarm(keepMs: number): void {
     const { warmth, grow, idleNow } = this.#options;
@@ -82,7 +92,7 @@ export class Upkeep {
       busy: instances.busyLoops,
       busyLoops: around.busyLoops,
       cores: around.cores,
-      memoryMb: instances.memoryMb ?? this.#options.spec.limits.memoryMb,
+      memoryMb: instances.memoryMb ?? this.#options.limits.memoryMb,
       room: around.room,
     });
     for (let load = step.load; load > 0; load--) grow();
@@ -98,22 +108,22 @@ export class Upkeep {
 
   /** Bases that others cannot take from it. */
   get leastBases(): number {
-    const { spec, warmth } = this.#options;
-    return warmth.active ? Math.max(spec.limits.minInstances, reservedBases(spec.limits)) : 0;
+    const { limits, warmth } = this.#options;
+    return warmth.active ? Math.max(limits.minInstances, reservedBases(limits)) : 0;
   }
 
   /** Bases that its reserve still lacks. */
   get unusedReserve(): number {
-    const { spec, warmth, instances } = this.#options;
+    const { limits, warmth, instances } = this.#options;
     if (!warmth.active || this.retiring) return 0;
-    return Math.max(0, reservedBases(spec.limits) - instances.bases);
+    return Math.max(0, reservedBases(limits) - instances.bases);
   }
 
   /** What giving up one of its idle instances means; null when none is idle or what is idle is not to be taken. */
   evictable(): Idle | null {
-    const { spec, warmth, instances, idleNow } = this.#options;
+    const { limits, warmth, instances, idleNow } = this.#options;
     if (this.#live <= this.leastBases || instances.idle.length === 0) return null;
-    return warmth.idle(idleNow(), this.#live, instances.memoryMb ?? spec.limits.memoryMb);
+    return warmth.idle(idleNow(), this.#live, instances.memoryMb ?? limits.memoryMb);
   }
 
   /** Drains one idle instance, the one that was used longest ago. */

@@ -5,6 +5,7 @@
 import type { BaseEvent, BindingCallHead, LoadedHead, ResultHead } from '../../functions/contract/invocation.ts';
 import { MAX_DELAY_S } from '../../functions/contract/limits.ts';
 import { ProtocolViolation } from '../link/frames.ts';
+import { isSpansEvent } from './span-event.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -65,11 +66,17 @@ export function loadedHead(value: unknown): LoadedHead {
 /** Only the outline: the gateway's bindings check each call against what the module may use. */
 export function bindingCall(value: unknown): BindingCallHead {
   const head = fields(value);
-  const { invocationId } = head;
+  const { invocationId, within } = head;
   if (head.kind !== 'binding' || typeof head.module !== 'string' || typeof head.binding !== 'string') {
     throw new ProtocolViolation('a binding call');
   }
   if (invocationId !== null && typeof invocationId !== 'string') throw new ProtocolViolation('an invocation id');
+  if (within !== undefined) {
+    const { hops, traceparent } = fields(within);
+    if (!isTime(hops) || !Number.isInteger(hops) || typeof traceparent !== 'string') {
+      throw new ProtocolViolation('a place in a chain of calls');
+    }
+  }
   if (typeof fields(head.call).op !== 'string') throw new ProtocolViolation('an operation');
   return head as unknown as BindingCallHead;
 }
@@ -91,9 +98,17 @@ export function baseEvent(value: unknown): BaseEvent {
       if (!Array.isArray(lines) || !lines.every(isLogLine) || !isTime(event.dropped)) throw bad();
       break;
     }
+    case 'spans':
+      if (!isSpansEvent(event)) throw bad();
+      break;
     case 'broken':
       if (typeof event.reason !== 'string') throw bad();
       break;
+    case 'used': {
+      const modules = event.modules;
+      if (!Array.isArray(modules) || !modules.every((module) => typeof module === 'string')) throw bad();
+      break;
+    }
     case 'hello': {
       const { base, token, protocol } = event;
       if (typeof base !== 'string' || typeof token !== 'string' || !isTime(protocol)) throw bad();

@@ -108,6 +108,10 @@ export class Warmth {
     return this.#active;
   }
 
+  get resting(): boolean {
+    return this.#restingSince !== null;
+  }
+
   activate(): void {
     if (this.#active) return;
     this.#active = true;

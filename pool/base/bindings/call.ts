@@ -2,12 +2,14 @@
 import type { BindingCallHead } from '../../../functions/contract/invocation.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError } from '../../link/link.ts';
 import { IncomingBody } from '../body.ts';
+import type { Invocation } from '../context.ts';
 
 /** What bindings need of the base: the link, and the name of the module and invocation that call. */
 export interface CallContext {
   link(): Link;
   module: string;
-  invocationId(): string | null;
+  /** The invocation whose code calls. */
+  invocation(): Invocation | undefined;
 }
 
 export type BindingCall = BindingCallHead['call'];
@@ -46,14 +48,20 @@ export class BindingCalls {
     body: Uint8Array | ReadableStream<Uint8Array> | null,
     signal: AbortSignal | null = null,
   ): Promise<CallAnswer<Head>> {
-    const { link, module, invocationId } = this.#context;
+    const { link, module, invocation } = this.#context;
     const head: BindingCallHead = {
       kind: 'binding',
       module,
-      invocationId: invocationId(),
+      invocationId: null,
       binding: this.#binding,
       call,
     };
+    const caller = invocation();
+    if (caller !== undefined) {
+      // The gateway knows an invocation by the module that it sent it to.
+      if (!caller.isInner && caller.head.module === module) head.invocationId = caller.invocationId;
+      else head.within = { hops: caller.head.hops, traceparent: caller.head.traceparent };
+    }
     const { promise, resolve, reject } = Promise.withResolvers<CallAnswer<Head>>();
     const streams = body instanceof ReadableStream;
     let incoming: IncomingBody | null = null;

@@ -1,6 +1,7 @@
 /** The bindings of one module, as the objects its `env` holds. */
 import type { BindingSpec } from '../../../functions/contract/invocation.ts';
 import { BindingCalls, type CallContext } from './call.ts';
+import type { DirectCalls } from './direct.ts';
 import { kvNamespace } from './kv.ts';
 import { queueProducer } from './queue.ts';
 import { serviceBinding } from './service.ts';
@@ -10,18 +11,21 @@ export function bindingObjects(
   specs: readonly BindingSpec[],
   context: CallContext,
   now: () => number,
+  direct: DirectCalls | null = null,
 ): Record<string, unknown> {
-  return Object.fromEntries(specs.map((spec) => [spec.name, binding(spec, new BindingCalls(context, spec.name), now)]));
+  return Object.fromEntries(
+    specs.map((spec) => [spec.name, binding(spec, new BindingCalls(context, spec.name), now, direct)]),
+  );
 }
 
-function binding(spec: BindingSpec, calls: BindingCalls, now: () => number): unknown {
+function binding(spec: BindingSpec, calls: BindingCalls, now: () => number, direct: DirectCalls | null): unknown {
   switch (spec.kind) {
     case 'kv':
       return kvNamespace(calls, now);
     case 'queue':
       return queueProducer(calls, spec.deliveryDelayS);
     case 'service':
-      return serviceBinding(calls);
+      return serviceBinding(calls, direct === null ? null : (request) => direct.call(spec, request));
     default:
       return spec satisfies never;
   }

@@ -4,11 +4,21 @@ import type { HttpResponseHead } from '../../../functions/contract/invocation.ts
 import { headerList, isNullBodyStatus } from '../handlers/fetch.ts';
 import type { BindingCalls } from './call.ts';
 
-/** `network` plays no part here: the call goes by the link. */
-export function serviceBinding(calls: BindingCalls): Fetcher {
+/**
+ * `network` plays no part here: the call goes by the link, or straight to a module beside the caller's. `direct` says null
+ * when the one that serves does not stand there; with it a Request is handed over as it is.
+ */
+export function serviceBinding(
+  calls: BindingCalls,
+  direct: ((request: Request) => Promise<Response> | null) | null,
+): Fetcher {
   return {
     async fetch(input: Request | string | URL, init?: RequestInit): Promise<Response> {
-      const request = new Request(input as Request, init);
+      const asIs = direct !== null && init === undefined && input instanceof Request;
+      const given = asIs ? input : new Request(input as Request, init);
+      const answer = direct?.(given) ?? null;
+      if (answer !== null) return answer;
+      const request = asIs ? new Request(given) : given;
       const { head, body } = await calls.call<HttpResponseHead>(
         {
           op: 'service.fetch',

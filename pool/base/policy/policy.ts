@@ -6,6 +6,7 @@ import type { LoadHead } from '../../../functions/contract/invocation.ts';
 import type { LogBuffer } from '../console.ts';
 import { lineStream, makeConsole } from '../console.ts';
 import type { Invocation } from '../context.ts';
+import type { ModuleScope } from '../scope.ts';
 import { requestClass } from '../web/light-request.ts';
 import { responseClass } from '../web/light-response.ts';
 import { WebSocketPair } from '../websocket.ts';
@@ -16,19 +17,12 @@ import { guardImports } from './imports.ts';
 import { dropBootGrants, dropForLease } from './permissions.ts';
 import { disarmProcess, guardedProcess } from './process.ts';
 
-/** What code outside of any invocation counts as: the module that was loaded last. */
-export interface ModuleScope {
-  module: string;
-  env: Record<string, string>;
-  cwd: string;
-  /** What its `require` gives beside built-ins. */
-  provided(specifier: string): unknown;
-}
-
 export interface PolicyOptions {
   log: LogBuffer;
   /** The invocation whose code runs. */
   current(): Invocation | undefined;
+  /** Of the module whose code runs, as far as that is known. */
+  scope(): ModuleScope | undefined;
   /** The link's own socket. */
   socket: net.Socket;
   filesDir: string;
@@ -51,7 +45,7 @@ export class Policy {
   readonly #makeProcess: (env: () => Record<string, string>, cwd: () => string) => object;
   readonly #globalProcess: object;
   readonly #console: Console;
-  readonly #scopes = new Map<string, ModuleScope>();
+  /** What code counts as of which nothing is known: the module that was loaded last, where there is one alone. */
   #last: ModuleScope;
   /** Made when a module has left, as it costs a tenth of a millisecond: the next one finds it. */
   #spare: PreparedProcess | null = null;
@@ -108,7 +102,7 @@ export class Policy {
       filesDir: options.filesDir,
     });
     const fetch = guardedFetch(globalThis.fetch, {
-      traceparent: () => options.current()?.head.traceparent ?? null,
+      traceparent: () => options.current()?.head.traceparent || null,
       offline: () => this.#offline,
     });
     disarmProcess();
@@ -136,14 +130,19 @@ export class Policy {
     return made;
   }
 
+  /** The one module of this base is loaded. */
   enter(scope: ModuleScope): void {
-    this.#scopes.set(scope.module, scope);
     this.#last = scope;
   }
 
-  leave(module: string): void {
-    this.#scopes.delete(module);
+  /** A module is out; another may come. */
+  leave(): void {
     this.#spare ??= this.#prepareProcess();
+  }
+
+  /** `console` as modules have it. */
+  get console(): object {
+    return this.#console;
   }
 
   #prepareProcess(): PreparedProcess {
@@ -156,19 +155,19 @@ export class Policy {
   }
 
   /** The first real module is about to run: what it does not get goes. Later calls change nothing, a rehearsal's neither. */
-  lease({ filesDir, network, rehearsal }: Pick<LoadHead, 'filesDir' | 'network' | 'rehearsal'>): void {
+  lease({ filesDir, network, rehearsal, group }: Pick<LoadHead, 'filesDir' | 'network' | 'rehearsal' | 'group'>): void {
     if (this.#leased) return;
-    // A rehearsal compiles what follows and takes nothing away.
-    dropForLease(rehearsal || filesDir !== null, rehearsal ? 'all' : network);
+    // A rehearsal compiles what follows and takes nothing away. Of a group a later module may have files.
+    dropForLease(rehearsal || filesDir !== null || group !== undefined, rehearsal ? 'all' : network);
     if (rehearsal) return;
     this.#leased = true;
     this.#offline = network === 'none';
+    if (group !== undefined) this.#last = { module: '', env: {}, cwd: '/', provided: () => undefined };
   }
 
   /** Whose code runs, as well as that is known. */
   scope(): ModuleScope {
-    const invocation = this.#options.current();
-    return (invocation && this.#scopes.get(invocation.head.module)) ?? this.#last;
+    return this.#options.scope() ?? this.#last;
   }
 }
 

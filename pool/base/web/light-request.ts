@@ -160,6 +160,11 @@ export function lightRequest(head: HttpInvokeHead, incoming: IncomingBody, invoc
   return new LightRequest(head, incoming, invocation) as unknown as Request;
 }
 
+/** One that an invocation was given, and not one that a function made. */
+export function isLight(input: unknown): boolean {
+  return input instanceof LightRequest;
+}
+
 /** A request that Node's own code accepts; anything else as it is. */
 export function unlight(input: unknown): unknown {
   return input instanceof LightRequest ? LightRequest.real(input) : input;

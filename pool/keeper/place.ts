@@ -1,0 +1,90 @@
+/** How an instance stands in a base: alone in one of its own, or as one of the modules of a group (group-base.ts). */
+import type { ModuleSpec } from './api.ts';
+import type { Base, Lessee } from './base.ts';
+import type { Fault } from './fault.ts';
+import type { Invocation } from './invocation.ts';
+
+/** What is taken for an instance: a base, or a place beside others. */
+export interface Room {
+  admit(tenant: Tenant): Place;
+  /** Nobody wants it any more. */
+  refuse(why: string): void;
+}
+
+/** Of an Instance what a place needs. */
+export interface Tenant extends Lessee {
+  readonly owner: TenantOwner;
+  readonly state: string;
+  drain(why: string): void;
+  /** Its module was called by its neighbours. */
+  used(): void;
+}
+
+export interface TenantOwner {
+  /** Where its instance was, a new one is wanted: others of its group are back. */
+  restore(): void;
+  /** What giving up its idle instance means; null: it is not idle, or not to be taken. */
+  worth(): { gainPerHour: number } | null;
+}
+
+export interface Place {
+  readonly base: Base;
+  /** The module's name on the link. */
+  readonly module: string;
+  /** Its number in the base. */
+  readonly number: number;
+  readonly filesDir: string;
+  /** Whether other modules stand beside it. */
+  readonly shared: boolean;
+  /** What part of the base's memory is its own. */
+  readonly share: number;
+  /** Of calls whose end the base has yet to tell, by invocation id: what streams, what waits for `waitUntil`, what was abandoned. */
+  readonly settling: Map<string, Invocation>;
+  /** Who did what the base was ended for, where that was not this one. */
+  readonly blamed: ModuleSpec | null;
+  /** It takes calls. */
+  ready(): void;
+  /** It takes no new ones. */
+  drain(why: string): void;
+  /** Nothing of it runs any more, or it did not come up. Idempotent. */
+  leave(why: string): void;
+  /** Ends the base, whatever runs in it. */
+  end(why: string, fault: Fault | null): void;
+}
+
+/** Its one module's name on the link. */
+const MODULE = 'main';
+
+export class Alone implements Place {
+  readonly base: Base;
+  readonly module = MODULE;
+  readonly number = 0;
+  readonly shared = false;
+  readonly share = 1;
+  readonly settling = new Map<string, Invocation>();
+  readonly blamed = null;
+
+  constructor(base: Base) {
+    this.base = base;
+  }
+
+  get filesDir(): string {
+    return this.base.filesDir;
+  }
+
+  ready(): void {
+    return;
+  }
+
+  drain(why: string): void {
+    this.base.drain(why);
+  }
+
+  leave(why: string): void {
+    this.base.end(why);
+  }
+
+  end(why: string, fault: Fault | null): void {
+    this.base.end(why, fault);
+  }
+}
