@@ -3,25 +3,38 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, relative, sep } from 'node:path';
-import { toHearthError } from '../functions/contract/errors.ts';
-import { MANIFEST_FILES } from '../functions/contract/manifest-file.ts';
+import { HearthError, toHearthError } from '../functions/contract/errors.ts';
+import { MANIFEST_FILES, parseManifest } from '../functions/contract/manifest-file.ts';
 import type { Deployer } from './control/deploy.ts';
 import type { UploadFile } from './control/upload.ts';
 import type { Logger } from './telemetry/log.ts';
 
-/** Deploys each folder that has a manifest, and says which serve. One that fails is logged and left out. */
+const DEFAULT_BASE = 'default';
+/** Has the base definitions that some of the examples need. */
+const CONFIG_FILE = 'functions/examples/hearth.config.jsonc';
+
+/**
+ * Deploys each folder that has a manifest, or stands in one that has none, and says which serve. One that fails is logged
+ * and left out; those whose base this gateway does not have are passed over, and the log says how to get them.
+ */
 export async function deployExamples(
   directory: string,
   deployer: Pick<Deployer, 'deploy'>,
+  bases: Pick<ReadonlyMap<string, unknown>, 'has'>,
   log: Logger,
 ): Promise<string[]> {
-  const names = (await readdir(directory)).filter((name) =>
-    MANIFEST_FILES.some((manifest) => existsSync(join(directory, name, manifest))),
-  );
+  const folders = await foldersWithManifest(directory);
+  const based = folders.filter(({ base }) => bases.has(base));
+  const passedOver = folders.filter(({ base }) => !bases.has(base)).map(({ name }) => name);
+  if (passedOver.length > 0) {
+    log.info(`examples that need a base of their own are left out; HEARTH_CONFIG=${CONFIG_FILE} has them`, {
+      functions: passedOver,
+    });
+  }
   const deployed = await Promise.all(
-    names.sort().map(async (name) => {
+    based.map(async ({ name, folder }) => {
       try {
-        const files = await readExample(join(directory, name));
+        const files = await readExample(folder);
         await deployer.deploy({
           name,
           upload: { files, manifest: { kind: 'none' } },
@@ -38,6 +51,36 @@ export async function deployExamples(
     }),
   );
   return deployed.flat();
+}
+
+interface ExampleFolder {
+  /** Its own name is the function's, wherever it stands. */
+  name: string;
+  folder: string;
+  base: string;
+}
+
+async function foldersWithManifest(directory: string): Promise<ExampleFolder[]> {
+  const found: ExampleFolder[] = [];
+  for (const entry of (await readdir(directory, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (!entry.isDirectory() || entry.name === 'node_modules') continue;
+    const { name } = entry;
+    const folder = join(directory, name);
+    const manifest = MANIFEST_FILES.find((file) => existsSync(join(folder, file)));
+    if (manifest === undefined) found.push(...(await foldersWithManifest(folder)));
+    else found.push({ name, folder, base: baseOf(await readFile(join(folder, manifest), 'utf8'), manifest, name) });
+  }
+  return found;
+}
+
+/** Of a manifest that cannot be read the deploy says what is wrong. */
+function baseOf(text: string, manifest: string, name: string): string {
+  try {
+    return parseManifest(text, manifest, name).hearth.base;
+  } catch (error) {
+    if (error instanceof HearthError) return DEFAULT_BASE;
+    throw error;
+  }
 }
 
 /** The example's own files, and the packages its package.json names as they are installed with Hearth. */

@@ -302,7 +302,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   await rollouts.start();
   const examples =
     config.examples === 'auto' && dataDir.isNew
-      ? await deployExamples(join(ROOT, 'functions/examples'), deployer, log)
+      ? await deployExamples(join(ROOT, 'functions/examples'), deployer, definitions.inUse, log)
       : [];
   state = 'ready';
   collectSeldom();

@@ -1,15 +1,27 @@
 /** Deploys the examples as they stand in their directories, over HTTP, in each of the three body forms. */
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { parse } from 'jsonc-parser';
 import type { Answer, Deployed, TestGateway } from '../../../gateway/testing/gateway.ts';
 import type { ManifestInput } from '../../contract/manifest.ts';
 
 const EXAMPLES = join(import.meta.dirname, '..');
 
-/** Every example: a directory with a manifest. */
+/** Every example that is one function on the default base: a directory with a manifest. */
 export async function exampleNames(): Promise<string[]> {
+  return (await manifestDirectories()).filter((path) => !path.includes(sep));
+}
+
+/** The functions of an example that is made of several: `snippet/post`. */
+export async function partsOf(example: string): Promise<string[]> {
+  return (await manifestDirectories()).filter((path) => path.startsWith(`${example}${sep}`));
+}
+
+/** Has the base definitions that some of the examples need. */
+export const EXAMPLES_CONFIG = join(EXAMPLES, 'hearth.config.jsonc');
+
+async function manifestDirectories(): Promise<string[]> {
   const entries = await readdir(EXAMPLES, { recursive: true });
   return entries
     .filter((path) => path.endsWith(`${sep}hearth.jsonc`))
@@ -36,7 +48,7 @@ export async function deployAsJson(
   tree.delete('hearth.jsonc');
   const files = Object.fromEntries([...tree].map(([path, bytes]) => [path, Buffer.from(bytes).toString()]));
   const manifest = { ...(await readManifest(name)), ...change };
-  return await gateway.api('PUT', `/v1/functions/${name}`, { manifest, files });
+  return await gateway.api('PUT', `/v1/functions/${basename(name)}`, { manifest, files });
 }
 
 /** `multipart/form-data` with everything a `npm install` in the example would put there. */

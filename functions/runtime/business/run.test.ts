@@ -79,13 +79,11 @@ describe('the order of a flow', () => {
       input: z.object({ deep: z.boolean() }),
       output: z.array(z.number()),
       steps: (steps) =>
-        steps
-          .step('one', number, { component: noting('a', log), input: () => ({ n: 1 }) })
-          .step('two', number, {
-            component: noting('b', log),
-            when: ({ request }) => request.deep,
-            input: ({ done }) => done.one,
-          }),
+        steps.step('one', number, { component: noting('a', log), input: () => ({ n: 1 }) }).step('two', number, {
+          component: noting('b', log),
+          when: ({ request }) => request.deep,
+          input: ({ done }) => done.one,
+        }),
       result: ({ done }) => [done.one.n, done.two?.n ?? -1],
     });
     assert.deepEqual((await runFlow(flow, { deep: true }, world())).output, [2, 3]);

@@ -86,8 +86,8 @@ async function readCall(request: Request): Promise<{ input: unknown; output: unk
 }
 
 /**
- * A business as a function: `POST /` with the request as JSON answers with the output. `GET /` shows its documentation
- * as Markdown, `GET /schema` as JSON Schema. When the caller goes away in the middle the step that runs is aborted, and
+ * A business as a function, at whatever route it is published: POST with the request as JSON answers with the output, GET
+ * shows its documentation as Markdown, and as JSON Schema where the path ends in `/schema`. When the caller goes away in the middle the step that runs is aborted, and
  * what was done is undone all the same.
  */
 export function business<E extends object = Env>(made: Made<Business, E>): FetchHandler<E> {
@@ -95,14 +95,14 @@ export function business<E extends object = Env>(made: Made<Business, E>): Fetch
   return {
     async fetch(request, env, ctx) {
       const own = make(env);
-      const { pathname } = new URL(request.url);
-      if (request.method === 'GET' && pathname === '/') {
+      if (request.method === 'GET' && new URL(request.url).pathname.endsWith('/schema')) {
+        return Response.json(describeBusiness(own));
+      }
+      if (request.method === 'GET') {
         return new Response(renderMarkdown(describeBusiness(own)), {
           headers: { 'content-type': 'text/markdown; charset=utf-8' },
         });
       }
-      if (request.method === 'GET' && pathname === '/schema') return Response.json(describeBusiness(own));
-      if (pathname !== '/') return Response.json({ error: 'no such page' }, { status: 404 });
       if (request.method !== 'POST') {
         return Response.json({ error: 'only GET and POST' }, { status: 405, headers: { allow: 'GET, POST' } });
       }

@@ -1,0 +1,4 @@
+import { env } from 'hearth';
+import type { Base } from '../base.ts';
+
+export default (env as { BASE: Base }).BASE.dispatch();

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { SpansEvent } from '../../functions/contract/span.ts';
+import { MAX_SPANS } from '../../functions/contract/span.ts';
+import { isSpansEvent } from '../keeper/span-event.ts';
+import { InvocationSpans } from './spans.ts';
+import { TestBase } from './testing/harness.ts';
+
+/** Spans with a clock that goes on by one with each look. */
+function setUp() {
+  const sent: SpansEvent[] = [];
+  let nowMs = 0;
+  const spans = new InvocationSpans('main', 'inv-1', { send: (event) => sent.push(event), now: () => ++nowMs });
+  return { spans, sent };
+}
+
+describe('spans of an invocation', () => {
+  test('are told when they end, with their parent and what was added at the end', () => {
+    const { spans, sent } = setUp();
+    const outer = spans.start('outer', { a: 1 });
+    const inner = spans.start('inner', {}, outer.id);
+    inner.end('it failed', { b: true });
+    inner.end();
+    outer.end();
+    assert.deepEqual(
+      sent.flatMap((event) => event.spans),
+      [
+        { id: 2, parent: 1, name: 'inner', startedAt: 2, endedAt: 3, error: 'it failed', attributes: { b: true } },
+        { id: 1, parent: null, name: 'outer', startedAt: 1, endedAt: 4, error: null, attributes: { a: 1 } },
+      ],
+    );
+    assert.deepEqual([sent[0]?.module, sent[0]?.invocationId], ['main', 'inv-1']);
+  });
+
+  test('stay within what the gateway takes, whatever an author gives', () => {
+    const { spans, sent } = setUp();
+    const odd = { long: 'x'.repeat(10_000), object: {} as string, none: Number.NaN, ['k'.repeat(500)]: 1 };
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`n${n}`, n]));
+    for (const attributes of [odd, many]) spans.start('n'.repeat(1000), attributes, 77).end('e'.repeat(10_000));
+    spans.start(Symbol('name') as unknown as string, undefined, 'x' as unknown as number).end();
+    for (let n = 0; n < MAX_SPANS * 2; n++) spans.start('flood').end();
+    assert.equal(sent.length, MAX_SPANS);
+    for (const event of sent) assert.ok(isSpansEvent({ ...event }), JSON.stringify(event));
+  });
+});
+
+test('the gateway hears of a span before it hears the answer', async () => {
+  await using base = await TestBase.start();
+  await base.load(
+    `module.exports = { async fetch(request, env, ctx) {
+      const outer = ctx.startSpan('outer', { size: 2 });
+      await Promise.resolve();
+      ctx.startSpan('inner', {}, outer.id).end(new Error('broken').message);
+      outer.end();
+      return new Response('done');
+    } }`,
+  );
+  const call = base.http('/');
+  await call.answered.promise;
+  const told = base.events.filter((event) => event.event === 'spans').flatMap((event) => event.spans);
+  assert.deepEqual(
+    told.map(({ name, parent, error, attributes }) => ({ name, parent, error, attributes })),
+    [
+      { name: 'inner', parent: 1, error: 'broken', attributes: {} },
+      { name: 'outer', parent: null, error: null, attributes: { size: 2 } },
+    ],
+  );
+  assert.ok(told.every(({ startedAt, endedAt }) => startedAt > 0 && endedAt >= startedAt));
+  assert.equal((await call.whole()).text, 'done');
+});
