@@ -22,6 +22,7 @@ import type {
 import { connectLink } from '../../link/connection.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError } from '../../link/link.ts';
 import { concat } from '../body.ts';
+import type { Gauges } from '../gauge.ts';
 import type { BaseTask } from '../task.ts';
 
 export interface BaseOptions {
@@ -29,6 +30,8 @@ export interface BaseOptions {
   /** Source of a setup module (CommonJS). */
   setup?: string;
   env?: Record<string, string>;
+  /** Those of a host: by them the base is watched, and told to collect its garbage. */
+  gauges?: Gauges;
   /** Answers what modules ask of their bindings. */
   binding?: (call: BindingCallHead, exchange: Exchange) => void;
 }
@@ -191,6 +194,7 @@ export class TestBase implements AsyncDisposable {
         setupPath,
         env: options.env ?? {},
         filesDir,
+        ...(options.gauges === undefined ? {} : { gauges: options.gauges }),
       };
       const connection = once(server, 'connection');
       worker = new Worker(entry, {
