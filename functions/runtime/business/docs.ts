@@ -129,7 +129,7 @@ function stepText({
     ...(conditional ? ['on a condition'] : []),
     ...(optional ? ['may fail'] : []),
     ...(attempts > 1 ? [`up to ${attempts} attempts`] : []),
-    `${timeoutMs} ms each`,
+    `${timeoutMs / 1000} s each`,
   ].join(', ');
   return `**${name}**: ${point} by ${who}${where} (${how})`;
 }
@@ -158,30 +158,52 @@ function fieldRows(schema: JsonSchema, prefix: string, depth = 0): string[] {
   });
 }
 
-/** `string (email, at most 80 long)`, `"a" or "b"`, `number[]`. */
+/** `string (email)`, `"a" or "b"`, `number (at most 9)[]`, `string by key`. */
 function typeText(schema: JsonSchema): string {
   if (Array.isArray(schema.enum)) return schema.enum.map((value) => JSON.stringify(value)).join(' or ');
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   const any = (schema.anyOf ?? schema.oneOf) as JsonSchema[] | undefined;
   if (any !== undefined) return any.map(typeText).join(' or ');
-  const type = Array.isArray(schema.type) ? schema.type.join(' or ') : String(schema.type ?? 'anything');
-  const base = type === 'array' ? `${typeText((schema.items ?? {}) as JsonSchema)}[]` : type;
-  const limits = LIMITS.flatMap(([key, say]) => (schema[key] === undefined ? [] : [say(String(schema[key]))]));
-  return limits.length === 0 ? base : `${base} (${limits.join(', ')})`;
+  const limits = limitsOf(schema);
+  const text = `${kindOf(schema)}${limits.length === 0 ? '' : ` (${limits.join(', ')})`}`;
+  return schema.type === 'array' ? `${typeText((schema.items ?? {}) as JsonSchema)}${text}` : text;
 }
 
-const LIMITS: [key: string, say: (value: string) => string][] = [
-  ['format', (value) => value],
-  ['minimum', (value) => `at least ${value}`],
-  ['exclusiveMinimum', (value) => `more than ${value}`],
-  ['maximum', (value) => `at most ${value}`],
-  ['exclusiveMaximum', (value) => `less than ${value}`],
-  ['minLength', (value) => `at least ${value} long`],
-  ['maxLength', (value) => `at most ${value} long`],
-  ['minItems', (value) => `at least ${value} of them`],
-  ['maxItems', (value) => `at most ${value} of them`],
-  ['pattern', (value) => `like ${value}`],
+function kindOf({ type, properties, additionalProperties }: JsonSchema): string {
+  if (type === 'array') return '[]';
+  const values = typeof additionalProperties === 'object' ? (additionalProperties as JsonSchema) : null;
+  if (values !== null && properties === undefined && Object.keys(values).length > 0)
+    return `${typeText(values)} by key`;
+  return Array.isArray(type) ? type.join(' or ') : String(type ?? 'anything');
+}
+
+/** In words. What every integer has says nothing, and behind a format stands a pattern that nobody reads. */
+function limitsOf({ format, pattern, ...schema }: JsonSchema): string[] {
+  const found: string[] = [];
+  if (typeof format === 'string') found.push(format);
+  else if (typeof pattern === 'string') found.push(`like ${pattern}`);
+  for (const { least, most, unit } of RANGES) {
+    const [low, high] = [bound(schema[least]), bound(schema[most])];
+    if (low !== null && low === high) found.push(`exactly ${low}${unit}`);
+    else if (low !== null && high !== null) found.push(`${low} to ${high}${unit}`);
+    else if (low !== null) found.push(`at least ${low}${unit}`);
+    else if (high !== null) found.push(`at most ${high}${unit}`);
+  }
+  const { exclusiveMinimum, exclusiveMaximum } = schema;
+  if (typeof exclusiveMinimum === 'number') found.push(`more than ${exclusiveMinimum}`);
+  if (typeof exclusiveMaximum === 'number') found.push(`less than ${exclusiveMaximum}`);
+  return found;
+}
+
+const RANGES = [
+  { least: 'minimum', most: 'maximum', unit: '' },
+  { least: 'minLength', most: 'maxLength', unit: ' long' },
+  { least: 'minItems', most: 'maxItems', unit: ' of them' },
 ];
+
+function bound(value: unknown): number | null {
+  return typeof value === 'number' && Math.abs(value) < Number.MAX_SAFE_INTEGER ? value : null;
+}
 
 /** A table's cell holds no line ends, and no bars of its own. */
 function cell(text: string): string {

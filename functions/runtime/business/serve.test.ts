@@ -105,7 +105,7 @@ describe('a business as a function', () => {
       '| `to` | string (at least 1 long) | yes |  |',
       '| `friend` | boolean | no |  |',
       '## Template `friendly`: friendly',
-      '1. **greet**: greeting by `warm` of `GREETINGS` (10000 ms each)',
+      '1. **greet**: greeting by `warm` of `GREETINGS` (10 s each)',
       '## Extension point `greeting`\n\nSays something kind.\n',
       '| `to` | string (at least 1 long) | yes | Who is greeted. |',
     ]) {
