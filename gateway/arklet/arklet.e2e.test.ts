@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { startGateway } from '../testing/gateway.ts';
 import type { ProcessRecord } from './operations.ts';
 import type { BatchResponse, BizInfo, ClientResponse } from './protocol.ts';
 import { jarOf, tgzOf, zipOf } from './testing/archives.ts';
@@ -269,6 +270,68 @@ describe('arklet', { timeout: 120_000 }, () => {
     assert.match((await arklet.command('queryBizOps')).message ?? '', /requestId should not be blank/);
   });
 
+  test('what is being installed is RESOLVED, and no second command is taken for it meanwhile', async () => {
+    // Its ready path is answered when this test says so.
+    const gate = createServer();
+    gate.listen(0, '127.0.0.1');
+    await once(gate, 'listening');
+    const asked = once(gate, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+    const source = `export default { fetch: async (_r, env) => new Response(await (await fetch(env.GATE)).text()) };`;
+    const manifest = {
+      vars: { GATE: `http://127.0.0.1:${(gate.address() as AddressInfo).port}` },
+      hearth: { ready: '/ready' },
+    };
+    const bundle = zipOf([
+      { path: 'index.ts', text: source },
+      { path: 'hearth.jsonc', text: JSON.stringify(manifest) },
+    ]);
+    const biz = { bizName: 'slow', bizVersion: '1', bizUrl: file('slow.zip', bundle) };
+    try {
+      const begun = await arklet.command<ProcessRecord>('installBiz', { ...biz, async: true, requestId: 'r-slow' });
+      const [, answer] = await asked;
+      assert.equal(begun.code, 'SUCCESS');
+      assert.deepEqual(await arklet.installed(), ['slow:1 RESOLVED']);
+      const { data } = await arklet.command<ProcessRecord>('queryBizOps', { requestId: 'r-slow' });
+      assert.equal(data.status, 'EXECUTING');
+      for (const command of ['installBiz', 'switchBiz', 'uninstallBiz']) {
+        const refused = await arklet.command(command, biz);
+        assert.equal(refused.code, 'FAILED', command);
+        assert.match(refused.message ?? '', /exist unfinished command\(installBiz\) for this biz/, command);
+      }
+      answer.end('ready');
+      assert.equal((await finished(arklet, 'r-slow')).status, 'SUCCEEDED');
+      assert.deepEqual(await arklet.installed(), ['slow:1 ACTIVATED']);
+    } finally {
+      gate.closeAllConnections();
+      gate.close();
+    }
+    await arklet.command('uninstallBiz', biz);
+  });
+
+  test('what it changes stands in the audit, under whoever sent it', async () => {
+    const { body: created } = await arklet.gateway.api<{ token: string; id: string }>('POST', '/v1/tokens', {
+      scopes: ['deploy:audited'],
+    });
+    const token = `Bearer ${created.token}`;
+    for (const bizVersion of ['1', '2']) {
+      const bizUrl = file('audited.ts', says(bizVersion));
+      await arklet.command('installBiz', { bizName: 'audited', bizVersion, bizUrl }, token);
+    }
+    await arklet.command('switchBiz', { bizName: 'audited', bizVersion: '2' }, token);
+    for (const bizVersion of ['1', '2'])
+      await arklet.command('uninstallBiz', { bizName: 'audited', bizVersion }, token);
+    const { body } = await arklet.gateway.api<{ records: { actor: string; action: string; subject: string }[] }>(
+      'GET',
+      '/v1/audit',
+    );
+    const records = body.records.filter(({ subject }) => subject === 'audited');
+    assert.deepEqual(
+      records.map(({ action }) => action),
+      ['function.delete', 'version.delete', 'traffic', 'deploy', 'deploy'],
+    );
+    assert.deepEqual([...new Set(records.map(({ actor }) => actor))], [created.id]);
+  });
+
   test('a batch is installed from a list or a directory, each with an answer of its own', async () => {
     const good = file('good.ts', says('good'));
     const list = await arklet.command<BatchResponse>('batchInstallBiz', {
@@ -452,6 +515,21 @@ describe('arklet', { timeout: 120_000 }, () => {
     assert.match(head.toString(), /^HTTP\/1\.1 200 .*The body may have 1 MB/s);
     socket.destroy();
   });
+});
+
+test('a port that is taken ends the start with a sentence that names the setting', { timeout: 60_000 }, async () => {
+  const taken = createServer();
+  taken.listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  try {
+    await assert.rejects(
+      startGateway({ env: { HEARTH_ARKLET_PORT: String(port) } }),
+      new RegExp(`Port ${port} on 127\\.0\\.0\\.1 is in use \\(HEARTH_ARKLET_PORT\\)`),
+    );
+  } finally {
+    taken.close();
+  }
 });
 
 /** Asks until it has ended: each question is a command of its own. */
