@@ -168,12 +168,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const crons = createCrons({ ...triggerParts, store: store.crons, keeper });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
   registry.onChange((name) => {
-    if (registry.function(name) !== undefined) return;
+    const entry = registry.function(name);
+    if (entry !== undefined) {
+      telemetry.forgetVersions(name, (version) => entry.names(version));
+      return;
+    }
     functionLogs.forget(name);
     telemetry.forgetFunction(name);
-  });
-  registry.onLeave(({ version, mayReturn }) => {
-    if (!mayReturn) telemetry.forgetVersion(version.functionName, version.version);
   });
   const ingress = createIngress({
     registry,

@@ -81,6 +81,43 @@ describe('a version as text', () => {
   });
 });
 
+describe('versions of one function', () => {
+  const claimsOf = createClaims();
+  const { shelf } = shelfFor(5);
+  const spec = () => {
+    throw new Error('nothing is opened here');
+  };
+  const kept = ['aaaaaaaa1', 'aaaaaaaa2', 'bbbbbbbb1', 'short'].map((name) => {
+    const record = recordOf('shop', name);
+    return keptVersion(record, claimsOf(record.manifest), NO_SECRETS, { shelf, spec });
+  });
+  const split = (version: string) => ({ split: [{ version, percent: 100 }] });
+  const entry = new KeptFunction(
+    {
+      name: 'shop',
+      traffic: { ...split('aaaaaaaa1'), rules: [{ when: { query: { a: 'b' } }, version: 'aaaaaaaa2' }] },
+      previousTraffic: split('bbbbbbbb1'),
+      createdAt: 1,
+      updatedAt: 1,
+      secretRevision: 0,
+    },
+    kept,
+  );
+
+  it('are found by their ids, and by eight characters of one that no other begins with', () => {
+    assert.equal(entry.find('aaaaaaaa1'), kept[0]);
+    assert.equal(entry.find('bbbbbbbb'), kept[2]);
+    assert.equal(entry.find('short'), kept[3]);
+    for (const none of ['aaaaaaaa', 'bbbbbbb', 'bbbbbbbb2', 'shor', ''])
+      assert.equal(entry.find(none), undefined, none);
+  });
+
+  it('are named by the traffic, by its rules, and by what a rollback leads to', () => {
+    const named = kept.map(({ version }) => entry.names(version));
+    assert.deepEqual(named, [true, true, true, false]);
+  });
+});
+
 describe('versions that are open', () => {
   it('are none before anything but names and claims is asked for', () => {
     const { shelf, made, version } = shelfFor(2);

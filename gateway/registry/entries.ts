@@ -157,9 +157,12 @@ export class KeptFunction implements FunctionEntry {
   }
 
   get plan(): TrafficPlan | null {
+    return this.#plan ?? this.#compile();
+  }
+
+  #compile(): TrafficPlan | null {
     const { name, traffic } = this.record;
-    if (traffic === null || this.active === undefined) return null;
-    this.#plan ??= compileTraffic(name, traffic);
+    if (traffic !== null && this.active !== undefined) this.#plan = compileTraffic(name, traffic);
     return this.#plan;
   }
 

@@ -77,7 +77,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     acquired: metrics.acquired,
     queueDepth: metrics.queueDepth,
     forgetFunction: metrics.forgetFunction,
-    forgetVersion: metrics.forgetVersion,
+    forgetVersions: metrics.forgetVersions,
     forgetQueue: metrics.forgetQueue,
     metricsChunks: () => prometheusText(metrics.families),
     metricsText: async () => (await Array.fromAsync(prometheusText(metrics.families))).join(''),

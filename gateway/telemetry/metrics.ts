@@ -23,7 +23,7 @@ export interface Metrics {
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
   forgetFunction(functionName: string): void;
-  forgetVersion(functionName: string, version: string): void;
+  forgetVersions(functionName: string, named: (version: string) => boolean): void;
   forgetQueue(queue: string): void;
 }
 
@@ -153,10 +153,13 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       for (const byTrigger of functions.get(functionName)?.values() ?? []) drop(byTrigger);
       functions.delete(functionName);
     },
-    forgetVersion(functionName, version) {
+    forgetVersions(functionName, named) {
       const byVersion = functions.get(functionName);
-      drop(byVersion?.get(version) ?? {});
-      byVersion?.delete(version);
+      for (const [version, byTrigger] of byVersion ?? []) {
+        if (version === OTHER || named(version)) continue;
+        drop(byTrigger);
+        byVersion?.delete(version);
+      }
     },
     forgetQueue: (queue) => void queues.delete(queue),
   };

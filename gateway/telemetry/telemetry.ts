@@ -54,8 +54,8 @@ export interface Telemetry {
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
   /** The function was deleted: its metrics go, so that many short-lived functions do not fill the memory. */
   forgetFunction(functionName: string): void;
-  /** No traffic leads to it any more, and no rollback. */
-  forgetVersion(functionName: string, version: string): void;
+  /** Its traffic has changed: metrics of versions that it does not name go. */
+  forgetVersions(functionName: string, named: (version: string) => boolean): void;
   /** The queue was deleted. */
   forgetQueue(queue: string): void;
   /** Prometheus text format, written in turns of a millisecond: with thousands of functions it is megabytes. */
