@@ -136,7 +136,9 @@ export function functionsResource(app: ControlApp, parts: FunctionsParts): void 
   });
 
   app.openapi(listRoute, (c) => {
-    const functions = Array.from(registry.functions(), (entry) => functionView(entry, urlOf(entry.record.name), registry));
+    const functions = Array.from(registry.functions(), (entry) =>
+      functionView(entry, urlOf(entry.record.name), registry),
+    );
     return c.json({ functions: functions.sort((a, b) => (a.name < b.name ? -1 : 1)) }, 200);
   });
 
