@@ -267,7 +267,9 @@ describe('routes and queues across functions', () => {
 });
 
 describe('traffic', () => {
-  const split = (...shares: [string, number][]) => ({ split: shares.map(([version, percent]) => ({ version, percent })) });
+  const split = (...shares: [string, number][]) => ({
+    split: shares.map(([version, percent]) => ({ version, percent })),
+  });
 
   async function three(registry: Registry, name = 'hi'): Promise<void> {
     for (const version of ['v1', 'v2', 'v3']) {
@@ -319,7 +321,9 @@ describe('traffic', () => {
     await three(registry, 'a');
     await three(registry, 'b');
     const seen: string[] = [];
-    registry.onChange(() => seen.push(`${registry.function('a')?.active?.version} ${registry.function('b')?.active?.version}`));
+    registry.onChange(() =>
+      seen.push(`${registry.function('a')?.active?.version} ${registry.function('b')?.active?.version}`),
+    );
     const both = (version: string, other = version) => [
       { name: 'a', traffic: split([version, 100]) },
       { name: 'b', traffic: split([other, 100]) },

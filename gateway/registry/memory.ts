@@ -306,10 +306,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     functions: () => functions.values(),
     ...createPublishing({ store: store.publications, publications, functions, now, tell, inTurn }),
     addVersion: (record, artifact, activate) => inTurn(() => addVersion(record, artifact, activate)),
-    setTraffic: (changes, rollout) =>
-      inTurn(() =>
-        moveTraffic(changes, 'its traffic was moved', noVersion, rollout),
-      ),
+    setTraffic: (changes, rollout) => inTurn(() => moveTraffic(changes, 'its traffic was moved', noVersion, rollout)),
     rollback: (name) => inTurn(() => rollback(name)),
     deleteFunction: (name) =>
       inTurn(async () => {

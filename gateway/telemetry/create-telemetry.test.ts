@@ -357,7 +357,10 @@ describe('an unreachable collector', () => {
     telemetry.finished(finished(telemetry));
     // Comes back by its own deadline; without one it would wait for the exporter's.
     await telemetry.shutdown(1);
-    assert.match(await telemetry.metricsText(), /faas_invocations_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/);
+    assert.match(
+      await telemetry.metricsText(),
+      /faas_invocations_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/,
+    );
   });
 
   test('a collector that refuses is told once, and once more when it takes spans again', async (t) => {
@@ -416,7 +419,10 @@ describe('export', () => {
   test('without an endpoint nothing is sent, and metrics are kept all the same', async () => {
     const telemetry = createTelemetry({ env: {}, sources: SOURCES, now: Date.now, log: silentLog() });
     telemetry.finished(finished(telemetry, { facts: COLD }));
-    assert.match(await telemetry.metricsText(), /faas_coldstarts_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/);
+    assert.match(
+      await telemetry.metricsText(),
+      /faas_coldstarts_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/,
+    );
     await telemetry.shutdown(1000);
   });
 
