@@ -44,6 +44,11 @@ describe('a manifest', () => {
     assert.deepEqual(manifest.limits, { cpu_ms: null });
   });
 
+  it('carries the label of its version, where it has one', () => {
+    assert.equal(parseManifestValue({ hearth: { label: '1.2.0-SNAPSHOT+7' } }).hearth.label, '1.2.0-SNAPSHOT+7');
+    assert.ok(!('label' in parseManifestValue({}).hearth));
+  });
+
   it('takes comments, trailing commas and a byte order mark', () => {
     const text = '\uFEFF{\n  // the name\n  "name": "shop", /* and */ "hearth": { "timeoutMs": 5000, },\n}';
     const manifest = parseManifest(text, 'hearth.jsonc');
@@ -261,6 +266,8 @@ describe('a manifest that is not valid', () => {
     ['more reserved than can run', { hearth: { concurrency: 1, maxInstances: 2, reserved: 3 } }],
     ['an unknown time zone', { hearth: { timezone: 'Mars/Olympus' } }],
     ['a keepAlive below zero', { hearth: { keepAlive: -1 } }],
+    ['a label with a space', { hearth: { label: 'one two' } }],
+    ['an empty label', { hearth: { label: '' } }],
     ['both kinds of auth at once', { hearth: { auth: { bearer: 'A', jwks: 'https://x', audience: 'y' } } }],
     ['a ready path that is no path', { hearth: { ready: 'healthz' } }],
     ['a batch of none', { queues: { consumers: [{ queue: 'q', max_batch_size: 0 }] } }],

@@ -52,6 +52,8 @@ describe('arklet', { timeout: 120_000 }, () => {
       data.map(({ id }) => id),
       ['help', 'installBiz', 'batchInstallBiz', 'uninstallBiz', 'switchBiz', 'queryAllBiz', 'queryBizOps', 'health'],
     );
+    const docs = await arklet.gateway.api<string>('GET', '/docs/arklet');
+    for (const { id } of data) assert.ok(docs.body.includes(`POST /${id}<`), id);
   });
 
   test('a biz is installed, a second version beside it, traffic switched, both uninstalled', async () => {

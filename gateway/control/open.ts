@@ -1,6 +1,7 @@
 /** What needs no token: health, metrics, the description of the API. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { type ApiDocument, apiPage } from '../docs/api.ts';
+import { arkletPage } from '../docs/arklet.ts';
 import { errorsPage } from '../docs/errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { ControlApp } from './http.ts';
@@ -40,5 +41,6 @@ export function openRoutes(app: ControlApp, { telemetry, ready, version }: OpenP
   app.get('/openapi.json', (c) => c.json(described()));
   app.get('/docs', (c) => c.html(apiPage(described() as unknown as ApiDocument)));
   app.get('/docs/errors', (c) => c.html(errorsPage()));
+  app.get('/docs/arklet', (c) => c.html(arkletPage()));
   app.get('/', (c) => c.redirect('/docs'));
 }

@@ -10,7 +10,7 @@ export function page(title: string, body: string): string {
 <style>${STYLE}</style>
 </head>
 <body>
-<header><a href="/docs">Hearth</a> <a href="/docs/errors">Errors</a> <a href="/openapi.json">openapi.json</a></header>
+<header><a href="/docs">Hearth</a> <a href="/docs/errors">Errors</a> <a href="/docs/arklet">arklet</a> <a href="/openapi.json">openapi.json</a></header>
 <main>
 ${body}
 </main>
