@@ -451,6 +451,14 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
       'nothing had to move',
     );
     assert.ok((await gateway.api<string>('GET', '/v1/bases/default/types')).body.includes(types));
+    // Without any, what the compiler makes of the setup: of the file's, and of one that came over the API.
+    assert.equal((await put('default', { types: null })).status, 200);
+    assert.match(
+      (await gateway.api<string>('GET', '/v1/bases/default/types')).body,
+      /register: \(name: string, rule: \(n: number\) => number\) =>/,
+    );
+    assert.match((await gateway.api<string>('GET', '/v1/bases/tries/types')).body, /tried: \{\s+read: /);
+    assert.match((await gateway.api<string>('GET', '/v1/bases/other/types')).body, /Record<never, never>/);
     assert.equal((await gateway.api('GET', '/v1/bases/nowhere/types')).status, 404);
   });
 });

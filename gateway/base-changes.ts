@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Builder } from '../functions/build/client.ts';
-import { mainOf, type Tree } from '../functions/build/tree.ts';
+import type { Tree } from '../functions/build/tree.ts';
 import { HearthError } from '../functions/contract/errors.ts';
 import { parseManifestValue } from '../functions/contract/manifest-file.ts';
 import type { Keeper } from '../pool/keeper/api.ts';
@@ -26,7 +26,7 @@ import type { Logger } from './telemetry/log.ts';
 export interface BaseInput {
   shared?: { as: string; from: string }[] | undefined;
   /** Null: none. `path`: only the one that the configuration file names. */
-  setup?: { kind: 'source'; files: Tree; main: string | null } | { kind: 'path'; path: string } | null | undefined;
+  setup?: { kind: 'source'; files: Tree; main: string } | { kind: 'path'; path: string } | null | undefined;
   env?: string[] | undefined;
   /** Null: as many as HEARTH_WARM_BASES says. */
   warm?: number | null | undefined;
@@ -90,12 +90,13 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
   return {
     change: (name, input, actor) =>
       alone(name, 'base.change', actor, (progress) => changed(name, definitions.get(name), input, progress, actor)),
-    rollback: (name, actor) =>
-      alone(name, 'base.rollback', actor, async ({ generation }) => {
-        const previous = definitions.get(name)?.record.previous ?? null;
-        if (previous === null) throw new HearthError('CONFLICT', `The base "${name}" has no earlier definition.`);
+    async rollback(name, actor) {
+      const previous = definitions.get(name)?.record.previous ?? null;
+      if (previous === null) throw new HearthError('CONFLICT', `The base "${name}" has no earlier definition.`);
+      return await alone(name, 'base.rollback', actor, async ({ generation }) => {
         return { given: { ...previous, generation, createdAt: now(), by: actor }, code: null };
-      }),
+      });
+    },
     progress: (name) => changes.get(name) ?? null,
   };
 
@@ -259,17 +260,17 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     }
     const code = await bundle(name, given, setup);
     const id = createHash('sha256').update(code).digest('hex');
-    return { given: { ...given, setup: { kind: 'code', id, files: [...setup.files.keys()] } }, code };
+    const declared = await definitions.declare(setup, given.shared);
+    return { given: { ...given, setup: { kind: 'code', id, files: [...setup.files.keys()], declared } }, code };
   }
 
   /** As a function is: from the uploaded files alone, in the builder's process. */
   async function bundle(
     name: string,
     given: BaseGeneration,
-    { files, main }: { files: Tree; main: string | null },
+    { files, main }: { files: Tree; main: string },
   ): Promise<Uint8Array> {
-    const manifest = parseManifestValue(main === null ? {} : { main });
-    mainOf(manifest, files);
+    const manifest = parseManifestValue({ main });
     const { shared } = definitions.resolve(name, { ...given, setup: null });
     const built = await parts.builder.build({ manifest, files, provided: shared });
     if (built.format === 'cjs') return built.code;

@@ -3,6 +3,7 @@
  * since, which the store keeps.
  */
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
+import { declarationsOf, type SetupSource } from './base-declarations.ts';
 import { type PreparedBase, prepareBase } from './base-setup.ts';
 import { generationOf, resolveGeneration } from './bases.ts';
 import type { ConfigFile } from './config-file.ts';
@@ -39,6 +40,10 @@ export interface BaseDefinitions {
   prepare(name: string, given: BaseGeneration, code: Uint8Array | null): Promise<PreparedBase>;
   /** Only finds the libraries. Throws ConfigError. */
   resolve(name: string, given: BaseGeneration): BaseDefinition;
+  /** What the compiler says of a setup; null: nothing. */
+  declare(setup: SetupSource, shared: BaseGeneration['shared']): Promise<string | null>;
+  /** Declarations of `Base`, the type of `env.BASE`: as they were given, else as the compiler made them; null: neither. */
+  typesOf(base: KeptBase): Promise<string | null>;
   /** From now on this is the definition of its name; undefined: there is none. Does not store it. */
   set(name: string, kept: KeptBase | undefined): void;
   /** The path that the configuration file names as the setup of this base; undefined: none. */
@@ -71,6 +76,11 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
     inUse.set(name, base.prepared.definition);
   }
 
+  const declare: BaseDefinitions['declare'] = (setup, shared) =>
+    declarationsOf(setup, { directory: file.directory, shared });
+  /** Of setups on this machine, made when somebody asks. */
+  const declared = new WeakMap<PreparedBase, Promise<string | null>>();
+
   const records = new Map<string, BaseRecord>();
   for (const [name, source] of Object.entries(file.bases)) {
     const current = generationOf(name, source, file.directory, now());
@@ -85,11 +95,13 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
     }
     records.set(record.name, record);
   }
-  await Promise.all(
-    [...records].map(async ([name, record]) => {
-      set(name, { record, prepared: await prepare(name, record.current, null) });
-    }),
+  const all = await Promise.all(
+    [...records.values()].map(async (record) => ({
+      record,
+      prepared: await prepare(record.name, record.current, null),
+    })),
   );
+  for (const base of all) set(base.record.name, base);
 
   return {
     inUse,
@@ -97,6 +109,14 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
     list: () => [...kept.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1)),
     prepare,
     resolve,
+    declare,
+    async typesOf({ record: { name, current }, prepared }) {
+      if (current.types !== null || current.setup === null) return current.types;
+      if (current.setup.kind === 'code') return current.setup.declared;
+      const path = resolve(name, current).setupPath;
+      if (path === null) return null;
+      return await declared.getOrInsertComputed(prepared, () => declare({ kind: 'path', path }, current.shared));
+    },
     set,
     pathOf: (name) => file.bases[name]?.setup,
   };

@@ -9,8 +9,8 @@ export function declaresBase(types: string): boolean {
   );
 }
 
-/** A TypeScript declaration file: `Base`, `BaseEnv`, and the libraries with the versions that stand in the base. */
-export function typesOf({ record, prepared }: KeptBase): string {
+/** `types`: declarations of `Base`, where there are any. A TypeScript declaration file: `Base`, `BaseEnv`, and the libraries with the versions that stand in the base. */
+export function typesOf({ record, prepared }: KeptBase, types: string | null): string {
   const { name, current } = record;
   const { shared, setupPath } = prepared.definition;
   const libraries = new Map(shared.map(({ library, version }) => [library, version]));
@@ -26,7 +26,7 @@ export function typesOf({ record, prepared }: KeptBase): string {
           `//   npm install --save-dev ${install}`,
         ]),
     '',
-    ...(current.types === null ? [untyped(setupPath !== null)] : [current.types.trim()]),
+    types === null ? untyped(setupPath !== null) : types.trim(),
     '',
     '/** What every module on this base finds in `env`, beside its own bindings: `fetch(request, env: BaseEnv & { … })`. */',
     setupPath === null
@@ -45,7 +45,7 @@ export function typesOf({ record, prepared }: KeptBase): string {
 function untyped(setup: boolean): string {
   return setup
     ? [
-        '/** Its setup came without declarations: give them as "types" of the base, with `export interface Base`. */',
+        '/** Nobody says what its setup makes: give declarations as "types" of the base, with `export interface Base`. */',
         'export type Base = any;',
       ].join('\n')
     : '/** It has no setup, so there is no `env.BASE`. */\nexport type Base = undefined;';

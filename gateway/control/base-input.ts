@@ -133,16 +133,17 @@ function inputOf(value: unknown, uploaded: UploadFile[]): BaseInput {
   if (typeof setup === 'string') return { ...rest, setup: source([text('setup.ts', setup), ...uploaded], 'setup.ts') };
   const inline = Object.entries(setup?.files ?? {}).map(([path, content]) => text(path, content));
   const files = [...inline, ...uploaded];
-  if (files.length > 0) return { ...rest, setup: source(files, setup?.main ?? onlySource(files)) };
+  if (files.length > 0) return { ...rest, setup: source(files, setup?.main ?? mainOf(files)) };
   if (setup === undefined) return rest;
   throw new HearthError('BAD_REQUEST', 'setup: there are no files; give them beside "main", or as parts "files".');
 }
 
-function onlySource(files: UploadFile[]): string | null {
+function mainOf(files: UploadFile[]): string {
   const [only, ...others] = files;
-  return only !== undefined && others.length === 0 ? only.path.replace(/^(\.\/)+/, '') : null;
+  if (only !== undefined && others.length === 0) return only.path.replace(/^(\.\/)+/, '');
+  throw new HearthError('BAD_REQUEST', 'setup.main: several files were given; say which of them is the setup.');
 }
 
-function source(files: UploadFile[], main: string | null): NonNullable<BaseInput['setup']> {
+function source(files: UploadFile[], main: string): NonNullable<BaseInput['setup']> {
   return { kind: 'source', files: treeOf({ files, manifest: { kind: 'none' } }), main };
 }

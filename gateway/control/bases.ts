@@ -26,7 +26,7 @@ const generationShape = {
     .openapi({ description: 'path: of the configuration file; files: as they came over the API' }),
   env: z.array(z.string()),
   warm: z.int().nullable(),
-  typed: z.boolean().openapi({ description: 'Whether it says what env.BASE is' }),
+  typed: z.boolean().openapi({ description: 'Whether declarations of env.BASE were given with it' }),
   createdAt: timestamp,
   by: z.string().openapi({ description: '"file", "admin"' }),
 };
@@ -183,9 +183,11 @@ export function basesResource(app: ControlApp, { definitions, changes, registry 
     return c.json({ ...view(base), changed, broken }, 200);
   });
 
-  app.openapi(typesRoute, (c) => {
-    const types = typesOf(named(c.req.valid('param').name));
-    return c.body(types, 200, { 'content-type': 'text/typescript; charset=utf-8' });
+  app.openapi(typesRoute, async (c) => {
+    const base = named(c.req.valid('param').name);
+    return c.body(typesOf(base, await definitions.typesOf(base)), 200, {
+      'content-type': 'text/typescript; charset=utf-8',
+    });
   });
 }
 

@@ -159,8 +159,11 @@ export interface BaseGeneration {
   warm: number | null;
   /** Declarations, among them `Base`, the type of `env.BASE`; null: none were given. */
   types: string | null;
-  /** `path`: as the configuration file names it. `code`: the id under which BaseStore keeps the bundle. */
-  setup: { kind: 'path'; path: string } | { kind: 'code'; id: string; files: string[] } | null;
+  /**
+   * `path`: as the configuration file names it. `code`: the id under which BaseStore keeps the bundle, and what the
+   * compiler declares of its source.
+   */
+  setup: { kind: 'path'; path: string } | { kind: 'code'; id: string; files: string[]; declared: string | null } | null;
   createdAt: number;
   /** Who gave it: token id, `admin`, or `file`. */
   by: string;

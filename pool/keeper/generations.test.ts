@@ -97,6 +97,23 @@ test('as many instances as there were stand on the new generation before calls g
   assert.ok(answers.every(({ text, facts }) => text === '2' && facts.start === 'warm'));
 });
 
+test('what stands in one host moves together, and the next host after it', async (t) => {
+  const { keeper } = await startKeeper(t);
+  const next = nextDefault(t, 'module.exports = () => ({ tag: 2 });');
+  const specs = ['red', 'red', 'blue'].map((trustGroup) =>
+    fetchModule(`return new Response(String(env.BASE?.tag))`, { trustGroup }),
+  );
+  const before = [];
+  for (const spec of specs) before.push(await ask(keeper, spec));
+  assert.equal(before[0]?.facts.host, before[1]?.facts.host);
+  assert.notEqual(before[0]?.facts.host, before[2]?.facts.host);
+  keeper.bases.add(next);
+  const left: number[] = [];
+  await keeper.bases.move(next, { ...ANY, progress: (count) => left.push(count) });
+  assert.ok(['3,1,0', '3,2,0'].includes(left.join()), left.join());
+  for (const spec of specs) assert.equal((await ask(keeper, spec)).text, '2');
+});
+
 test('a move that fails goes back: what had moved returns, and nothing of the new generation is left', async (t) => {
   const { keeper, event } = await startKeeper(t);
   const spec = tellsTag();

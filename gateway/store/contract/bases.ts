@@ -57,7 +57,10 @@ function generationOf(generation: number, setup: string | undefined): BaseGenera
     env: ['DATABASE_URL'],
     warm: generation === 1 ? null : 2,
     types: setup === undefined ? null : 'export interface Base {}',
-    setup: setup === undefined ? { kind: 'path', path: './base.ts' } : { kind: 'code', id: setup, files: ['setup.ts'] },
+    setup:
+      setup === undefined
+        ? { kind: 'path', path: './base.ts' }
+        : { kind: 'code', id: setup, files: ['setup.ts'], declared: null },
     createdAt: NOW,
     by: 'admin',
   };
