@@ -349,6 +349,18 @@ describe('rollouts', () => {
     assert.equal(shares(rig), 'v1 90, v2 10');
   });
 
+  it('leave nothing behind when somebody moves the traffic in the very moment they begin', async (t) => {
+    const rig = await openRig(t);
+    const split = [{ version: 'v2', percent: 100 }];
+    const moved = rig.registry.setTraffic([{ name: 'shop', traffic: { split } }]);
+    const begun = rig.rollouts.create(request(STEPS, { functions: ['shop', 'cart'] }), 'admin');
+    await assert.rejects(begun, isError('CONFLICT', /traffic of shop was changed meanwhile/));
+    await moved;
+    await rig.pass(1000);
+    assert.deepEqual(await rig.rollouts.list(10), []);
+    assert.deepEqual([shares(rig, 'shop'), shares(rig, 'cart'), rig.actions], ['v2 100', 'v1 100', []]);
+  });
+
   it('take their step as soon as a store that was away is back', async (t) => {
     let full = false;
     const rig = await openRig(t, (registry) => ({

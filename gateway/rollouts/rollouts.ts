@@ -6,17 +6,17 @@
  * ends in between finds either the old state or the new one.
  */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
-import { type RolloutAction, type RolloutRequest, stepsOf } from '../../functions/contract/rollout.ts';
-import type { Traffic } from '../../functions/contract/traffic.ts';
-import { versionsOf } from '../../functions/contract/traffic.ts';
+import type { RolloutAction, RolloutRequest } from '../../functions/contract/rollout.ts';
+import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
 import type { FunctionEntry, Registry, TrafficChange } from '../registry/registry.ts';
 import type { RolloutRecord, RolloutStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FinishedInvocation } from '../telemetry/telemetry.ts';
 import type { Timers } from '../triggers/timers.ts';
-import { judge, missing } from './guard.ts';
-import { othersOf, trafficAt } from './plan.ts';
-import { advance, begun, type Happening, isOver, type Outcome, resumed } from './state.ts';
+import { beginWindows, type Live, look, movedBySomebody, newLive, type Rolled, strayedOf } from './live.ts';
+import { trafficAt } from './plan.ts';
+import { actionOf, auditDetail, newRecord } from './record.ts';
+import { advance, type Happening, isOver, type Outcome, resumed } from './state.ts';
 import { createWindows, type Window } from './windows.ts';
 
 export interface RolloutView {
@@ -56,28 +56,8 @@ export interface RolloutsParts {
 
 /** A bad step's traffic is to be back within a second. */
 const LOOK_EVERY_MS = 250;
-/**
- * Looks in a row that must find it slower. Calls are slow by the dozen when a base collects garbage or the machine halts,
- * and what counts each call as a witness of its own takes that for proof; a second later it is diluted.
- */
-const SLOW_LOOKS = 4;
 /** Whoever acts for itself, in the audit. */
 const HEARTH = 'hearth';
-
-interface Live {
-  record: RolloutRecord;
-  readonly windows: Map<string, Window>;
-  /** Changes go one after another; the last one that was asked for. */
-  turn: Promise<void>;
-  /** Whether a change is under way. */
-  busy: boolean;
-  /** Looks in a row that found one of the functions slower. */
-  slowLooks: number;
-  /** Whether the last try failed for a reason that passes: said once. */
-  failing: boolean;
-}
-
-type Rolled = RolloutRecord['functions'][number];
 
 export function createRollouts(parts: RolloutsParts): Rollouts {
   const { store, registry, audit, now, timers, newId, log } = parts;
@@ -90,14 +70,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   let unlisten: () => void = () => undefined;
 
   function take(record: RolloutRecord): Live {
-    const live: Live = {
-      record,
-      windows: new Map(),
-      turn: Promise.resolve(),
-      busy: false,
-      slowLooks: 0,
-      failing: false,
-    };
+    const live = newLive(record);
     running.set(record.id, live);
     for (const { name } of record.functions) owners.set(name, live);
     return live;
@@ -122,7 +95,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     if (state !== 'running' || disarm !== null || running.size === 0) return;
     disarm = timers.after(LOOK_EVERY_MS, () => {
       disarm = null;
-      for (const live of [...running.values()]) look(live);
+      for (const live of [...running.values()]) lookAt(live);
       arm();
     });
   }
@@ -145,9 +118,9 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   }
 
   /** What Hearth does by itself. A store that is away now is asked again with the next look. */
-  function look(live: Live): void {
+  function lookAt(live: Live): void {
     if (live.busy || state !== 'running') return;
-    const happening = happeningOf(live);
+    const happening = look(live, registry);
     const { progress } = advance(live.record, live.record.steps, happening, now());
     if (progress === live.record) return;
     act(live, happening);
@@ -155,8 +128,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
 
   function act(live: Live, happening: Happening): void {
     inTurn(live, async () => {
-      if (isOver(live.record)) return;
-      await apply(live, happening, HEARTH);
+      if (running.has(live.record.id)) await apply(live, happening, HEARTH);
     }).then(
       () => {
         live.failing = false;
@@ -169,51 +141,12 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     );
   }
 
-  /** What there is to be done now: at the least, time has passed. */
-  function happeningOf(live: Live): Happening {
-    const strayed = strayedOf(live);
-    if (strayed.length > 0) return { what: 'moved', why: strayed.map(whyMoved).join('; ') };
-    const { guard, functions } = live.record;
-    if (guard === false) return { what: 'tick', hold: false };
-    let hold = false;
-    let slower: string | null = null;
-    for (const { name, version } of functions) {
-      const window = live.windows.get(name);
-      if (window === undefined) continue;
-      const verdict = judge(window, guard, functions.length);
-      const why = verdict === null ? null : `${name} ${version}: ${verdict.why}`;
-      if (why !== null && verdict?.figure === 'errorRate') return { what: 'bad', why };
-      slower ??= why;
-      if (why === null && window.isFull) window.begin(window.round + 1, keepsOld(live.record));
-      const left = missing(window, guard);
-      hold ||= guard.whenTooFew === 'wait' && left.fresh + left.old > 0;
-    }
-    live.slowLooks = slower === null ? 0 : live.slowLooks + 1;
-    if (slower === null) return { what: 'tick', hold };
-    // No step is taken while it is in doubt.
-    return live.slowLooks < SLOW_LOOKS ? { what: 'tick', hold: true } : { what: 'bad', why: slower };
-  }
-
-  /** Functions whose traffic is not what this rollout has set. */
-  function strayedOf({ record }: Live): Rolled[] {
-    return record.functions.filter((rolled) => {
-      const traffic = registry.function(rolled.name)?.record.traffic ?? null;
-      return !isSame(traffic, trafficAt(rolled, record.steps, record.step));
-    });
-  }
-
-  function whyMoved({ name }: Rolled): string {
-    return registry.function(name) === undefined
-      ? `${name} was deleted`
-      : `the traffic of ${name} was moved by a traffic change, a deploy or a rollback, and stays as it was set there`;
-  }
-
   /** Throws CONFLICT for what cannot be done now, and NO_CAPACITY while the store is away: nothing has changed then. */
   async function apply(live: Live, happening: Happening, actor: string): Promise<void> {
     const { record } = live;
     const outcome = advance(record, record.steps, happening, now());
     if (outcome.progress === record) return;
-    const { id, functions, steps } = record;
+    const { id } = record;
     const next: RolloutRecord = { ...record, ...outcome.progress, updatedAt: now() };
     try {
       await commit(live, next, outcome);
@@ -221,10 +154,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       const { code, message } = toHearthError(error);
       if (code !== 'CONFLICT' && code !== 'NOT_FOUND') throw error;
       // Somebody else was first. Else it is the step itself that cannot be, and trying again would not change that.
-      const strayed = happening.what === 'moved' ? [] : strayedOf(live);
-      if (strayed.length > 0) {
-        return apply(live, { what: 'moved', why: strayed.map(whyMoved).join('; ') }, HEARTH);
-      }
+      const moved = happening.what === 'moved' ? null : movedBySomebody(live, registry);
+      if (moved !== null) return apply(live, moved, HEARTH);
       if (outcome.traffic === 'set') {
         return apply(live, { what: 'bad', why: `step ${next.step + 1} could not be taken: ${message}` }, HEARTH);
       }
@@ -233,15 +164,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       await store.put(next);
     }
     live.record = next;
-    if (outcome.traffic === 'set') clear(live);
-    const names = functions.map(({ name }) => name);
-    log[next.state === 'stopped' ? 'warn' : 'info'](`Rollout ${next.state}.`, {
-      rollout: id,
-      functions: names,
-      step: next.step,
-      why: next.why,
-    });
-    await note(actor, actionOf(happening, outcome), next, steps.length);
+    if (outcome.traffic === 'set') beginWindows(live);
+    await note(actor, actionOf(happening, outcome), next);
     if (isOver(next)) release(live);
   }
 
@@ -258,7 +182,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         expected: expected(rolled),
       }));
     } else if (traffic === 'return') {
-      const strayed = new Set(strayedOf(live));
+      const strayed = new Set(strayedOf(live, registry));
       changes = record.functions
         .filter((rolled) => !strayed.has(rolled))
         .map((rolled) => ({
@@ -272,67 +196,16 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     else await registry.setTraffic(changes, next);
   }
 
-  /** Each step is judged by its own calls. */
-  function clear(live: Live): void {
-    live.slowLooks = 0;
-    for (const window of live.windows.values()) window.begin(1, keepsOld(live.record));
-  }
-
   /** The change itself is done: that it could not be noted undoes nothing. */
-  async function note(actor: string, action: string, record: RolloutRecord, steps: number): Promise<void> {
-    const { id, functions, step, state: now, why } = record;
-    const versions = Object.fromEntries(functions.map(({ name, version }) => [name, version]));
-    const percent = record.steps[step]?.percent ?? 0;
+  async function note(actor: string, action: string, record: RolloutRecord): Promise<void> {
+    const { id, state } = record;
+    const detail = auditDetail(record);
+    log[state === 'stopped' ? 'warn' : 'info'](`Rollout: ${action}.`, { rollout: id, ...detail });
     try {
-      await audit(actor, `rollout.${action}`, id, {
-        state: now,
-        functions: versions,
-        step: step + 1,
-        steps,
-        percent,
-        ...(why === null ? {} : { why }),
-      });
+      await audit(actor, `rollout.${action}`, id, detail);
     } catch (error) {
       log.error('A change of a rollout is missing in the audit log.', { rollout: id, action, error });
     }
-  }
-
-  function begin({ functions, steps, guard }: RolloutRequest, actor: string): RolloutRecord {
-    const time = now();
-    return {
-      id: newId(),
-      functions: functions.map(({ name, version: wanted }): Rolled => {
-        const entry = registry.function(name);
-        if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no function "${name}".`);
-        const version = entry.find(wanted)?.version;
-        if (version === undefined) throw new HearthError('NOT_FOUND', `"${name}" has no version "${wanted}".`);
-        const owner = owners.get(name);
-        if (owner !== undefined) {
-          throw new HearthError(
-            'CONFLICT',
-            `"${name}" is in the rollout ${owner.record.id}, which is not over; abort that one first.`,
-          );
-        }
-        const { traffic, previousTraffic } = entry.record;
-        if (traffic === null) {
-          throw new HearthError(
-            'CONFLICT',
-            `No version of "${name}" takes traffic: there is nothing to roll out from. Set its traffic.`,
-          );
-        }
-        const rolled = { name, version, before: traffic, previous: previousTraffic };
-        if (othersOf(rolled).length === 0) {
-          throw new HearthError('CONFLICT', `Version "${version}" of "${name}" takes all of the traffic already.`);
-        }
-        return rolled;
-      }),
-      steps: stepsOf(steps),
-      guard,
-      ...begun(time),
-      createdBy: actor,
-      createdAt: time,
-      updatedAt: time,
-    };
   }
 
   async function viewOf(live: Live): Promise<RolloutView> {
@@ -357,37 +230,37 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         // Behind the change that is under way: that may be the very one which is told of.
         if (live === undefined || state !== 'running') return;
         inTurn(live, async () => {
-          if (isOver(live.record)) return;
-          const strayed = strayedOf(live);
-          if (strayed.length > 0) await apply(live, { what: 'moved', why: strayed.map(whyMoved).join('; ') }, HEARTH);
+          const moved = running.has(live.record.id) ? movedBySomebody(live, registry) : null;
+          if (moved !== null) await apply(live, moved, HEARTH);
         }).catch((error: unknown) => log.error('A rollout could not be ended; it is tried again.', { error }));
       });
-      for (const live of running.values()) look(live);
+      for (const live of running.values()) lookAt(live);
       arm();
     },
 
     async create(request, actor) {
       if (state !== 'running') throw new HearthError('NO_CAPACITY', 'The gateway is not ready yet, or ending.');
-      const record = begin(request, actor);
+      const ownerOf = (name: string) => owners.get(name)?.record.id;
+      const record = newRecord(request, { id: newId(), actor, nowMs: now(), registry, ownerOf });
       // From here on the functions are taken, before anything waits.
       const live = take(record);
       watch(live);
-      try {
-        await inTurn(live, async () => {
-          const changes = record.functions.map((rolled) => ({
-            name: rolled.name,
-            traffic: trafficAt(rolled, record.steps, 0),
-            previous: rolled.before,
-            expected: rolled.before,
-          }));
+      await inTurn(live, async () => {
+        const changes = record.functions.map((rolled) => ({
+          name: rolled.name,
+          traffic: trafficAt(rolled, record.steps, 0),
+          previous: rolled.before,
+          expected: rolled.before,
+        }));
+        try {
           await registry.setTraffic(changes, record);
-        });
-      } catch (error) {
-        release(live);
-        throw error;
-      }
-      log.info('Rollout begun.', { rollout: record.id, functions: record.functions.map(({ name }) => name) });
-      await note(actor, 'create', record, record.steps.length);
+        } catch (error) {
+          // Within the turn: nothing that waits for one is to find a rollout that never began.
+          release(live);
+          throw error;
+        }
+      });
+      await note(actor, 'create', record);
       arm();
       return viewOf(live);
     },
@@ -432,26 +305,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   };
 }
 
-/** With everything on the new version, the old one's last figures stand. */
-function keepsOld({ steps, step }: RolloutRecord): boolean {
-  return steps[step]?.percent === 100;
-}
-
 /** A setting whose versions are all still there. */
 function whole(entry: FunctionEntry | undefined, traffic: Traffic | null): Traffic | null {
   if (traffic === null || entry === undefined) return null;
   return versionsOf(traffic).every((version) => entry.versions.has(version)) ? traffic : null;
-}
-
-function isSame(one: Traffic | null, other: Traffic): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** As the audit names it. */
-function actionOf({ what }: Happening, { progress, traffic }: Outcome): string {
-  if (progress.state === 'completed') return 'complete';
-  if (what === 'bad') return 'stop';
-  if (what === 'moved') return 'abort';
-  if (what !== 'tick') return what;
-  return traffic === 'set' ? 'step' : 'wait';
 }
