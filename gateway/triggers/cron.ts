@@ -159,14 +159,20 @@ export function createCrons(parts: CronParts): Crons {
     if (!claimed) return true;
     progress.held = false;
     record.last = { dueAt, startedAt, endedAt: null, outcome: 'running', invocationId, error: null };
-    if (step.do === 'skip') {
-      log.info('Cron tick skipped.', { cron: record.id, function: record.functionName, why: step.why });
-      await finish(entry, dueAt, startedAt, invocationId, 'skipped', step.why);
+    const why = step.do === 'skip' ? step.why : isPublished(entry) ? null : 'it was taken back';
+    if (why !== null) {
+      log.info('Cron tick skipped.', { cron: record.id, function: record.functionName, why });
+      await finish(entry, dueAt, startedAt, invocationId, 'skipped', why);
       return true;
     }
     progress.caughtUp += 1;
     track(`run of ${record.id}`, run(entry, dueAt, startedAt, invocationId));
     return true;
+  }
+
+  /** A tick may have had to wait for its turn while its cron was unpublished. */
+  function isPublished({ record, cron }: Entry): boolean {
+    return registry.crons(record.functionName).some((published) => published.cron === cron);
   }
 
   async function run(entry: Entry, dueAt: number, startedAt: number, invocationId: string): Promise<void> {

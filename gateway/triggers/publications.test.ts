@@ -123,6 +123,23 @@ test('a cron fires while a publication names it, once for all that do', async (t
   await crons.drain();
 });
 
+test('a tick that has to wait while its cron is taken back does not run', async (t) => {
+  const rig = await openRig(t);
+  const { registry, keeper, clock, store } = rig;
+  const crons = createCrons({ ...partsOf(rig), store: store.crons });
+  await deploy(registry, 'report', { triggers: { crons: ['* * * * *'] } });
+  // Before the crons' own: so the tick stands in line before what takes the cron away.
+  const end = registry.onChange(() => clock.advance(MINUTE));
+  await crons.start();
+  assert.equal(crons.list().length, 1);
+  await registry.deletePublication('report');
+  end();
+  await settle(store);
+  assert.deepEqual(crons.list(), []);
+  assert.equal(keeper.invoked.left, 0);
+  await crons.drain();
+});
+
 test('publications stand again at a start, before anything fires', async (t) => {
   const rig = await openRig(t);
   const { registry, keeper, clock, store } = rig;
