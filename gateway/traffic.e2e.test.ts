@@ -346,9 +346,20 @@ test('traffic is split, bound to callers, ruled and overridden, while calls go o
       },
     );
     assert.equal(denied.status, 403);
+    const taking = { manifest: { main: 'index.ts', routes: ['shop.example.com/*'] }, query: 'activate=false' };
+    const { version } = await gateway.deploy('shop', { 'index.ts': source('routes') }, taking);
+    const deployer = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['deploy:shop'] });
+    const claims = await gateway.api<{ detail: string }>(
+      'PUT',
+      '/v1/functions/shop/traffic',
+      { split: [...arms(ids, { old: 99 }), { version, percent: 1 }] },
+      { authorization: `Bearer ${deployer.body.token}` },
+    );
+    assert.equal(claims.status, 403);
+    assert.match(claims.body.detail, /shop\.example\.com/);
     assert.deepEqual((await gateway.api('GET', '/v1/functions/shop/traffic')).body, before);
-    const taking = await gateway.api('DELETE', `/v1/functions/shop/versions/${ids.beta}`);
-    assert.equal(taking.status, 409, 'a version that a rule names was deleted');
+    const removed = await gateway.api('DELETE', `/v1/functions/shop/versions/${ids.beta}`);
+    assert.equal(removed.status, 409, 'a version that a rule names was deleted');
   });
 
   await load.stop();

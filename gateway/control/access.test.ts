@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { TokenRecord, TokenStore } from '../store/store.ts';
-import { createAccess, routeCovers, SCOPE_PATTERN, scopeCovers } from './access.ts';
+import { createAccess, overrideRefusal, routeCovers, SCOPE_PATTERN, scopeCovers } from './access.ts';
 
 describe('scopes', () => {
   test('a star stands for any run of characters, nothing else does', () => {
@@ -29,7 +29,15 @@ describe('scopes', () => {
   });
 
   test('only the forms there are can be granted', () => {
-    for (const scope of ['read', 'enqueue:orders', 'invoke:*', 'rpc:*', 'deploy:shop-*', 'enqueue:orders.dead']) {
+    for (const scope of [
+      'read',
+      'enqueue:orders',
+      'invoke:*',
+      'rpc:*',
+      'deploy:shop-*',
+      'enqueue:orders.dead',
+      'override:shop-*',
+    ]) {
       assert.match(scope, SCOPE_PATTERN);
     }
     for (const scope of ['', 'admin', 'read:x', 'deploy', 'deploy:', 'deploy:Shop', 'write:x', 'deploy:a b']) {
@@ -121,5 +129,20 @@ describe('tokens', () => {
       codeOf(() => again.authenticate(`Bearer ${token}`)),
       'UNAUTHORIZED',
     );
+  });
+
+  test('who may choose the version of a function has its scope; whether a token is known is not told', async () => {
+    const access = await createAccess(adminToken, memory());
+    const tokenFor = async (...scopes: string[]) =>
+      (await access.create({ scopes, trustGroups: [], routes: [] }, 1)).token;
+    const refused = (token: string) => overrideRefusal(access, token, 'shop')?.message ?? null;
+    assert.equal(refused(adminToken), null);
+    assert.equal(refused(await tokenFor('override:shop')), null);
+    assert.equal(refused(await tokenFor('read', 'override:sh*')), null);
+    const others = await tokenFor('override:cart', 'deploy:shop', 'invoke:shop', 'read');
+    for (const token of [others, 'unknown', '', 'two words', `${adminToken}x`]) {
+      assert.match(refused(token) ?? '', /needs a token with the scope "override:shop"/);
+      assert.equal(overrideRefusal(access, token, 'shop')?.code, 'FORBIDDEN');
+    }
   });
 });

@@ -1,9 +1,9 @@
 /** Which of a function's versions serve: by percent, by rules, and by whom a caller sticks to. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { type Traffic, trafficSchema } from '../../functions/contract/traffic.ts';
+import { type Traffic, trafficSchema, versionsOf } from '../../functions/contract/traffic.ts';
 import type { FunctionEntry, Registry } from '../registry/registry.ts';
-import { requireRead } from './access.ts';
+import { requireClaims, requireRead } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, guard, jsonBody, nameParam } from './http.ts';
@@ -52,7 +52,10 @@ export function trafficResource(app: ControlApp, { registry, deployer, audit, ur
     const caller = c.get('caller');
     requireDeploy(caller, registry, name);
     const entry = await deployer.exclusive(name, async () => {
-      const traffic = withWholeIds(functionNamed(registry, name), given);
+      const entry = functionNamed(registry, name);
+      const traffic = withWholeIds(entry, given);
+      // As at their deploy: whoever may not claim their routes may not bring them there either.
+      for (const version of versionsOf(traffic)) requireClaims(caller, versionNamed(entry, version).manifest);
       await registry.setTraffic([{ name, traffic }]);
       await audit(caller.id, 'traffic', name, { traffic });
       return functionNamed(registry, name);

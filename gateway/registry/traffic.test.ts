@@ -87,6 +87,8 @@ test('without the value it sticks to, a call is split like any other', () => {
   const plan = compileTraffic('f', { split: split(['a', 50], ['b', 50]), stickyBy: { query: 'user' } });
   const counts = shares(() => plan.pick(ask({})));
   close(counts.a, 50, 0.1);
+  const empty = shares(() => plan.pick(ask({ query: { user: '' } })));
+  close(empty.a, 50, 0.1);
 });
 
 test('rules come before the split, the first that matches wholly decides, and none matches a call without a request', () => {

@@ -39,7 +39,7 @@ export function compileTraffic(functionName: string, traffic: Traffic): TrafficP
       }
       if (alone) return first.version;
       const caller = ask === null || stickyBy === undefined ? null : callerOf(stickyBy, ask);
-      return caller === null ? spread() : armOf(functionName, caller, arms);
+      return caller === null || caller === '' ? spread() : armOf(functionName, caller, arms);
     },
   };
 }
