@@ -19,14 +19,16 @@ export interface ExecutionContext {
 export type SpanAttributes = Record<string, string | number | boolean>;
 
 /**
- * `parent`: the id of a span begun before in the same invocation; null, the default: the invocation's own span. Never
- * throws: what is too long is cut, and beyond 128 spans of one invocation none is reported.
+ * `parent`: the id of a span begun before in the same invocation; null: the invocation's own span; absent: the span
+ * within whose `run` this is called. Never throws: what is too long is cut, and beyond 128 spans of one invocation none is reported.
  */
 export type StartSpan = (name: string, attributes?: SpanAttributes, parent?: number | null) => Span;
 
 export interface Span {
   /** Among the spans of its invocation. */
   readonly id: number;
+  /** What is begun and called within, and over its awaits, belongs to this span in the trace. */
+  run<Result>(call: () => Result): Result;
   /** With an error when it failed. Only what has ended is exported; a second call changes nothing. */
   end(error?: string | null, attributes?: SpanAttributes): void;
 }

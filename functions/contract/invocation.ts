@@ -188,6 +188,8 @@ export interface BindingCallHead {
   invocationId: string | null;
   /** The invocation is one that the gateway does not know, called from within the base: its place in trace and chain. */
   within?: { hops: number; traceparent: string };
+  /** The span of that invocation, as the base numbers them, within which the call is made. */
+  span?: number;
   /** Name in `env`. The gateway looks it up among the module's own bindings and refuses any other. */
   binding: string;
   /** What is asked; which ops exist depends on the binding's kind. */

@@ -17,6 +17,26 @@ export interface SpanReport {
   attributes: Record<string, string | number | boolean>;
 }
 
+const MIXER = 0x9e3779b97f4a7c15n;
+
+/**
+ * 16 hex digits, of the span with this number under an invoke span. Both ends reckon it, so that a base names spans of
+ * its own invocations and no others.
+ */
+export function spanIdOf(invokeSpanId: string, id: number): string {
+  const mixed = BigInt.asUintN(64, BigInt(`0x${invokeSpanId}`) ^ (BigInt(id) * MIXER));
+  // All zeros are no id; to meet them takes one chance in 2^64.
+  return (mixed === 0n ? 1n : mixed).toString(16).padStart(16, '0');
+}
+
+/** A W3C traceparent of an invoke span with the span of this number in its place; as it is when it is none. */
+export function traceparentUnder(traceparent: string, id: number): string {
+  const parts = traceparent.split('-');
+  const [version, trace, span, flags] = parts;
+  if (parts.length !== 4 || span === undefined || !/^[0-9a-f]{16}$/.test(span)) return traceparent;
+  return `${version}-${trace}-${spanIdOf(span, id)}-${flags}`;
+}
+
 /** base → gateway, in order with what else the base says of the invocation: before the answer that ends it. */
 export interface SpansEvent {
   event: 'spans';

@@ -243,6 +243,21 @@ describe('the three landing forms on a real gateway', { timeout: 120_000 }, () =
       }
     });
 
+    test('out of its group a module is called over the gateway, its own trace under the step', async () => {
+      const change = { hearth: { base: 'marketing', publish: false } };
+      assert.equal((await deployAsJson(gateway, 'composed-business/messages', change)).status, 201);
+      const { status, id } = await post('/campaigns', request);
+      assert.equal(status, 200);
+      const calls = (all: ReturnType<OtlpReceiver['spans']>) => {
+        const steps = all.filter(
+          ({ name, attributes }) => name === 'step delivery' && attributes['faas.invocation_id'] === id,
+        );
+        return all.filter(({ parentSpanId }) => steps.some(({ spanId }) => spanId === parentSpanId));
+      };
+      const [called] = calls(await traces.waitForSpans((all) => calls(all).length > 0, AbortSignal.timeout(20_000)));
+      assert.deepEqual([called?.kind, called?.attributes['faas.name']], ['server', 'messages']);
+    });
+
     test('its base may also come over the API, without a configuration file', async () => {
       const files: Record<string, string> = {};
       for (const path of ['base.ts', 'schema.ts']) {

@@ -19,6 +19,12 @@ export type {
   StartSpan,
 } from '../contract/handlers.ts';
 
+/**
+ * The default export of a base's setup: called once in each base, before its first module is loaded. `env` holds the
+ * variables that the base definition names. What it makes is `env.BASE` of every module there.
+ */
+export type BaseSetup<Base> = (context: { readonly env: Readonly<Record<string, string>> }) => Base | Promise<Base>;
+
 /** Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what RPC calls. */
 export class WorkerEntrypoint<Env = Record<string, unknown>> {
   protected readonly env: Env;

@@ -1,6 +1,7 @@
 /** The gateway's side of `env`: finds the binding a module calls among its own, checks the call, and answers it. */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { BindingCallHead, BindingSpec } from '../../functions/contract/invocation.ts';
+import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -16,9 +17,12 @@ import { queueCall } from './queue.ts';
 import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
 
-/** One hop more. What was called from beside it, past the gateway, says itself where it stands. */
-function continued({ traceparent, hops }: CallContext, within: BindingCallHead['within']): CallContext {
-  if (within === undefined) return { traceparent, hops: hops + 1 };
+/** One hop more, under the caller's span. What was called from beside it, past the gateway, says itself where it stands. */
+function continued({ traceparent, hops }: CallContext, { within, span }: BindingCallHead): CallContext {
+  if (within === undefined) {
+    const under = traceparent !== null && span !== undefined ? traceparentUnder(traceparent, span) : traceparent;
+    return { traceparent: under, hops: hops + 1 };
+  }
   const known = parseTraceparent(within.traceparent) !== null ? within.traceparent : null;
   return { traceparent: traceparent ?? known, hops: Math.max(hops, within.hops) + 1 };
 }
@@ -50,7 +54,7 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
   function begin(spec: ModuleSpec, binding: BindingSpec, head: BindingCallHead, exchange: Exchange) {
     const caller = dispatcher.context(head.invocationId, spec);
     if (caller === null) throw new HearthError('FORBIDDEN', "The invocation is another function's.");
-    const context = continued(caller, head.within);
+    const context = continued(caller, head);
     const room = { budget, trustGroup: spec.trustGroup };
     const { name } = binding;
     switch (binding.kind) {

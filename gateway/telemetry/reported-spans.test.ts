@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import type { SpanReport } from '../../functions/contract/span.ts';
+import { type SpanReport, traceparentUnder } from '../../functions/contract/span.ts';
 import { createTelemetry } from './create-telemetry.ts';
 import { placeReported } from './reported-spans.ts';
 import type { FinishedInvocation } from './telemetry.ts';
@@ -57,6 +57,11 @@ describe('what a base reports of an invocation', () => {
     assert.equal(flow.parentSpanId, invocation.trace.invokeSpanId);
     assert.equal(step.parentSpanId, flow.spanId);
     assert.equal(named('orphan').parentSpanId, invocation.trace.invokeSpanId);
+    // What the function calls within a span knows it by the same id, before it has ended.
+    assert.match(
+      traceparentUnder(`00-${flow.traceId}-${invocation.trace.invokeSpanId}-01`, 2),
+      new RegExp(`-${step.spanId}-`),
+    );
     assert.ok([flow, step].every(({ traceId }) => traceId === invocation.trace.traceId));
     assert.deepEqual([step.status.code, step.status.message], ['error', 'no']);
     assert.equal(flow.status.code, 'unset');

@@ -23,6 +23,7 @@ import {
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace';
+import { spanIdOf } from '../../functions/contract/span.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
 import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, MESSAGING_SYSTEM, RPC_SYSTEM, SCOPE, SPAN } from './names.ts';
 import { placeReported } from './reported-spans.ts';
@@ -78,6 +79,7 @@ function makeSpans(invocation: FinishedInvocation, resource: Resource, newSpanId
     for (const { report, from, to } of placeReported(invocation.spans ?? [], facts, times.evaluated, times.ended)) {
       const parent = (report.parent === null ? undefined : own.get(report.parent)) ?? invoke;
       const options = {
+        spanId: spanIdOf(trace.invokeSpanId, report.id),
         // The function's word first: it does not change whose span this is.
         attributes: { ...report.attributes, ...common },
         ...(report.error === null ? {} : { status: errorStatus(report.error) }),

@@ -6,7 +6,7 @@ import { WAIT_UNTIL_MS } from '../../functions/contract/limits.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
 import type { GuestModule } from './guest.ts';
 import type { ModuleScope } from './scope.ts';
-import type { InvocationSpans } from './spans.ts';
+import { InvocationSpans } from './spans.ts';
 
 /** What an invocation needs of the base around it. */
 export interface InvocationHost {
@@ -130,6 +130,16 @@ export class Invocation implements ExecutionContext, Watched {
 
   startSpan(name: string, attributes?: SpanAttributes, parent?: number | null): Span {
     return this.spans.start(name, attributes, parent);
+  }
+
+  /** W3C traceparent of what its code calls now: under the span within which that stands. */
+  get traceparent(): string {
+    return InvocationSpans.any ? this.spans.traceparent : this.head.traceparent;
+  }
+
+  /** Number of that span; null: its code stands within none. */
+  get span(): number | null {
+    return InvocationSpans.any ? this.spans.current : null;
   }
 
   /** Made when first asked for: most handlers never do. */

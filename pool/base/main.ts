@@ -87,7 +87,10 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
     now: monotonicMs,
     logger: (invocation) => invocationLogger(log, invocation),
     spans: ({ head, invocationId }) =>
-      new InvocationSpans(head.module, invocationId, { send: (event) => session.send(event), now: monotonicMs }),
+      new InvocationSpans(
+        { module: head.module, invocationId, traceparent: head.traceparent },
+        { send: (event) => session.send(event), now: monotonicMs },
+      ),
     waitUntilFailed: (invocation, error) =>
       invocationLogger(log, invocation).error(`waitUntil: ${describeThrown(error).stack}`),
   };

@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { SpansEvent } from '../../functions/contract/span.ts';
-import { MAX_SPANS } from '../../functions/contract/span.ts';
+import type { BindingCallHead } from '../../functions/contract/invocation.ts';
+import { MAX_SPANS, type SpansEvent } from '../../functions/contract/span.ts';
 import { isSpansEvent } from '../keeper/span-event.ts';
 import { InvocationSpans } from './spans.ts';
 import { TestBase } from './testing/harness.ts';
+
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 /** Spans with a clock that goes on by one with each look. */
 function setUp() {
   const sent: SpansEvent[] = [];
   let nowMs = 0;
-  const spans = new InvocationSpans('main', 'inv-1', { send: (event) => sent.push(event), now: () => ++nowMs });
+  const invocation = { module: 'main', invocationId: 'inv-1', traceparent: TRACEPARENT };
+  const spans = new InvocationSpans(invocation, { send: (event) => sent.push(event), now: () => ++nowMs });
   return { spans, sent };
 }
 
@@ -42,6 +45,60 @@ describe('spans of an invocation', () => {
     assert.equal(sent.length, MAX_SPANS);
     for (const event of sent) assert.ok(isSpansEvent({ ...event }), JSON.stringify(event));
   });
+});
+
+describe('what runs within a span', () => {
+  test('has it as parent, over its awaits, and calls out under it', async () => {
+    const { spans, sent } = setUp();
+    const outer = spans.start('outer');
+    assert.deepEqual([InvocationSpans.any, spans.current, spans.traceparent], [false, null, TRACEPARENT]);
+    await outer.run(async () => {
+      await Promise.resolve();
+      assert.deepEqual([InvocationSpans.any, spans.current], [true, outer.id]);
+      assert.match(spans.traceparent, /^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/);
+      spans.start('inner').end();
+      spans.start('apart', {}, null).end();
+    });
+    assert.deepEqual(
+      sent.flatMap((event) => event.spans).map(({ name, parent }) => [name, parent]),
+      [
+        ['inner', outer.id],
+        ['apart', null],
+      ],
+    );
+  });
+
+  test('says nothing to another invocation that is begun there', () => {
+    const { spans } = setUp();
+    const { spans: other } = setUp();
+    spans.start('outer').run(() => {
+      assert.deepEqual([other.current, other.traceparent], [null, TRACEPARENT]);
+    });
+  });
+});
+
+test('a binding is called within its span, and only there', async () => {
+  const heads: BindingCallHead[] = [];
+  await using base = await TestBase.start({
+    binding: (head, exchange) => {
+      heads.push(head);
+      exchange.cancel({ code: 'NOT_FOUND', message: 'nobody' });
+    },
+  });
+  await base.load(
+    `module.exports = { async fetch(request, env, ctx) {
+      const ask = () => env.OTHER.fetch('http://other/').catch(() => undefined);
+      await ask();
+      await ctx.startSpan('outer').run(ask);
+      return new Response('done');
+    } }`,
+    { bindings: [{ kind: 'service', name: 'OTHER', service: 'other' }] },
+  );
+  await base.http('/').whole();
+  assert.deepEqual(
+    heads.map(({ span }) => span),
+    [undefined, 1],
+  );
 });
 
 test('the gateway hears of a span before it hears the answer', async () => {

@@ -1,4 +1,5 @@
 /** Spans of one invocation: what its code began and ended, told to the gateway when each has ended. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Span, SpanAttributes } from '../../functions/contract/handlers.ts';
 import {
   MAX_SPAN_ATTRIBUTES,
@@ -9,6 +10,7 @@ import {
   MAX_SPANS,
   type SpanReport,
   type SpansEvent,
+  traceparentUnder,
 } from '../../functions/contract/span.ts';
 
 export interface SpanSink {
@@ -17,25 +19,53 @@ export interface SpanSink {
   now(): number;
 }
 
+const within = new AsyncLocalStorage<{ spans: InvocationSpans; id: number }>();
+
+/** What the gateway knows the invocation by. */
+export interface TracedInvocation {
+  module: string;
+  invocationId: string;
+  /** Of its invoke span. */
+  traceparent: string;
+}
+
 export class InvocationSpans {
-  readonly #module: string;
-  readonly #invocationId: string;
+  readonly #invocation: TracedInvocation;
   readonly #sink: SpanSink;
   #begun = 0;
 
-  constructor(module: string, invocationId: string, sink: SpanSink) {
-    this.#module = module;
-    this.#invocationId = invocationId;
+  constructor(invocation: TracedInvocation, sink: SpanSink) {
+    this.#invocation = invocation;
     this.#sink = sink;
   }
 
+  /** Whether code runs within any span, of whatever invocation: for all others nothing has to be looked up. */
+  static get any(): boolean {
+    return within.getStore() !== undefined;
+  }
+
+  /** The span within which the running code stands; null: the invocation's own. */
+  get current(): number | null {
+    const at = within.getStore();
+    // Beyond the most that are reported it would lead to nothing.
+    return at?.spans === this && at.id <= MAX_SPANS ? at.id : null;
+  }
+
+  /** For what is called now. */
+  get traceparent(): string {
+    const { current } = this;
+    const { traceparent } = this.#invocation;
+    return current === null ? traceparent : traceparentUnder(traceparent, current);
+  }
+
   /** Cuts what the gateway would take for an attack. */
-  start(name: string, attributes: SpanAttributes = {}, parent: number | null = null): Span {
+  start(name: string, attributes: SpanAttributes = {}, parent: number | null = this.current): Span {
     const id = ++this.#begun;
     const startedAt = this.#sink.now();
     let ended = false;
     return {
       id,
+      run: (call) => within.run({ spans: this, id }, call),
       end: (error = null, more = {}) => {
         if (ended || id > MAX_SPANS) return;
         ended = true;
@@ -49,7 +79,7 @@ export class InvocationSpans {
           attributes: bounded({ ...attributes, ...more }),
         };
         // At once: the answer must not overtake it, and a handler that loops afterwards not keep it back.
-        const [module, invocationId] = [this.#module, this.#invocationId];
+        const { module, invocationId } = this.#invocation;
         this.#sink.send({ event: 'spans', module, invocationId, spans: [span] });
       },
     };

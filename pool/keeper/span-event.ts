@@ -18,8 +18,8 @@ function isSpanReport(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { id, parent, name, startedAt, endedAt, error, attributes } = value as Record<string, unknown>;
   return (
-    isId(id) &&
-    (parent === null || (isId(parent) && (parent as number) < (id as number))) &&
+    isSpanNumber(id) &&
+    (parent === null || (isSpanNumber(parent) && (parent as number) < (id as number))) &&
     isText(name, MAX_SPAN_NAME_CHARS) &&
     isTime(startedAt) &&
     isTime(endedAt) &&
@@ -43,7 +43,8 @@ function isValue(value: unknown): boolean {
   return typeof value === 'boolean' || isText(value, MAX_SPAN_VALUE_CHARS);
 }
 
-function isId(value: unknown): boolean {
+/** What a base may call a span of one of its invocations. */
+export function isSpanNumber(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) > 0 && (value as number) <= MAX_SPANS;
 }
 

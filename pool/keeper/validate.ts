@@ -5,7 +5,7 @@
 import type { BaseEvent, BindingCallHead, LoadedHead, ResultHead } from '../../functions/contract/invocation.ts';
 import { MAX_DELAY_S } from '../../functions/contract/limits.ts';
 import { ProtocolViolation } from '../link/frames.ts';
-import { isSpansEvent } from './span-event.ts';
+import { isSpanNumber, isSpansEvent } from './span-event.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -66,11 +66,12 @@ export function loadedHead(value: unknown): LoadedHead {
 /** Only the outline: the gateway's bindings check each call against what the module may use. */
 export function bindingCall(value: unknown): BindingCallHead {
   const head = fields(value);
-  const { invocationId, within } = head;
+  const { invocationId, within, span } = head;
   if (head.kind !== 'binding' || typeof head.module !== 'string' || typeof head.binding !== 'string') {
     throw new ProtocolViolation('a binding call');
   }
   if (invocationId !== null && typeof invocationId !== 'string') throw new ProtocolViolation('an invocation id');
+  if (span !== undefined && !isSpanNumber(span)) throw new ProtocolViolation('a span');
   if (within !== undefined) {
     const { hops, traceparent } = fields(within);
     if (!isTime(hops) || !Number.isInteger(hops) || typeof traceparent !== 'string') {

@@ -12,7 +12,7 @@ import { type Clock, realClock } from './clock.ts';
 import { BusinessError, callOwn, fromThrown, invalid, type Place } from './errors.ts';
 import type { Flow, FlowPart, FlowStep, State } from './flow.ts';
 import { check, type OutputOf, type Schema } from './schema.ts';
-import { startStepSpan } from './spans.ts';
+import { inSpan, startStepSpan } from './spans.ts';
 import { type Target, targetOf } from './target.ts';
 
 /** What a run needs of the invocation around it. */
@@ -180,7 +180,7 @@ class FlowRun {
         span?.end(null, { [STEP_ATTR.state]: 'skipped' });
         return undefined;
       }
-      const result = await this.#attempts(step, state, signal, record);
+      const result = await inSpan(span, () => this.#attempts(step, state, signal, record));
       record.state = 'done';
       span?.end(null, { [STEP_ATTR.component]: record.component, [STEP_ATTR.attempts]: record.attempts });
       return result;
@@ -237,9 +237,10 @@ class FlowRun {
       const span = startStepSpan(this.#context.startSpan, `compensate ${step.name}`, step, this.#parentSpan);
       const retry = { ...step.retry, attempts: Math.max(LEAST_COMPENSATION_ATTEMPTS, step.retry.attempts) };
       try {
-        const undone = await withRetries(
-          { retry, timeoutMs: step.timeoutMs, signal: NEVER, clock: this.#clock },
-          (attempt, own) => target.compensate(done.input, done.output, this.#call(step, attempt), own),
+        const undone = await inSpan(span, () =>
+          withRetries({ retry, timeoutMs: step.timeoutMs, signal: NEVER, clock: this.#clock }, (attempt, own) =>
+            target.compensate(done.input, done.output, this.#call(step, attempt), own),
+          ),
         );
         if (undone) record.state = 'compensated';
         span?.end(null, { [STEP_ATTR.component]: target.name });

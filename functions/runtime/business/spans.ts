@@ -12,3 +12,8 @@ export function startStepSpan(
   const attributes: SpanAttributes = { [STEP_ATTR.step]: step.name, [STEP_ATTR.point]: step.point.name };
   return start?.(name, attributes, parent);
 }
+
+/** What the component calls and traces stands under its step. */
+export function inSpan<Result>(span: Span | undefined, call: () => Result): Result {
+  return span === undefined ? call() : span.run(call);
+}

@@ -59,8 +59,13 @@ export class BindingCalls {
     const caller = invocation();
     if (caller !== undefined) {
       // The gateway knows an invocation by the module that it sent it to.
-      if (!caller.isInner && caller.head.module === module) head.invocationId = caller.invocationId;
-      else head.within = { hops: caller.head.hops, traceparent: caller.head.traceparent };
+      const { span } = caller;
+      if (caller.isInner || caller.head.module !== module) {
+        head.within = { hops: caller.head.hops, traceparent: caller.traceparent };
+      } else {
+        head.invocationId = caller.invocationId;
+        if (span !== null) head.span = span;
+      }
     }
     const { promise, resolve, reject } = Promise.withResolvers<CallAnswer<Head>>();
     const streams = body instanceof ReadableStream;

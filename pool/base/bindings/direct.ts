@@ -122,7 +122,7 @@ function headOf(
     ...(entrypoint === undefined ? {} : { entrypoint }),
     ...(props === undefined ? {} : { props }),
     hops,
-    traceparent: caller?.head.traceparent ?? '',
+    traceparent: caller?.traceparent ?? '',
     timeoutMs: Math.max(0, Math.min(own, caller?.leftMs ?? own)),
     method: request.method,
     url: request.url,

@@ -102,7 +102,7 @@ export class Policy {
       filesDir: options.filesDir,
     });
     const fetch = guardedFetch(globalThis.fetch, {
-      traceparent: () => options.current()?.head.traceparent || null,
+      traceparent: () => options.current()?.traceparent || null,
       offline: () => this.#offline,
     });
     disarmProcess();

@@ -55,6 +55,7 @@ export function world(env: Record<string, unknown> = {}, changes: Partial<RunCon
       const id = ++begun;
       return {
         id,
+        run: (call) => call(),
         end: (error = null, more = {}) =>
           spans.push({ id, parent, name, error, attributes: { ...attributes, ...more } }),
       };
@@ -79,7 +80,7 @@ export function executionContext(changes: Partial<ExecutionContext> = {}): Execu
     invocationId: 'run-1',
     signal: new AbortController().signal,
     log: logInto([]),
-    startSpan: (name) => ({ id: name.length, end: () => undefined }),
+    startSpan: (name) => ({ id: name.length, run: (call) => call(), end: () => undefined }),
     ...changes,
   };
 }
