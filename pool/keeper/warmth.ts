@@ -161,7 +161,8 @@ export class Warmth {
       limits: this.active ? limits : { ...limits, minInstances: 0 },
       plan: this.#restingSince === null ? this.#history.plan(view.memoryMb) : REST,
       live,
-      worthwhile: this.#worthwhile(now, live, view.memoryMb),
+      // What was needed while it had traffic says nothing of one that rests.
+      worthwhile: this.#restingSince === null ? this.#worthwhile(now, live, view.memoryMb) : 1,
       idleMs: view.idleSince.map((since) => now - since),
       functionIdleMs: busy || idleSince === null ? null : now - idleSince,
       held: now < this.#heldUntil,
