@@ -66,6 +66,11 @@ export class GroupBase implements Lessee, Room {
     return this.#dead;
   }
 
+  /** How many have ever stood in it. */
+  get admitted(): number {
+    return this.#numbers;
+  }
+
   get tenants(): Tenant[] {
     return Array.from(this.#members.values(), ({ tenant }) => tenant);
   }

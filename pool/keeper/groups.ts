@@ -20,6 +20,11 @@ export interface GroupsOptions {
   event(event: PoolEvent): void;
   /** Epoch ms. */
   now(): number;
+  /**
+   * Modules come to be proved, one after another, and stand here for nobody's call: nothing is rebuilt, and a base stays
+   * for the next proofs. What is proved to be bad takes its base along (`leave`).
+   */
+  proofs: boolean;
 }
 
 /** Idle instances of a whole group, as one. */
@@ -33,6 +38,9 @@ export interface IdleGroup {
 /** A base that died younger than that is not rebuilt at once again and again, but when somebody calls. */
 const YOUNG_MS = 5_000;
 const YOUNG_DEATHS = 3;
+/** A base for proofs waits so long for the next one, and is given up after so many. */
+const PROOFS_MS = 2_000;
+const PROOFS = 50;
 
 export class Groups {
   readonly #options: GroupsOptions;
@@ -80,6 +88,11 @@ export class Groups {
     return idle;
   }
 
+  /** Nothing new comes into the base that this group has now. */
+  leave(spec: ModuleSpec, definition: BaseDefinition, why: string): void {
+    this.#group(spec, definition).leave(why);
+  }
+
   /** Nothing is rebuilt any more. */
   close(): void {
     this.#closed = true;
@@ -110,7 +123,7 @@ function groupName(group: string | null): string {
   return `group ${group}`;
 }
 
-interface GroupOptions extends Pick<GroupsOptions, 'hooks' | 'event' | 'now'> {
+interface GroupOptions extends Pick<GroupsOptions, 'hooks' | 'event' | 'now' | 'proofs'> {
   take(spec: ModuleSpec): Base | Promise<Base>;
   serving(functionName: string): string | undefined;
   closed(): boolean;
@@ -137,6 +150,7 @@ class Group {
   take(spec: ModuleSpec): GroupBase | Promise<GroupBase> {
     // In a host that is being emptied everything comes to its end; what is wanted still begins elsewhere.
     if (this.#standing?.base.host.state === 'draining') this.#standing = null;
+    if (this.#options.proofs && (this.#standing?.admitted ?? 0) >= PROOFS) this.leave('it has seen many proofs');
     if (this.#standing !== null) return this.#standing;
     if (this.#coming !== null) return this.#coming;
     const base = this.#options.take(spec);
@@ -169,7 +183,7 @@ class Group {
       emptied: (emptied, why) => this.#emptied(emptied, why),
       died: (dead, why, standing) => this.#died(dead, why, standing),
     });
-    base.group = spec.group;
+    if (!this.#options.proofs) base.group = spec.group;
     base.hold(groupBase, null);
     this.#standing = groupBase;
     // Whoever asked for it comes first.
@@ -193,7 +207,20 @@ class Group {
     for (const tenant of tenants) tenant.drain(why);
   }
 
+  leave(why: string): void {
+    const left = this.#standing;
+    this.#standing = null;
+    left?.refuse(why);
+  }
+
   #emptied(groupBase: GroupBase, why: string): void {
+    if (this.#options.proofs && this.#standing === groupBase && !this.#options.closed()) {
+      const { admitted } = groupBase;
+      setTimeout(() => {
+        if (this.#standing === groupBase && groupBase.admitted === admitted) this.leave(why);
+      }, PROOFS_MS).unref();
+      return;
+    }
     if (this.#standing === groupBase) this.#standing = null;
     groupBase.base.end(why);
     this.#maybeUnused();
@@ -208,6 +235,7 @@ class Group {
   }
 
   #rebuild(groupBase: GroupBase, serving: readonly Tenant[]): void {
+    if (this.#options.proofs) return;
     for (const { owner } of serving) this.#lost.add(owner);
     this.#youngDeaths = monotonicMs() - groupBase.since < YOUNG_MS ? this.#youngDeaths + 1 : 0;
     if (this.#lost.size === 0 || this.#youngDeaths >= YOUNG_DEATHS || this.#options.closed()) return;
@@ -222,6 +250,7 @@ class Group {
   }
 
   #note(id: string, what: PoolEvent['what'], functionName: string, why: string): void {
+    if (this.#options.proofs) return;
     this.#options.event({ time: this.#options.now(), subject: 'instance', id, what, why, function: functionName });
   }
 }

@@ -89,6 +89,8 @@ class Pool implements Keeper {
   readonly #pools: Pools;
   readonly #sharing: Sharing;
   readonly #groups: Groups;
+  /** Where modules of groups are proved before they are brought into theirs. */
+  readonly #proofs: Groups;
   readonly #functions = new Map<string, FunctionPool>();
   /** Pools that get no calls: retired ones whose last invocations still run, and those made to take another's place. */
   readonly #beside = new Set<FunctionPool>();
@@ -116,12 +118,14 @@ class Pool implements Keeper {
       all: () => this.#all(),
       idleGroups: (pool) => this.#groups.idle(pool),
     });
-    this.#groups = new Groups({
+    const groupParts = {
       hooks: options.hooks,
-      take: (spec, definition) => this.#lease(spec, definition),
-      event: (event) => this.#note(event),
+      take: (spec: ModuleSpec, definition: BaseDefinition) => this.#lease(spec, definition),
+      event: (event: PoolEvent) => this.#note(event),
       now: options.now,
-    });
+    };
+    this.#groups = new Groups({ ...groupParts, proofs: false });
+    this.#proofs = new Groups({ ...groupParts, proofs: true });
     this.#fleet = new Fleet({
       definitions: this.#definitions,
       settings: options.settings,
@@ -147,7 +151,7 @@ class Pool implements Keeper {
       functions: () => this.#functions.values(),
       all: () => this.#all(),
       make: (spec, definition, alone) => {
-        const made = this.#make(spec, definition, alone);
+        const made = this.#make(spec, definition, alone ? 'alone' : 'usual');
         this.#beside.add(made);
         return made;
       },
@@ -194,22 +198,53 @@ class Pool implements Keeper {
     const begun = monotonicMs();
     const blamed = blamedKey(spec);
     if (this.#quarantine.lift(blamed)) this.#lifted(blamed, 'it was deployed again');
-    // One of a group is proved by itself: what it breaks is nobody else's.
-    const alone = spec.group === null ? null : this.#make(spec, this.#definitions.inUse(spec.base), true);
-    if (alone !== null) this.#beside.add(alone);
-    const pool = alone ?? this.#pool(spec);
     try {
-      const { head, codeCache } = await pool.probe().loaded.promise;
-      const loadedAt = monotonicMs();
-      if (readyPath !== null) await askReady(pool, readyPath);
-      if (alone !== null) await this.#install(spec);
-      return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
+      if (spec.group !== null) return await this.#probeOfGroup(spec, readyPath, begun);
+      return await this.#prove(this.#pool(spec), readyPath, begun);
     } catch (error) {
       void this.retire(spec.key, 'its probe failed');
       const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
       throw crashed ? new HearthError('PROBE_FAILED', error.message, { cause: error }) : error;
+    }
+  }
+
+  async #prove(pool: FunctionPool, readyPath: string | null, begun: number): Promise<ProbeResult> {
+    const { head, codeCache } = await pool.probe().loaded.promise;
+    const loadedAt = monotonicMs();
+    if (readyPath !== null) await askReady(pool, readyPath);
+    return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
+  }
+
+  /** Apart from the base of its group, so that what it breaks is nobody else's; then it is brought in there. */
+  async #probeOfGroup(spec: ModuleSpec, readyPath: string | null, begun: number): Promise<ProbeResult> {
+    let proved: ProbeResult;
+    try {
+      proved = await this.#proveApart(spec, readyPath, begun, 'proofs');
+    } catch (error) {
+      if (error instanceof HearthError && error.functionStack !== undefined) throw error;
+      // It may have been another one that was proved there.
+      proved = await this.#proveApart(spec, readyPath, begun, 'alone');
+    }
+    await this.#install(spec);
+    return proved;
+  }
+
+  async #proveApart(
+    spec: ModuleSpec,
+    readyPath: string | null,
+    begun: number,
+    where: 'proofs' | 'alone',
+  ): Promise<ProbeResult> {
+    const definition = this.#definitions.inUse(spec.base);
+    const pool = this.#make(spec, definition, where);
+    this.#beside.add(pool);
+    try {
+      return await this.#prove(pool, readyPath, begun);
+    } catch (error) {
+      if (where === 'proofs' && definition !== undefined) this.#proofs.leave(spec, definition, 'a proof failed here');
+      throw error;
     } finally {
-      void alone?.retire('it was proved, and stands in the base of its group');
+      void pool.retire('it was proved');
     }
   }
 
@@ -285,6 +320,7 @@ class Pool implements Keeper {
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
     this.#groups.close();
+    this.#proofs.close();
     const all = Promise.all([...this.#all()].map((pool) => pool.retire('Hearth is shutting down')));
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadlineMs);
@@ -299,6 +335,7 @@ class Pool implements Keeper {
   kill(): void {
     this.#draining = true;
     this.#groups.close();
+    this.#proofs.close();
     for (const timer of this.#timers) clearInterval(timer);
     for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
@@ -313,8 +350,12 @@ class Pool implements Keeper {
     return pool;
   }
 
-  /** `alone`: for a proof, of which nothing is remembered, in a base of its own also where it is one of a group. */
-  #make(spec: ModuleSpec, definition: BaseDefinition | undefined, alone = false): FunctionPool {
+  /** `where`: `usual`, or for the proof of one of a group, of which nothing is remembered, beside other proofs or alone. */
+  #make(
+    spec: ModuleSpec,
+    definition: BaseDefinition | undefined,
+    where: 'usual' | 'proofs' | 'alone' = 'usual',
+  ): FunctionPool {
     if (this.#draining) throw new HearthError('NO_CAPACITY', 'Hearth is shutting down.', { retryAfterS: 5 });
     return new FunctionPool({
       spec,
@@ -325,12 +366,12 @@ class Pool implements Keeper {
         if (definition === undefined) {
           return Promise.reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.base}".`));
         }
-        const grouped = wanted.group !== null && !alone;
-        return grouped ? this.#groups.take(wanted, definition) : this.#lease(wanted, definition);
+        if (wanted.group === null || where === 'alone') return this.#lease(wanted, definition);
+        return (where === 'proofs' ? this.#proofs : this.#groups).take(wanted, definition);
       },
       warmth: new Warmth({
         limits: limitsOf(spec),
-        history: alone ? new IdleHistory() : this.#history(spec.functionName),
+        history: where === 'usual' ? this.#history(spec.functionName) : new IdleHistory(),
       }),
       ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
       unresponsive: (instance) => this.#checkAlive(instance),
