@@ -14,6 +14,7 @@ const hostSchema = z
     id: z.string(),
     pid: z.int().nullable(),
     base: z.string(),
+    generation: z.int().openapi({ description: 'Of that base definition' }),
     pool: z.string().openapi({ description: 'The pool it serves' }),
     lentBy: z.string().nullable().openapi({ description: 'The pool it goes back to when it is idle' }),
     trustGroup: z.string().nullable().openapi({ description: 'null: not bound by a first lease yet' }),

@@ -159,6 +159,7 @@ test('the pool is told by state, and hosts with the memory and CPU time that are
     id: 'host-1',
     pid: process.pid,
     base: 'default',
+    generation: 1,
     pool: 'default',
     lentBy: null,
     trustGroup: 'shop',
@@ -202,6 +203,7 @@ test('a host that is gone has no CPU time', async () => {
   const host = {
     id: 'h',
     base: 'default',
+    generation: 1,
     pool: 'default',
     lentBy: null,
     trustGroup: null,

@@ -132,6 +132,8 @@ export interface PoolSnapshot {
     id: string;
     pid: number | null;
     base: string;
+    /** Of its base definition. */
+    generation: number;
     /** Named pool it serves. */
     pool: string;
     /** The pool it goes back to when it is idle; null: it serves its own. */

@@ -30,6 +30,7 @@ export function snapshotOf(fleet: Fleet, pools: Iterable<FunctionPool>): PoolSna
     id: host.id,
     pid: host.pid,
     base: host.definition.name,
+    generation: host.definition.generation ?? 1,
     pool: host.pool,
     lentBy: host.lentBy,
     trustGroup: host.binding?.trustGroup ?? null,
