@@ -2,9 +2,11 @@
  * What authors import as 'hearth' or 'cloudflare:workers'. The builder leaves both names out of the bundle; a base
  * gives each module its own copy of this shape, made by `moduleRuntime`.
  */
-import type { ExecutionContext } from '../contract/handlers.ts';
+import type { BaseModules, ExecutionContext } from '../contract/handlers.ts';
 
 export type {
+  BaseModule,
+  BaseModules,
   ExecutionContext,
   ExportedHandler,
   Fetcher,
@@ -21,9 +23,13 @@ export type {
 
 /**
  * The default export of a base's setup: called once in each base, before its first module is loaded. `env` holds the
- * variables that the base definition names. What it makes is `env.BASE` of every module there.
+ * variables that the base definition names, `modules` tells who comes and goes. What it makes is `env.BASE` of every
+ * module there.
  */
-export type BaseSetup<Base> = (context: { readonly env: Readonly<Record<string, string>> }) => Base | Promise<Base>;
+export type BaseSetup<Base> = (context: {
+  readonly env: Readonly<Record<string, string>>;
+  readonly modules: BaseModules;
+}) => Base | Promise<Base>;
 
 /** Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what RPC calls. */
 export class WorkerEntrypoint<Env = Record<string, unknown>> {

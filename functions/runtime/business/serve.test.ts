@@ -5,7 +5,7 @@ import { defineBusiness } from './business.ts';
 import { defineFlow } from './flow.ts';
 import { defineExtensionPoint, implement } from './points.ts';
 import { business, components } from './serve.ts';
-import { executionContext, moduleOf } from './testing/world.ts';
+import { executionContext, logInto, moduleOf } from './testing/world.ts';
 
 const greeting = defineExtensionPoint({
   name: 'greeting',
@@ -80,18 +80,21 @@ describe('a business as a function', () => {
     assert.match(error.message, /business letters: no template "none"; there are formal, friendly/);
   });
 
-  test('answers 502 with the steps when a component fails', async () => {
+  test('answers 502 with the steps when a component fails; why it failed is for the log', async () => {
+    const lines: string[] = [];
     const response = await business(letters).fetch(
       new Request('http://letters/', { method: 'POST', body: '{"to":"Ada"}' }),
       { GREETINGS: moduleOf(implement(greeting, 'plain', unable.run)) },
-      executionContext(),
+      executionContext({ log: logInto(lines) }),
     );
     assert.equal(response.status, 502);
     const { error } = (await response.json()) as {
       error: { step: string; message: string; steps: { state: string }[] };
     };
     assert.equal(error.step, 'greet');
-    assert.equal(error.message, 'business letters, flow formal, step greet, component plain: no paper');
+    const place = 'business letters, flow formal, step greet, component plain';
+    assert.equal(error.message, `${place}: it failed; the log of this invocation says why`);
+    assert.deepEqual(lines, [`${place}: no paper`]);
     assert.deepEqual(
       error.steps.map(({ state }) => state),
       ['failed'],

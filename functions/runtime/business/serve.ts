@@ -123,13 +123,23 @@ async function answerRequest(own: Business, request: Request, env: Env, ctx: Exe
     return Response.json(result.output, { headers: { 'x-template': result.template } });
   } catch (thrown) {
     const error = fromThrown(thrown, { business: own.name });
-    ctx.log.error(error.message);
     const { code, place, issues } = error;
     const steps = error instanceof FlowError ? error.steps : [];
     // Before the first step it is the caller who has to do something else.
     const status = steps.length === 0 && code === 'INVALID_INPUT' ? 400 : BUSINESS_STATUS[code];
-    return Response.json({ error: { code, message: error.message, ...place, issues, steps } }, { status });
+    if (status >= 500) ctx.log.error(error.message);
+    else ctx.log.info(error.message);
+    const shown = steps.map(({ error: _why, durationMs: _took, ...step }) => step);
+    return Response.json({ error: { code, message: forCallers(error), ...place, issues, steps: shown } }, { status });
   }
+}
+
+/** What was thrown by accident may hold anything: it is for the log. A refusal was worded for who asked. */
+function forCallers({ code, retryable, place, message }: BusinessError): string {
+  const byAccident = code === 'FLOW_BROKEN' || (code === 'COMPONENT_FAILED' && retryable);
+  return byAccident
+    ? new BusinessError(code, 'it failed; the log of this invocation says why', { place }).message
+    : message;
 }
 
 /** Of a component's answer to its flow. */

@@ -65,7 +65,7 @@ export function world(env: Record<string, unknown> = {}, changes: Partial<RunCon
   };
 }
 
-function logInto(lines: string[]) {
+export function logInto(lines: string[]) {
   const write = (...args: unknown[]) => lines.push(args.map(String).join(' '));
   return { debug: write, info: write, warn: write, error: write };
 }
