@@ -104,6 +104,20 @@ export interface KVNamespace {
   delete(key: string): Promise<void>;
 }
 
+/** A module in a base: one object as long as it stands there, so that what it hands over can be kept by it. */
+export interface BaseModule {
+  readonly function: string;
+  readonly version: string;
+}
+
+/** What the setup of a base hears of the modules that come into it and leave it. */
+export interface BaseModules {
+  /** Whose code runs; null: the base's own, or nobody knows. */
+  current(): BaseModule | null;
+  /** Called back when a module has been taken out and nothing of it runs any more: what is kept of it holds it in memory. */
+  onLeave(listener: (module: BaseModule) => void): void;
+}
+
 /** A service binding: another function, called with a Request, or by method over RPC. */
 export interface Fetcher {
   fetch(input: Request | string | URL, init?: RequestInit): Promise<Response>;

@@ -147,3 +147,56 @@ test('the setup of a base runs once, however many modules come while it does', a
     ['1', '1', '1'],
   );
 });
+
+test('modules share what the setup of their base made, it calls them, and hears when one has left', async () => {
+  await using base = await TestBase.start({
+    setup: `module.exports = ({ modules }) => {
+      const offers = new Map();
+      modules.onLeave((module) => offers.delete(module));
+      return {
+        pool: { connections: 0, connect() { this.connections++; } },
+        offer: (call) => offers.set(modules.current(), call),
+        ask: () => [...offers].map(([module, call]) => module.function + '@' + module.version + ': ' + call()),
+      };
+    };`,
+  });
+  const member = (name: string) => `
+    const { env } = require('hearth');
+    if (env.BASE.pool.connections === 0) env.BASE.pool.connect();
+    env.BASE.offer(() => '${name}');
+    exports.default = { fetch: (request, env) => Response.json([env.BASE.pool.connections, ...env.BASE.ask()]) };`;
+  for (let n = 0; n < 10; n++) {
+    await base.load(member(`m${n}`), { module: `m${n}`, functionName: `f${n}`, version: '1', group: group(n + 1) });
+  }
+  const asked = async () => JSON.parse((await base.http('/', { module: 'm9' }).whole()).text);
+  assert.deepEqual(await asked(), [1, ...Array.from({ length: 10 }, (_, n) => `f${n}@1: m${n}`)]);
+  for (let n = 0; n < 9; n++) base.link.event({ event: 'unload', module: `m${n}` });
+  assert.deepEqual(await asked(), [1, 'f9@1: m9']);
+});
+
+test('five hundred small modules take less than half a megabyte each', async () => {
+  const watched = gauges();
+  await using base = await TestBase.start({ gauges: watched });
+  const heap = async () => {
+    await collect(base, watched);
+    const { used_heap_size, external_memory } = await base.worker.getHeapStatistics();
+    return used_heap_size + external_memory;
+  };
+  const code = `${'// some lines of source, as bundles have them\n'.repeat(200)}
+    const routes = new Map(Array.from({ length: 20 }, (_, n) => ['/' + n, () => 'route ' + n]));
+    exports.default = { fetch: (request) => new Response(routes.get(new URL(request.url).pathname)()) };`;
+  const bindings = [{ kind: 'kv' as const, name: 'KV', namespace: 'n' }];
+  const load = async (from: number, to: number) => {
+    for (let n = from; n <= to; n++) {
+      const module = `m#${n}`;
+      await base.load(code, { module, functionName: 'm', group: group(n), vars: { N: String(n) }, bindings });
+      assert.equal((await base.http('/7', { module }).whole()).text, 'route 7');
+    }
+  };
+  await load(1, 20);
+  const before = await heap();
+  await load(21, 500);
+  const each = ((await heap()) - before) / 480;
+  assert.ok(each < 512 * 1024, `${Math.round(each / 1024)} KB each`);
+  assert.ok(each > 0);
+});

@@ -1,5 +1,6 @@
 /** What the base definition brings along: shared libraries and setup, loaded from files before the policy shuts them off. */
 import { createRequire, registerHooks } from 'node:module';
+import type { BaseModules } from '../../functions/contract/handlers.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { BaseTask } from './task.ts';
 
@@ -7,7 +8,7 @@ export interface Libraries {
   /** What modules get for these specifiers. */
   shared: ReadonlyMap<string, unknown>;
   /** Runs the setup; what it returns, or resolves with, is `env.BASE`. Null when there is none. */
-  setup: (() => unknown) | null;
+  setup: ((modules: BaseModules) => unknown) | null;
   /** One of them has node:http already, so that it may make servers. */
   usesHttp: boolean;
 }
@@ -25,7 +26,11 @@ export function loadLibraries(task: Pick<BaseTask, 'shared' | 'setupPath' | 'env
     const shared = new Map<string, unknown>();
     for (const { specifier, path } of task.shared) shared.set(specifier, createRequire(path)(path));
     const setup: unknown = task.setupPath === null ? undefined : createRequire(task.setupPath)(task.setupPath);
-    return { shared, setup: task.setupPath === null ? null : () => callSetup(setup, task.env), usesHttp };
+    return {
+      shared,
+      setup: task.setupPath === null ? null : (modules) => callSetup(setup, task.env, modules),
+      usesHttp,
+    };
   } finally {
     watch.deregister();
   }
@@ -42,11 +47,11 @@ class SetupError extends Error {
   }
 }
 
-function callSetup(setup: unknown, env: Record<string, string>): unknown {
+function callSetup(setup: unknown, env: Record<string, string>, modules: BaseModules): unknown {
   const exported = (setup as { default?: unknown } | undefined)?.default ?? setup;
   if (typeof exported !== 'function') return exported;
   try {
-    const made: unknown = exported({ env: { ...env } });
+    const made: unknown = exported({ env: { ...env }, modules });
     if (!(made instanceof Promise)) return made;
     return made.catch((error: unknown) => {
       throw new SetupError(error);

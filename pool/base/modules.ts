@@ -1,9 +1,12 @@
 /** Modules of one base: taking them in, finding them again. */
+
+import type { BaseModule, BaseModules } from '../../functions/contract/handlers.ts';
 import { type LoadHead, type LoadTimes, monotonicMs } from '../../functions/contract/invocation.ts';
 import * as business from '../../functions/runtime/business.ts';
 import { moduleRuntime, WorkerEntrypoint } from '../../functions/runtime/hearth.ts';
 import type { LogBuffer } from './console.ts';
 import { currentInvocation, runInModule } from './context.ts';
+import { describeThrown } from './describe.ts';
 import { GuestModule, type ServeHttp } from './guest.ts';
 import { type GuestGlobals, guestGlobals } from './guest-globals.ts';
 import { type Evaluated, evaluateCommonJs, evaluateEsModule } from './loader.ts';
@@ -25,7 +28,7 @@ export interface ModulesOptions {
   /** Shared libraries of the base definition, by the specifier modules import them with. */
   shared: ReadonlyMap<string, unknown>;
   /** Runs the base definition's setup, once, at the first real module; what it returned is `env.BASE`. Null: none. */
-  setup: (() => unknown) | null;
+  setup: ((modules: BaseModules) => unknown) | null;
   nodeHttp: NodeHttp;
   /** Node's own `node:http`. */
   http(): Http;
@@ -44,6 +47,11 @@ export class Modules {
   readonly #options: ModulesOptions;
   readonly #byName = new Map<string, GuestModule>();
   readonly #globals = new Map<string, GuestGlobals>();
+  readonly #leaving: ((module: BaseModule) => void)[] = [];
+  readonly #known: BaseModules = {
+    current: () => this.#options.policy.scope().identity,
+    onLeave: (listener) => this.#leaving.push(listener),
+  };
   #base: { value: unknown } | null = null;
   #settingUp: Promise<unknown> | null = null;
 
@@ -59,21 +67,30 @@ export class Modules {
   remove(name: string): void {
     const module = this.#byName.get(name);
     this.#byName.delete(name);
-    if (module === undefined) this.#forget(name);
-    else module.taken(() => this.#forget(name));
+    if (module === undefined) this.#forget(name, null);
+    else module.taken(() => this.#forget(name, module.scope.identity));
   }
 
-  #forget(name: string): void {
-    this.#options.nodeHttp.remove(name);
-    this.#options.policy.leave();
+  #forget(name: string, identity: BaseModule | null): void {
+    const { nodeHttp, policy, log } = this.#options;
+    nodeHttp.remove(name);
+    policy.leave();
     this.#globals.get(name)?.end();
     this.#globals.delete(name);
+    if (identity === null) return;
+    for (const listener of this.#leaving) {
+      try {
+        listener(identity);
+      } catch (error) {
+        log.write('error', `The base, of a module that left: ${describeThrown(error).stack}`);
+      }
+    }
   }
 
   /** Throws (or rejects) with what the module's top level threw. Answers at once wherever nothing has to be awaited. */
   load(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
     if (this.#base === null) {
-      const made = this.#settingUp ?? (head.rehearsal ? undefined : this.#options.setup?.());
+      const made = this.#settingUp ?? (head.rehearsal ? undefined : this.#options.setup?.(this.#known));
       if (made instanceof Promise) {
         this.#settingUp = made;
         return made.then(
@@ -126,7 +143,8 @@ export class Modules {
       );
     };
 
-    const scope: ModuleScope = { module: head.module, env: processEnv, cwd: dirname, provided };
+    const identity = Object.freeze({ function: head.functionName, version: head.version });
+    const scope: ModuleScope = { module: head.module, env: processEnv, cwd: dirname, identity, provided };
     if (head.group === undefined) policy.enter(scope);
     const finish = (evaluated: Evaluated): Taken | Promise<Taken> => {
       const guest = () =>

@@ -56,7 +56,7 @@ export class Policy {
   constructor(options: PolicyOptions) {
     const { log } = options;
     this.#options = options;
-    this.#last = { module: '', env: options.env, cwd: '/', provided: () => undefined };
+    this.#last = { module: '', env: options.env, cwd: '/', identity: null, provided: () => undefined };
     this.#console = makeConsole(log);
     const print = (fd: 1 | 2, text: string) => log.write(fd === 1 ? 'info' : 'error', text);
     const stdout = Object.assign(
@@ -162,7 +162,7 @@ export class Policy {
     if (rehearsal) return;
     this.#leased = true;
     this.#offline = network === 'none';
-    if (group !== undefined) this.#last = { module: '', env: {}, cwd: '/', provided: () => undefined };
+    if (group !== undefined) this.#last = { module: '', env: {}, cwd: '/', identity: null, provided: () => undefined };
   }
 
   /** Whose code runs, as well as that is known. */
