@@ -22,7 +22,7 @@ export interface Occupant {
 }
 
 export interface LendingOptions {
-  hosts: Hosts;
+  hosts: Pick<Hosts, 'all' | 'bases' | 'get' | 'assign' | 'vacate'>;
   pools: Pools;
   occupants(host: HostProcess): Iterable<Occupant>;
   /** Bases that may still be booted in this pool. */

@@ -356,7 +356,8 @@ export class Stock {
   }
 
   #floor(pool: string, definition: BaseDefinition): number {
-    const floor = this.#options.pools.size(pool).warm ?? definition.warm ?? this.#options.settings.warmBases;
+    const { warm, maxBases } = this.#options.pools.size(pool);
+    const floor = Math.min(warm ?? definition.warm ?? this.#options.settings.warmBases, maxBases);
     switch (this.#options.definitions.roleOf(definition)) {
       case 'in use':
       case 'next':
