@@ -46,6 +46,23 @@ test('a module that does not come up on it is refused with what it said, and so 
   await assert.rejects(keeper.bases.prove(next, unready, '/ready'), { code: 'PROBE_FAILED', message: /answered 503/ });
 });
 
+test('modules of a group are proved beside each other, and one that fails is named all the same', async (t) => {
+  const { keeper, events } = await startKeeper(t);
+  const next = nextDefault(t, 'module.exports = () => ({ tag: 2 });');
+  keeper.bases.add(next);
+  const leases = () => events.filter(({ what }) => what === 'leased').length;
+  const group = (source: string) => ({ ...moduleOf(source), group: 'shop' });
+  for (let n = 0; n < 5; n++) {
+    await keeper.bases.prove(next, group('exports.default = { fetch: () => new Response() };'), '/ready');
+  }
+  assert.equal(leases(), 1);
+  const throws = group(`throw new Error('no licence'); exports.default = { fetch() {} };`);
+  await assert.rejects(keeper.bases.prove(next, throws, null), { code: 'PROBE_FAILED', message: /no licence/ });
+  const ends = group(`process.exit(3); exports.default = { fetch() {} };`);
+  await assert.rejects(keeper.bases.prove(next, ends, null), { code: 'PROBE_FAILED' });
+  await keeper.bases.prove(next, group('exports.default = { fetch: () => new Response() };'), null);
+});
+
 test('a generation whose bases do not come up is told of, and the one in use serves on', async (t) => {
   const { keeper } = await startKeeper(t);
   const next = nextDefault(t, 'throw new Error("broken setup");');

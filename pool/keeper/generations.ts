@@ -24,8 +24,10 @@ export interface GenerationsOptions {
   functions(): Iterable<FunctionPool>;
   /** These, and those in which something still runs. */
   all(): Iterable<FunctionPool>;
-  /** One more pool for this spec. It takes no calls until it is put in another's place. `alone`: to prove it, see keeper.ts. */
-  make(spec: ModuleSpec, definition: BaseDefinition, alone: boolean): FunctionPool;
+  /** One more pool for this spec. It takes no calls until it is put in another's place. `where`: see keeper.ts. */
+  make(spec: ModuleSpec, definition: BaseDefinition, where: 'usual' | 'proofs' | 'alone'): FunctionPool;
+  /** The base in which ones of this group are proved is not used for more of them. */
+  spoilt(spec: ModuleSpec, definition: BaseDefinition): void;
   /** It is not used after all. */
   discard(pool: FunctionPool, why: string): Promise<void>;
   /** Calls go to `fresh` from now on. Resolves when `old` has come to its end. Null: `old` took no calls any more. */
@@ -45,15 +47,41 @@ export class Generations implements BaseGenerations {
   }
 
   async prove(definition: BaseDefinition, spec: ModuleSpec, readyPath: string | null): Promise<void> {
-    // By itself, also where it is one of a group, and under a key of its own: what it breaks there is not held against it.
-    const alone = { ...spec, key: `${spec.key}#${definition.generation ?? 1}`, group: null };
-    const pool = this.#options.make(alone, definition, true);
+    // Under names of its own: what it breaks here is held against neither it nor its group.
+    const mark = `#${definition.generation ?? 1}`;
+    const apart = { ...spec, key: `${spec.key}${mark}`, group: spec.group === null ? null : `${spec.group}${mark}` };
     try {
-      await pool.probe().loaded.promise;
-      if (readyPath !== null) await askReady(pool, readyPath);
+      if (apart.group !== null && (await this.#provedBesideOthers(definition, apart, readyPath))) return;
+      await this.#prove(definition, apart, readyPath, 'alone');
     } catch (error) {
       const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
       throw crashed ? new HearthError('PROBE_FAILED', error.message, { cause: error }) : error;
+    }
+  }
+
+  /** Hundreds of one group need no base each. False: it did not come up, which may be another's fault. */
+  async #provedBesideOthers(definition: BaseDefinition, spec: ModuleSpec, readyPath: string | null): Promise<boolean> {
+    try {
+      await this.#prove(definition, spec, readyPath, 'proofs');
+      return true;
+    } catch (error) {
+      this.#options.spoilt(spec, definition);
+      // What the code itself threw it would throw again.
+      if (error instanceof HearthError && error.functionStack !== undefined) throw error;
+      return false;
+    }
+  }
+
+  async #prove(
+    definition: BaseDefinition,
+    spec: ModuleSpec,
+    readyPath: string | null,
+    where: 'proofs' | 'alone',
+  ): Promise<void> {
+    const pool = this.#options.make(spec, definition, where);
+    try {
+      await pool.probe().loaded.promise;
+      if (readyPath !== null) await askReady(pool, readyPath);
     } finally {
       void this.#options.discard(pool, 'it was proved on another generation of its base');
     }
@@ -114,7 +142,7 @@ export class Generations implements BaseGenerations {
     definition: BaseDefinition,
     { required }: MoveOptions,
   ): Promise<{ ended: Promise<void> }> {
-    const fresh = this.#options.make(old.spec, definition, false);
+    const fresh = this.#options.make(old.spec, definition, 'usual');
     if (old.live > 0) {
       try {
         await fresh.fill(old.live);

@@ -34,8 +34,8 @@ import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
 import { type PoolChange, Pools } from './pools.ts';
+import { Proofs, type ProvedWhere } from './proofs.ts';
 import { Quarantine, refuse } from './quarantine.ts';
-import { askReady } from './ready-path.ts';
 import { limitsOf } from './scaling.ts';
 import type { FleetSettings } from './settings.ts';
 import { Sharing } from './sharing.ts';
@@ -68,8 +68,6 @@ const FLEET_SWEEP_MS = 5_000;
 /** A base that answers no ping for so long is blocked. */
 const PING_MS = 1_000;
 const EVENTS_KEPT = 2_000;
-/** How often a module is brought into a group whose base died meanwhile. */
-const INSTALLS = 3;
 const SHORT_OF_MEMORY = 'memory runs short';
 
 /** Resolves when bases can connect; `start` then fills the pool. */
@@ -90,7 +88,8 @@ class Pool implements Keeper {
   readonly #sharing: Sharing;
   readonly #groups: Groups;
   /** Where modules of groups are proved before they are brought into theirs. */
-  readonly #proofs: Groups;
+  readonly #proving: Groups;
+  readonly #proofs: Proofs;
   readonly #functions = new Map<string, FunctionPool>();
   /** Pools that get no calls: retired ones whose last invocations still run, and those made to take another's place. */
   readonly #beside = new Set<FunctionPool>();
@@ -125,7 +124,17 @@ class Pool implements Keeper {
       now: options.now,
     };
     this.#groups = new Groups({ ...groupParts, proofs: false });
-    this.#proofs = new Groups({ ...groupParts, proofs: true });
+    this.#proving = new Groups({ ...groupParts, proofs: true });
+    this.#proofs = new Proofs({
+      pool: (spec) => this.#pool(spec),
+      make: (spec, where) => {
+        const made = this.#make(spec, this.#definitions.inUse(spec.base), where);
+        this.#beside.add(made);
+        return made;
+      },
+      definition: (spec) => this.#definitions.inUse(spec.base),
+      groups: this.#proving,
+    });
     this.#fleet = new Fleet({
       definitions: this.#definitions,
       settings: options.settings,
@@ -150,11 +159,12 @@ class Pool implements Keeper {
       fleet: this.#fleet,
       functions: () => this.#functions.values(),
       all: () => this.#all(),
-      make: (spec, definition, alone) => {
-        const made = this.#make(spec, definition, alone ? 'alone' : 'usual');
+      make: (spec, definition, where) => {
+        const made = this.#make(spec, definition, where);
         this.#beside.add(made);
         return made;
       },
+      spoilt: (spec, definition) => this.#proofs.leave(spec, definition, 'a proof failed here'),
       discard: (made, why) => made.retire(why),
       swap: (old, fresh) => this.#swap(old, fresh),
     });
@@ -195,69 +205,14 @@ class Pool implements Keeper {
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
-    const begun = monotonicMs();
     const blamed = blamedKey(spec);
     if (this.#quarantine.lift(blamed)) this.#lifted(blamed, 'it was deployed again');
     try {
-      if (spec.group !== null) return await this.#probeOfGroup(spec, readyPath, begun);
-      return await this.#prove(this.#pool(spec), readyPath, begun);
+      return await this.#proofs.prove(spec, readyPath);
     } catch (error) {
       void this.retire(spec.key, 'its probe failed');
       const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
       throw crashed ? new HearthError('PROBE_FAILED', error.message, { cause: error }) : error;
-    }
-  }
-
-  async #prove(pool: FunctionPool, readyPath: string | null, begun: number): Promise<ProbeResult> {
-    const { head, codeCache } = await pool.probe().loaded.promise;
-    const loadedAt = monotonicMs();
-    if (readyPath !== null) await askReady(pool, readyPath);
-    return { handlers: head.handlers, codeCache, loadMs: loadedAt - begun, probeMs: monotonicMs() - loadedAt };
-  }
-
-  /** Apart from the base of its group, so that what it breaks is nobody else's; then it is brought in there. */
-  async #probeOfGroup(spec: ModuleSpec, readyPath: string | null, begun: number): Promise<ProbeResult> {
-    let proved: ProbeResult;
-    try {
-      proved = await this.#proveApart(spec, readyPath, begun, 'proofs');
-    } catch (error) {
-      if (error instanceof HearthError && error.functionStack !== undefined) throw error;
-      // It may have been another one that was proved there.
-      proved = await this.#proveApart(spec, readyPath, begun, 'alone');
-    }
-    await this.#install(spec);
-    return proved;
-  }
-
-  async #proveApart(
-    spec: ModuleSpec,
-    readyPath: string | null,
-    begun: number,
-    where: 'proofs' | 'alone',
-  ): Promise<ProbeResult> {
-    const definition = this.#definitions.inUse(spec.base);
-    const pool = this.#make(spec, definition, where);
-    this.#beside.add(pool);
-    try {
-      return await this.#prove(pool, readyPath, begun);
-    } catch (error) {
-      if (where === 'proofs' && definition !== undefined) this.#proofs.leave(spec, definition, 'a proof failed here');
-      throw error;
-    } finally {
-      void pool.retire('it was proved');
-    }
-  }
-
-  /** Beside the others of its group. A base that dies meanwhile was, as it has been proved, hardly ended by this one. */
-  async #install(spec: ModuleSpec): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.#pool(spec).install();
-        return;
-      } catch (error) {
-        const crashed = error instanceof HearthError && error.code === 'FUNCTION_CRASHED';
-        if (!crashed || attempt === INSTALLS) throw error;
-      }
     }
   }
 
@@ -320,7 +275,7 @@ class Pool implements Keeper {
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
     this.#groups.close();
-    this.#proofs.close();
+    this.#proving.close();
     const all = Promise.all([...this.#all()].map((pool) => pool.retire('Hearth is shutting down')));
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadlineMs);
@@ -335,7 +290,7 @@ class Pool implements Keeper {
   kill(): void {
     this.#draining = true;
     this.#groups.close();
-    this.#proofs.close();
+    this.#proving.close();
     for (const timer of this.#timers) clearInterval(timer);
     for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
@@ -354,7 +309,7 @@ class Pool implements Keeper {
   #make(
     spec: ModuleSpec,
     definition: BaseDefinition | undefined,
-    where: 'usual' | 'proofs' | 'alone' = 'usual',
+    where: 'usual' | ProvedWhere = 'usual',
   ): FunctionPool {
     if (this.#draining) throw new HearthError('NO_CAPACITY', 'Hearth is shutting down.', { retryAfterS: 5 });
     return new FunctionPool({
@@ -367,7 +322,7 @@ class Pool implements Keeper {
           return Promise.reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.base}".`));
         }
         if (wanted.group === null || where === 'alone') return this.#lease(wanted, definition);
-        return (where === 'proofs' ? this.#proofs : this.#groups).take(wanted, definition);
+        return (where === 'proofs' ? this.#proving : this.#groups).take(wanted, definition);
       },
       warmth: new Warmth({
         limits: limitsOf(spec),
