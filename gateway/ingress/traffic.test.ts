@@ -152,6 +152,29 @@ describe('a choice by a field of the body', () => {
   });
 });
 
+describe('a choice by headers', () => {
+  it('holds for WebSockets, too', async () => {
+    const entry = entryOf({
+      split: ONLY_OLD,
+      rules: [
+        { when: { cookie: { beta: '1' } }, version: 'new' },
+        { when: { json: { '/beta': true } }, version: 'new' },
+      ],
+    });
+    // A function that does not take the upgrade answers as to any request.
+    const script = (call: ScriptedCall) =>
+      call.respond(403, [], `${call.request.upgrade} ${call.version.record.version}`);
+    await using hearth = await start(entry, script as typeof echo);
+    const handshake = (more: string) =>
+      hearth.raw(
+        'GET /shop HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n' +
+          `sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`,
+      );
+    assert.match(await handshake('cookie: beta=1\r\n'), /^HTTP\/1\.1 403 .*true new$/s);
+    assert.match(await handshake(''), /^HTTP\/1\.1 403 .*true old$/s);
+  });
+});
+
 describe('bodies that are read ahead', () => {
   async function outcomeOf(t: TestContext, ahead: ReadAhead, ...pieces: string[]): Promise<ReadAheadOutcome> {
     const told = Promise.withResolvers<ReadAheadOutcome>();
