@@ -164,7 +164,7 @@ class Pool implements Keeper {
         this.#beside.add(made);
         return made;
       },
-      spoilt: (spec, definition) => this.#proofs.leave(spec, definition, 'a proof failed here'),
+      spoilt: (spec, definition) => this.#proving.leave(spec, definition, 'a proof failed here'),
       discard: (made, why) => made.retire(why),
       swap: (old, fresh) => this.#swap(old, fresh),
     });
@@ -228,10 +228,10 @@ class Pool implements Keeper {
   }
 
   deactivate(key: string): void {
-    const pool = this.#functions.get(key);
-    if (pool === undefined) return;
-    pool.upkeep.deactivate();
-    this.#sharing.forget(pool);
+    for (const pool of this.#withParts(key)) {
+      pool.upkeep.deactivate();
+      this.#sharing.forget(pool);
+    }
   }
 
   prewarm(spec: ModuleSpec, keepMs: number): void {
@@ -239,14 +239,19 @@ class Pool implements Keeper {
   }
 
   async retire(key: string, why: string): Promise<void> {
-    const parts = `${key}/`;
-    const pools = [...this.#functions.values()].filter(({ spec }) => spec.key === key || spec.key.startsWith(parts));
+    const pools = this.#withParts(key);
     for (const pool of pools) {
       this.#functions.delete(pool.spec.key);
       this.#sharing.forget(pool);
       this.#beside.add(pool);
     }
     await Promise.all(pools.map((pool) => pool.retire(why)));
+  }
+
+  /** The pool of this key, and those of what is served apart from it. */
+  #withParts(key: string): FunctionPool[] {
+    const parts = `${key}/`;
+    return [...this.#functions.values()].filter(({ spec }) => spec.key === key || spec.key.startsWith(parts));
   }
 
   evict(functionName: string): Promise<number> {
