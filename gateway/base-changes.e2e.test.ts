@@ -119,7 +119,7 @@ function load(gateway: TestGateway, paths: string[], callers = 4) {
   };
 }
 
-describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
+describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
   let cwd: string;
   let gateway: TestGateway;
   before(async () => {
@@ -374,6 +374,29 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
     assert.deepEqual(await ask('on-fresh'), ['1.4.0', 'constant', 2]);
   });
 
+  test('a library that was installed, or upgraded where it stands, after the start is found as it is now', async () => {
+    const refused = await put<Problem>('late', { shared: ['late'] });
+    assert.match(refused.body.detail, /"late" is installed neither/);
+    const install = async (version: string, main: string) => {
+      await mkdir(join(cwd, 'node_modules/late'), { recursive: true });
+      const manifest = { name: 'late', version, exports: { '.': `./${main}` } };
+      await writeFile(join(cwd, 'node_modules/late/package.json'), JSON.stringify(manifest));
+      await writeFile(join(cwd, 'node_modules/late', main), `exports.version = ${JSON.stringify(version)};`);
+    };
+    await install('1.0.0', 'one.js');
+    assert.equal((await put('late', { shared: ['late'], warm: 1 })).status, 201);
+    const files = {
+      'index.ts': "import { version } from 'late';\nexport default { fetch: () => Response.json(version) };",
+    };
+    await gateway.deploy('on-late', files, { manifest: { hearth: { base: 'late' } } });
+    assert.equal(await ask('on-late'), '1.0.0');
+    await install('2.0.0', 'two.js');
+    await rm(join(cwd, 'node_modules/late/one.js'));
+    const { status, body } = await put('late', {});
+    assert.deepEqual([status, body.changed], [200, true], JSON.stringify(body));
+    assert.equal(await ask('on-late'), '2.0.0');
+  });
+
   test('base calls module, module calls base: by reference, and one lazy connection for all calls', async () => {
     await gateway.deploy(
       'rules',
@@ -463,28 +486,7 @@ describe('a base changed while its modules serve', { timeout: 120_000 }, () => {
   });
 });
 
-describe('a start after a base has changed', { timeout: 120_000 }, () => {
-  test('what the API changed holds over the file, and the setup that came over it is there', async () => {
-    const cwd = await directoryWith(FILES);
-    const dataDir = join(cwd, 'data');
-    await mkdir(dataDir);
-    try {
-      {
-        await using gateway = await startGateway({ cwd, dataDir, env: ENV });
-        await gateway.deploy('shop', MODULE);
-        const { status } = await gateway.api('PUT', '/v1/bases/default', { shared: V2, setup: setupOf('kept') });
-        assert.equal(status, 200);
-      }
-      await using gateway = await startGateway({ cwd, dataDir, env: ENV });
-      assert.deepEqual(await (await fetch(`${gateway.url}/shop`)).json(), ['2.0.1', 'kept', 20]);
-      const { body } = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');
-      assert.deepEqual([body.generation, body.setup], [3, { path: './base.ts' }]);
-      assert.deepEqual(await (await fetch(`${gateway.url}/shop`)).json(), ['1.4.0', 'file', 2]);
-    } finally {
-      await rm(cwd, { recursive: true, force: true });
-    }
-  });
-
+describe('a start after a kill in the middle of a change', { timeout: 240_000 }, () => {
   /** Proved slowly on a base with a tag that says so, and one that streams on, so that a host is not empty soon. */
   const SLOW = `import { version } from 'prices';
     export default { async fetch(request, { BASE }) {
@@ -531,6 +533,11 @@ describe('a start after a base has changed', { timeout: 120_000 }, () => {
         }
         const { body } = await gateway.api<BaseView>('GET', '/v1/bases/default');
         assert.equal(body.generation, state === 'moving' ? 2 : 1);
+        if (state !== 'moving') return;
+        assert.deepEqual(body.setup, { files: ['setup.ts'] }, 'what the API changed holds over the file');
+        const back = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');
+        assert.deepEqual([back.body.generation, back.body.setup], [3, { path: './base.ts' }]);
+        assert.deepEqual(await (await fetch(`${gateway.url}/in-team`)).json(), ['1.4.0', 'file']);
       } finally {
         await rm(cwd, { recursive: true, force: true });
       }

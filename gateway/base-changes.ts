@@ -271,7 +271,7 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     { files, main }: { files: Tree; main: string },
   ): Promise<Uint8Array> {
     const manifest = parseManifestValue({ main });
-    const { shared } = definitions.resolve(name, { ...given, setup: null });
+    const { shared } = await definitions.resolve(name, { ...given, setup: null });
     const built = await parts.builder.build({ manifest, files, provided: shared });
     if (built.format === 'cjs') return built.code;
     throw new HearthError(

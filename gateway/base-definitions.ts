@@ -2,11 +2,13 @@
  * The base definitions there are: those of the configuration file, and in their place what the API has made of them
  * since, which the store keeps.
  */
+import { resolve as resolvePath } from 'node:path';
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
 import { declarationsOf, type SetupSource } from './base-declarations.ts';
 import { type PreparedBase, prepareBase } from './base-setup.ts';
-import { generationOf, resolveGeneration } from './bases.ts';
+import { generationOf, importersOf, resolveGeneration } from './bases.ts';
 import type { ConfigFile } from './config-file.ts';
+import { findAnew } from './library-paths.ts';
 import type { BaseGeneration, BaseRecord, BaseStore } from './store/store.ts';
 import type { Logger } from './telemetry/log.ts';
 
@@ -39,7 +41,7 @@ export interface BaseDefinitions {
    */
   prepare(name: string, given: BaseGeneration, code: Uint8Array | null): Promise<PreparedBase>;
   /** Only finds the libraries. Throws ConfigError. */
-  resolve(name: string, given: BaseGeneration): BaseDefinition;
+  resolve(name: string, given: BaseGeneration): Promise<BaseDefinition>;
   /** What the compiler says of a setup; null: nothing. */
   declare(setup: SetupSource, shared: BaseGeneration['shared']): Promise<string | null>;
   /** Declarations of `Base`, the type of `env.BASE`: as they were given, else as the compiler made them; null: neither. */
@@ -56,10 +58,19 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
   const kept = new Map<string, KeptBase>();
   const inUse = new Map<string, BaseDefinition>();
 
-  const resolve = (name: string, given: BaseGeneration) => resolveGeneration(name, given, file.directory, env);
+  /** As they are installed now, which may have changed since the start. */
+  async function resolve(name: string, given: BaseGeneration): Promise<BaseDefinition> {
+    const specifiers = given.shared.map(({ from }) => from);
+    const find = await findAnew(specifiers, importersOf(file.directory));
+    return resolveGeneration(name, given, file.directory, env, find);
+  }
 
-  async function prepare(name: string, given: BaseGeneration, code: Uint8Array | null): Promise<PreparedBase> {
-    const resolved = resolve(name, given);
+  async function prepare(
+    name: string,
+    given: BaseGeneration,
+    code: Uint8Array | null,
+    resolved: BaseDefinition,
+  ): Promise<PreparedBase> {
     if (given.setup?.kind !== 'code') return prepareBase(resolved, null, directory);
     const bundle = code ?? (await store.getSetup(name, given.setup.id));
     if (bundle === null) throw new Error(`The store has lost the setup of the base "${name}".`);
@@ -98,7 +109,12 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
   const all = await Promise.all(
     [...records.values()].map(async (record) => ({
       record,
-      prepared: await prepare(record.name, record.current, null),
+      prepared: await prepare(
+        record.name,
+        record.current,
+        null,
+        resolveGeneration(record.name, record.current, file.directory, env),
+      ),
     })),
   );
   for (const base of all) set(base.record.name, base);
@@ -107,14 +123,13 @@ export async function loadBaseDefinitions(options: BaseDefinitionsOptions): Prom
     inUse,
     get: (name) => kept.get(name),
     list: () => [...kept.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1)),
-    prepare,
+    prepare: async (name, given, code) => prepare(name, given, code, await resolve(name, given)),
     resolve,
     declare,
-    async typesOf({ record: { name, current }, prepared }) {
+    async typesOf({ record: { current }, prepared }) {
       if (current.types !== null || current.setup === null) return current.types;
       if (current.setup.kind === 'code') return current.setup.declared;
-      const path = resolve(name, current).setupPath;
-      if (path === null) return null;
+      const path = resolvePath(file.directory, current.setup.path);
       return await declared.getOrInsertComputed(prepared, () => declare({ kind: 'path', path }, current.shared));
     },
     set,

@@ -1,11 +1,11 @@
 /** Base definitions with their libraries found: what hosts are started with and what the builder leaves out of modules. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { splitSpecifier } from '../functions/build/resolve.ts';
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
 import { ConfigError } from './config.ts';
 import type { BaseSource, ConfigFile } from './config-file.ts';
+import { type FindLibrary, findLibrary } from './library-paths.ts';
 import type { BaseGeneration } from './store/store.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -48,6 +48,7 @@ export function resolveGeneration(
   given: BaseGeneration,
   directory: string,
   env: Environment,
+  find: FindLibrary = findLibrary,
 ): BaseDefinition {
   const setupPath = given.setup?.kind === 'path' ? resolve(directory, given.setup.path) : null;
   if (setupPath !== null && !existsSync(setupPath)) {
@@ -58,7 +59,7 @@ export function resolveGeneration(
     generation: given.generation,
     shared: oneVersionEach(
       name,
-      given.shared.map((entry) => resolveShared(name, entry, directory)),
+      given.shared.map((entry) => resolveShared(name, entry, directory, find)),
     ),
     setupPath,
     env: Object.fromEntries(
@@ -73,8 +74,18 @@ export function resolveGeneration(
 
 type Shared = BaseDefinition['shared'][number];
 
-function resolveShared(base: string, { as, from }: BaseGeneration['shared'][number], directory: string): Shared {
-  for (const importer of [join(directory, 'hearth.config.jsonc'), import.meta.filename]) {
+/** From where libraries are looked for, in turn: the config file's directory, then Hearth itself. */
+export function importersOf(directory: string): string[] {
+  return [join(directory, 'hearth.config.jsonc'), import.meta.filename];
+}
+
+function resolveShared(
+  base: string,
+  { as, from }: BaseGeneration['shared'][number],
+  directory: string,
+  find: FindLibrary,
+): Shared {
+  for (const importer of importersOf(directory)) {
     const path = find(from, importer);
     if (path === undefined) continue;
     const version = packageOf(path).version ?? '0.0.0';
@@ -100,18 +111,6 @@ function oneVersionEach(base: string, shared: Shared[]): Shared[] {
     }
   }
   return shared;
-}
-
-/** Absolute path of the file, undefined when it is not there. A built-in is nothing to share. */
-function find(specifier: string, from: string): string | undefined {
-  try {
-    const path = createRequire(from).resolve(specifier);
-    return path === specifier ? undefined : path;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'MODULE_NOT_FOUND' || code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') return undefined;
-    throw error;
-  }
 }
 
 /** The nearest package.json that has a name and a version: inner ones that only say `"type": "commonjs"` are passed by. */
