@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { splitSpecifier } from '../functions/build/resolve.ts';
 import type { BaseDefinition } from '../pool/keeper/definition.ts';
+import { declaresBase } from './base-types.ts';
 import { ConfigError } from './config.ts';
 import type { BaseSource, ConfigFile } from './config-file.ts';
 import { type FindLibrary, findLibrary } from './library-paths.ts';
@@ -35,11 +36,14 @@ export function generationOf(name: string, source: BaseSource, directory: string
 }
 
 function readTypes(name: string, path: string): string {
+  let types: string;
   try {
-    return readFileSync(path, 'utf8');
+    types = readFileSync(path, 'utf8');
   } catch (error) {
     throw new ConfigError(`bases.${name}.types: ${path} cannot be read (${(error as Error).message}).`);
   }
+  if (declaresBase(types)) return types;
+  throw new ConfigError(`bases.${name}.types: ${path} does not \`export interface Base\`, the type of env.BASE.`);
 }
 
 /** `setupPath`: the source the file names; what came over the API is written by base-setup.ts. Throws ConfigError. */

@@ -106,4 +106,16 @@ describe('hearth.config.jsonc', () => {
     const file = readConfigFile(null, directory);
     assert.throws(() => resolveBases(file, {}), /bases\.default\.setup: there is no file .*missing\.ts/);
   });
+
+  test('declarations that are not there, or do not say what the base is, are refused', async () => {
+    await write('{ "bases": { "default": { "types": "./base.d.ts" } } }');
+    const file = readConfigFile(null, directory);
+    assert.throws(() => resolveBases(file, {}), /bases\.default\.types: .*base\.d\.ts cannot be read/);
+    await writeFile(join(directory, 'base.d.ts'), 'export interface Database {}');
+    assert.throws(() => resolveBases(file, {}), /base\.d\.ts does not `export interface Base`/);
+    for (const types of ['export interface Base {}', 'interface X {}\nexport type { X as Base };']) {
+      await writeFile(join(directory, 'base.d.ts'), types);
+      assert.equal(resolveBases(file, {}).length, 1);
+    }
+  });
 });
