@@ -3,10 +3,15 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { pssBytes } from '../load/proc.ts';
 import { poolOf, startHearth, untilWarm } from '../peers/hearth.ts';
 import { figure, leastSquares, table } from '../report.ts';
+import { groupDensity, groupReport } from './group-density.ts';
 
 export interface DensityOptions {
   /** Numbers of bases. */
   bases: number[];
+  /** Numbers of modules in one base of a group. */
+  modules: number[];
+  /** How often one of them is then replaced. */
+  replacements: number;
 }
 
 /** A base in stock gives memory back after three seconds (pool/base/rest.ts), and with many of them that takes a while. */
@@ -18,7 +23,8 @@ interface Point {
   pssBytes: number;
 }
 
-export async function density({ bases }: DensityOptions): Promise<{ text: string; data: unknown }> {
+export async function density(options: DensityOptions): Promise<{ text: string; data: unknown }> {
+  const { bases, modules, replacements } = options;
   const most = Math.max(...bases);
   const kinds = {
     'bases of one host': String(most),
@@ -29,7 +35,8 @@ export async function density({ bases }: DensityOptions): Promise<{ text: string
     found[kind] = [];
     for (const count of bases) found[kind].push(await point(count, perHost));
   }
-  return { text: report(found), data: { bases, found } };
+  const groups = await groupDensity(modules, replacements, SETTLE_MS);
+  return { text: `${report(found)}\n\n${groupReport(groups)}`, data: { bases, found, groups } };
 }
 
 async function point(bases: number, perHost: string): Promise<Point> {

@@ -24,6 +24,9 @@ import { Rest } from './rest.ts';
 const { load, store, exchange, notify, waitAsync } = Atomics;
 const { ceil, min } = Math;
 
+/** After a module has left; several that leave at once are one collection. */
+const TIDY_MS = 3_000;
+
 interface ModuleLimits {
   module: string;
   memoryMb: number;
@@ -37,6 +40,7 @@ export class Meter {
   readonly #collect: Collect;
   readonly #rest: Rest;
   readonly #limits: ModuleLimits[] = [];
+  #tidying = false;
 
   /** Without gauges nobody watches, as in tests of a base alone. */
   constructor(gauges: Gauges | undefined) {
@@ -74,9 +78,8 @@ export class Meter {
     this.#limit();
   }
 
-  /** It is out, and what it was allowed with it. The last one's stays: what it left behind is watched to the end. */
+  /** It is out, and what it was allowed with it. */
   left(module: string): void {
-    if (this.#limits.length < 2) return;
     let kept = 0;
     for (let at = 0; at < this.#limits.length; at++) {
       const limits = this.#limits[at] as ModuleLimits;
@@ -103,6 +106,20 @@ export class Meter {
   /** A rehearsal's module is gone again. */
   rehearsed(): void {
     this.#rest.begin();
+  }
+
+  /**
+   * What a module of a group left behind is given back when the base has nothing to do: else it would stay for as long as
+   * nobody else asks for memory.
+   */
+  tidySoon(): void {
+    if (this.#tidying) return;
+    this.#tidying = true;
+    setTimeout(() => {
+      this.#tidying = false;
+      if ((this.#gauge[RUNNING] ?? 0) > 0) this.tidySoon();
+      else this.#collect();
+    }, TIDY_MS).unref();
   }
 
   enter(): void {

@@ -168,6 +168,7 @@ export class Session implements LinkHandler {
     const { modules, meter } = this.#options;
     modules.remove(module);
     meter.left(module);
+    if (this.#grouped) meter.tidySoon();
     this.#refused.delete(module);
   }
 
