@@ -6,7 +6,13 @@ import { startGateway, type TestGateway } from '../../gateway/testing/gateway.ts
 import { deployAsJson, EXAMPLES_CONFIG, partsOf, readExample } from './testing/deploy.ts';
 
 interface Refused {
-  error: { code: string; message: string; issues: { field: string }[]; steps: { name: string; state: string }[] };
+  error: {
+    code: string;
+    message: string;
+    step?: string;
+    issues: { field: string }[];
+    steps: { name: string; state: string }[];
+  };
 }
 
 describe('the three landing forms on a real gateway', { timeout: 120_000 }, () => {
@@ -241,6 +247,39 @@ describe('the three landing forms on a real gateway', { timeout: 120_000 }, () =
       for (const headers of [{}, { 'x-hearth-tag': 'friday' }]) {
         assert.equal((await post<{ reached: number }>('/campaigns', request, headers)).body.reached, 3);
       }
+    });
+
+    test('under load, and with a component replaced in the middle, each call ends whole or undone', async () => {
+      const known = new Set((await batches()).map(({ batch }) => batch));
+      const issued: string[] = [];
+      let undone = 0;
+      const callers = Array.from({ length: 6 }, async (_, caller) => {
+        for (let n = 0; n < 25; n++) {
+          if (caller === 0 && n === 8)
+            assert.equal(
+              (await deployAsJson(gateway, 'composed-business/vouchers', { vars: { RELEASE: '2' } })).status,
+              201,
+            );
+          const country = (caller + n) % 3 === 0 ? 'IS' : 'DE';
+          const { status, body } = await post<Refused & { batch: string }>('/campaigns', { ...request, country });
+          if (country === 'DE') {
+            assert.equal(status, 200, JSON.stringify(body));
+            issued.push(body.batch);
+          } else {
+            assert.equal(status, 502, JSON.stringify(body));
+            assert.equal(body.error.step, 'delivery');
+            assert.deepEqual(
+              body.error.steps.filter(({ name }) => name === 'voucher').map(({ state }) => state),
+              ['compensated'],
+            );
+            undone++;
+          }
+        }
+      });
+      await Promise.all(callers);
+      assert.equal(issued.length + undone, 150);
+      const valid = (await batches()).map(({ batch }) => batch).filter((batch) => !known.has(batch));
+      assert.deepEqual(valid.sort(), issued.sort());
     });
 
     test('out of its group a module is called over the gateway, its own trace under the step', async () => {
