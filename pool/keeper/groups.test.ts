@@ -330,3 +330,44 @@ test('module files: each module of a group has its own directory, and it goes wi
   await keeper.retire(one.key, 'deleted');
   assert.equal((await ask(keeper, two)).text, 'two true');
 });
+
+test('an uncaught exception of one module ends the base for all: what runs comes to its end, and all go on in a new one', async (t) => {
+  const harness = await startKeeper(t);
+  const { keeper } = harness;
+  const bomb = member('bomb', 'setTimeout(() => { throw new Error("boom"); }); return new Response("lit")');
+  const other = member(
+    'other',
+    `if (!request.url.endsWith('/slow')) return new Response('other');
+     await new Promise((resolve) => setTimeout(resolve, 100));
+     return new Response('slow');`,
+  );
+  for (const spec of [bomb, other]) await keeper.probe(spec, null);
+  const slow = new Call(keeper, other, { path: '/slow' });
+  const { facts } = await ask(keeper, bomb);
+  assert.equal((await slow.answer.promise).text, 'slow');
+  await harness.event(({ subject, id, what }) => subject === 'base' && id === facts.instance && what === 'retired');
+  assert.match((await harness.logged('boom')).module, /^bomb@/);
+  const back = (name: string) =>
+    harness.event((event) => event.what === 'loaded' && event.function === name && event.id !== facts.instance);
+  const [first, second] = await Promise.all([back('bomb'), back('other')]);
+  assert.equal(first.id, second.id);
+  assert.equal((await ask(keeper, other)).facts.instance, first.id);
+});
+
+test('what breaks its base again and again is not rebuilt for ever, but when somebody calls', async (t) => {
+  const harness = await startKeeper(t);
+  const { keeper } = harness;
+  const mine = member('mine', 'return new Response("mine")');
+  await keeper.probe(mine, null);
+  let died = (await ask(keeper, mine)).facts.host;
+  for (let n = 0; n < 3; n++) {
+    const host = keeper.snapshot().hosts.find(({ id }) => id === died);
+    process.kill(host?.pid as number, 'SIGKILL');
+    await harness.event(({ id, what }) => id === died && what === 'died');
+    if (n < 2) died = (await ask(keeper, mine)).facts.host;
+  }
+  await harness.event(({ subject, what }) => subject === 'base' && what === 'warm');
+  const groups = () => keeper.snapshot().hosts.flatMap(({ bases }) => bases.filter(({ group }) => group === 'shop'));
+  assert.deepEqual(groups(), []);
+  assert.equal((await ask(keeper, mine)).text, 'mine');
+});
