@@ -125,6 +125,9 @@ export class Meter {
   enter(): void {
     const gauge = this.#gauge;
     gauge[RUNNING] = (gauge[RUNNING] ?? 0) + 1;
+    // Its frame was read, so the loop has turned: were this left to the answer, which may stand behind the call in the
+    // queue, the turns of one call after another would count as one.
+    if (gauge[COLLECT] === 0) gauge[PONG] = gauge[PING] ?? 0;
     if (this.#wake[ASLEEP] !== 0) this.#wakeHost();
   }
 
