@@ -5,8 +5,9 @@ import { setFlagsFromString } from 'node:v8';
 import { COLLECT, CPU_MS, type Gauges, MEMORY_MB, makeGauge, PING, PLACE, PONG } from './gauge.ts';
 import { TestBase } from './testing/harness.ts';
 
-// As in a host: a base takes the collector for itself.
+// As in a host: a base takes the collector for itself, and V8 keeps nothing that it compiled.
 setFlagsFromString('--expose-gc');
+setFlagsFromString('--no-compilation-cache');
 
 const gauges = (): Gauges => ({ gauge: makeGauge(), wake: makeGauge() });
 const group = (place: number) => ({ place, timeoutMs: 30_000 });
@@ -81,6 +82,29 @@ for (const [what, code] of [
     assert.ok(left <= 1, `${left} of 60 are held still`);
   });
 }
+
+test('five hundred replacements leave the heap where it was, the code of those that went included', async () => {
+  const watched = gauges();
+  await using base = await TestBase.start({ gauges: watched });
+  await base.load('exports.default = { fetch: () => new Response("") };', { module: 'stays', group: group(1) });
+  const functions = Array.from({ length: 200 }, (_, n) => `function f${n}(a) { return { a, text: 'number ${n}' }; }`);
+  const replace = async (from: number, to: number) => {
+    for (let n = from; n <= to; n++) {
+      const module = `m#${n}`;
+      const code = `${functions.join('\n')}\nexports.default = { fetch: () => new Response(f1(${n}).text + f2(0).text) };`;
+      await base.load(code, { module, functionName: 'm', group: group(n) });
+      await base.http('/', { module }).whole();
+      base.link.event({ event: 'unload', module });
+    }
+    await collect(base, watched);
+    const { used_heap_size, external_memory } = await base.worker.getHeapStatistics();
+    return used_heap_size + external_memory;
+  };
+  const before = await replace(2, 50);
+  const grown = (await replace(51, 550)) - before;
+  // They have ten thousand bytes of source each: kept, that would be five million.
+  assert.ok(grown < 1_000_000, `${grown} bytes more`);
+});
 
 test('the memory that a base may take is that of its modules together, a turn as long as the shortest says', async () => {
   const watched = gauges();

@@ -9,8 +9,14 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
-/** Node's flags of each host. V8 takes a code cache only under the flags with which it was made. */
-export const HOST_FLAGS = ['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', '--expose-gc'];
+/**
+ * Node's flags of each host. V8 takes a code cache only under the flags with which it was made. Its own cache of what it
+ * compiled would keep every version that a group's base ever held, 60 KB for each that is 50 KB long, and find none again.
+ */
+export const HOST_FLAGS = [
+  ...['--disable-sigusr1', '--no-experimental-ffi', '--no-warnings', '--expose-gc'],
+  '--no-compilation-cache',
+];
 
 /** Resolves with the file that a base's thread runs; it needs what stands in the same directory, and nothing else. */
 export async function bundleBase(runDir: string): Promise<string> {
