@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SpanReport } from '../../functions/contract/span.ts';
+import { ProtocolViolation } from '../link/frames.ts';
 import { isSpansEvent } from './span-event.ts';
+import { baseEvent, bindingCall } from './validate.ts';
 
 const SPAN: SpanReport = {
   id: 2,
@@ -51,4 +53,12 @@ test('what a base of ours would never send is refused', () => {
   assert.equal(isSpansEvent({ ...event(SPAN), invocationId: null }), false);
   assert.equal(isSpansEvent({ ...event(SPAN), module: undefined }), false);
   assert.equal(isSpansEvent({ ...event(), spans: {} }), false);
+});
+
+test('a wrong one is a violation of the protocol, and so is a call under a span that cannot be', () => {
+  assert.equal(baseEvent(event(SPAN)).event, 'spans');
+  assert.throws(() => baseEvent(event({ ...SPAN, id: 0 })), ProtocolViolation);
+  const call = { kind: 'binding', module: 'main', invocationId: 'i', binding: 'KV', call: { op: 'kv.get', key: 'k' } };
+  assert.equal(bindingCall({ ...call, span: 3 }).span, 3);
+  for (const span of [0, 129, '3', null]) assert.throws(() => bindingCall({ ...call, span }), ProtocolViolation);
 });
