@@ -169,6 +169,22 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   assert.equal(await text('caller'), '7 direct');
 });
 
+test('calls that go round through a group, past the gateway and through it, come to an end', async () => {
+  await using gateway = await startGateway();
+  const passes = (binding: string) =>
+    `let calls = 0; export default { async fetch(request, env) { calls++; const answer = await env.${binding}.fetch('http://next/');
+       return new Response(calls + ' ' + (await answer.text())); } };`;
+  const bind = (binding: string, service: string) => ({ services: [{ binding, service }] });
+  await gateway.deploy('inner', { 'index.js': passes('APART') }, { manifest: { ...bind('APART', 'apart'), hearth } });
+  await gateway.deploy('outer', { 'index.js': passes('INNER') }, { manifest: { ...bind('INNER', 'inner'), hearth } });
+  await gateway.deploy('apart', { 'index.js': passes('OUTER') }, { manifest: bind('OUTER', 'outer') });
+  const response = await fetch(`${gateway.url}/outer`);
+  assert.equal(response.status, 500, await response.text());
+  const { body } = await gateway.api<{ lines: { message: string }[] }>('GET', '/v1/functions/apart/logs');
+  const { body: inner } = await gateway.api<{ lines: { message: string }[] }>('GET', '/v1/functions/inner/logs');
+  assert.match(JSON.stringify([body, inner]), /LOOP_DETECTED|16 (hops|functions)/);
+});
+
 test('kill -9 of the host in the middle of a replace: it is the old version or the new one, and all modules serve', async () => {
   await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '3' } });
   const names = Array.from({ length: 6 }, (_, n) => `module-${n}`);

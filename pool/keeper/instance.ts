@@ -150,6 +150,7 @@ export class Instance implements Tenant {
       if (image.files.length > 0) await writeModuleFiles(place.filesDir, image.files);
       const wanted = this.#state === 'acquiring' && place.base.state === 'leased';
       if (wanted) this.#load(place, image, image.files.length > 0 ? place.filesDir : null);
+      else place.leave('nobody waits for it any more');
     } catch (error) {
       this.#failure ??= new HearthError('NO_CAPACITY', 'The code of the function could not be read.', { cause: error });
       place.leave(String(error));
