@@ -12,6 +12,8 @@ import { startGateway, type TestGateway } from './testing/gateway.ts';
 
 interface PoolBase {
   id: string;
+  function: string | null;
+  state: string;
   group?: string;
   modules?: { function: string; version: string }[];
 }
@@ -29,6 +31,13 @@ async function groupBases(gateway: TestGateway): Promise<{ host: PoolHost; base:
   return body.hosts.flatMap((host) =>
     host.bases.filter(({ group }) => group === 'shop').map((base) => ({ host, base })),
   );
+}
+
+/** Ids of the bases that serve this function alone. */
+async function basesOf(gateway: TestGateway, name: string): Promise<string[]> {
+  const { body } = await gateway.api<{ hosts: PoolHost[] }>('GET', '/v1/pool');
+  const bases = body.hosts.flatMap((host) => host.bases);
+  return bases.filter((base) => base.function === name && base.state === 'leased').map(({ id }) => id);
 }
 
 /** So many calls a second and caller at most: the cores are for what is tried beside them too. */
@@ -144,6 +153,8 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   const versions = [await gateway.deploy('shop', { 'index.js': shop(0) }, { manifest: { hearth } })];
   await deployCaller(gateway);
   const [before] = await groupBases(gateway);
+  const apart = await basesOf(gateway, 'apart');
+  assert.equal(apart.length, 1);
   const loads = ['shop', 'caller', 'apart'].map((name) => constantLoad(() => `${gateway.url}/${name}`, 2));
   for (let n = 1; n <= 8; n++) {
     versions.push(await gateway.deploy('shop', { 'index.js': shop(n) }, { manifest: { hearth } }));
@@ -159,6 +170,8 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   );
   const [after] = await groupBases(gateway);
   assert.equal(after?.base.id, before?.base.id);
+  const apartNow = await basesOf(gateway, 'apart');
+  assert.ok(apartNow.includes(apart[0] as string), 'what does not hold the module was not touched');
 
   const split = versions.slice(-2).map(({ version }) => ({ version, percent: 50 }));
   const put = await gateway.api('PUT', '/v1/functions/shop/traffic', { split });
