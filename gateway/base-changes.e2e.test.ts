@@ -108,14 +108,18 @@ function load(gateway: TestGateway, paths: string[], callers = 4) {
     }
   };
   const running = Promise.all(Array.from({ length: callers }, (_, n) => caller(n)));
+  const stop = async () => {
+    done = true;
+    await running;
+  };
   return {
     seen,
     async end() {
-      done = true;
-      await running;
+      await stop();
       assert.deepEqual(failed, []);
       assert.ok(calls > 0);
     },
+    [Symbol.asyncDispose]: stop,
   };
 }
 
@@ -159,18 +163,19 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
 
   test('another version of a library: no request fails, and once it is answered every call gets the new one', async () => {
     const others = (await gateway.api<{ hosts: { id: string; base: string }[] }>('GET', '/v1/pool')).body.hosts;
-    const { seen, end } = load(gateway, ['shop', 'team', 'apart']);
+    await using calls = load(gateway, ['shop', 'team', 'apart']);
     const { status, body } = await put('default', { shared: V2 });
     assert.equal(status, 200, JSON.stringify(body));
     assert.deepEqual([body.generation, body.changed, body.broken], [2, true, []]);
     assert.deepEqual([body.change?.state, body.change?.proved, body.change?.left], ['done', 2, 0]);
     for (const path of ['shop', 'team']) assert.deepEqual(await ask(path), ['2.0.1', 'file', 20]);
-    await end();
+    await calls.end();
     assert.deepEqual(await ask('apart'), ['1.4.0', null, 2]);
-    assert.deepEqual([...(seen.get('apart') ?? [])], ['["1.4.0",null,2]']);
+    assert.deepEqual([...(calls.seen.get('apart') ?? [])], ['["1.4.0",null,2]']);
     // Nothing between the two, such as the new library with the old setup.
     const both = ['["1.4.0","file",2]', '["2.0.1","file",20]'];
-    for (const path of ['shop', 'team']) for (const text of seen.get(path) ?? []) assert.ok(both.includes(text), text);
+    for (const path of ['shop', 'team'])
+      for (const text of calls.seen.get(path) ?? []) assert.ok(both.includes(text), text);
     const old = others.filter(({ base }) => base === 'default').map(({ id }) => id);
     await until(async () => {
       const { hosts } = (await gateway.api<{ hosts: { id: string }[] }>('GET', '/v1/pool')).body;
@@ -192,12 +197,12 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
   });
 
   test('another setup: given as source, and no request fails', async () => {
-    const { end } = load(gateway, ['shop', 'team']);
+    await using calls = load(gateway, ['shop', 'team']);
     const { status, body } = await put('default', setupOf('typed'), { 'content-type': 'text/typescript' });
     assert.equal(status, 200, JSON.stringify(body));
     assert.deepEqual(body.setup, { files: ['setup.ts'] });
     for (const path of ['shop', 'team']) assert.deepEqual(await ask(path), ['2.0.1', 'typed', 20]);
-    await end();
+    await calls.end();
   });
 
   test('a setup of several files comes as a form, and what it imports is bundled', async () => {
@@ -214,7 +219,7 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
   });
 
   test('rollback leads to what was before, without a failed request, and again to what it came from', async () => {
-    const { end } = load(gateway, ['shop', 'team']);
+    await using calls = load(gateway, ['shop', 'team']);
     const back = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');
     assert.equal(back.status, 200, JSON.stringify(back.body));
     assert.deepEqual(await ask('shop'), ['2.0.1', 'typed', 20]);
@@ -222,7 +227,7 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
     const forth = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');
     assert.equal(forth.status, 200);
     assert.deepEqual(await ask('team'), ['2.0.1', 'form', 20]);
-    await end();
+    await calls.end();
     assert.equal((await gateway.api<Problem>('POST', '/v1/bases/other/rollback')).body.code, 'CONFLICT');
   });
 
@@ -245,7 +250,7 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
       'index.ts': MODULE,
       'package.json': '{ "dependencies": { "prices": "^2.0.0" } }',
     });
-    const { end } = load(gateway, ['shop', 'picky', 'wants']);
+    await using calls = load(gateway, ['shop', 'picky', 'wants']);
     const generation = (await get('default')).generation;
 
     const breaks = await put<Problem>('default', { shared: [{ as: 'prices', from: 'prices-bad' }] });
@@ -272,7 +277,7 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
     assert.match(change?.why ?? '', /does not come up/);
     assert.ok(previous);
     assert.deepEqual(await ask('shop'), ['2.0.1', 'file', 20]);
-    await end();
+    await calls.end();
     const { records } = (await gateway.api<{ records: { action: string }[] }>('GET', '/v1/audit')).body;
     assert.ok(records.some(({ action }) => action === 'base.change.refused'));
     for (const name of ['picky', 'wants']) await gateway.api('DELETE', `/v1/functions/${name}`);
@@ -367,6 +372,18 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
     });
   });
 
+  test('a setup that was edited where it stands is taken up by the same path, and rolled back all the same', async () => {
+    await writeFile(join(cwd, 'base.ts'), setupOf('edited'));
+    const edited = await put('default', { setup: { path: './base.ts' } });
+    assert.deepEqual([edited.status, edited.body.changed], [200, true]);
+    assert.deepEqual(await ask('shop'), ['2.0.1', 'edited', 20]);
+    assert.equal((await gateway.api('POST', '/v1/bases/default/rollback')).status, 200);
+    assert.deepEqual(await ask('shop'), ['2.0.1', 'file', 20]);
+    await writeFile(join(cwd, 'base.ts'), setupOf('file'));
+    assert.equal((await put('default', { setup: { path: './base.ts' } })).status, 200);
+    assert.deepEqual(await ask('shop'), ['2.0.1', 'file', 20]);
+  });
+
   test('a base that is new is made by the same call, and functions can be deployed onto it', async () => {
     const made = await put('fresh', { shared: ['prices'], setup: 'export default { tag: "constant" };', warm: 1 });
     assert.equal(made.status, 201, JSON.stringify(made.body));
@@ -439,7 +456,7 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
       );
     }
 
-    const { seen, end } = load(gateway, ['member-0/next', 'member-1/query', 'member-9/next', 'shop']);
+    await using calls = load(gateway, ['member-0/next', 'member-1/query', 'member-9/next', 'shop']);
     const { status, body } = await put('default', { setup: setupOf('grouped') });
     assert.equal(status, 200, JSON.stringify(body));
     type Counts = [tag: string, { pools: number; opened: number }];
@@ -448,8 +465,8 @@ describe('a base changed while its modules serve', { timeout: 240_000 }, () => {
       counts.every(([tag, { pools, opened }]) => tag === 'grouped' && pools === 1 && opened === 1),
       JSON.stringify(counts),
     );
-    await end();
-    for (const [path, texts] of seen) {
+    await calls.end();
+    for (const [path, texts] of calls.seen) {
       for (const text of texts) assert.ok(path === 'shop' || /"pools":1,"opened":1/.test(text), `${path}: ${text}`);
     }
     const back = await gateway.api<BaseView>('POST', '/v1/bases/default/rollback');

@@ -8,6 +8,7 @@
  * whichever had been moved by then.
  */
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { Builder } from '../functions/build/client.ts';
 import type { Tree } from '../functions/build/tree.ts';
 import { HearthError } from '../functions/contract/errors.ts';
@@ -149,7 +150,8 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint)
       return describeAnew(name, before, given);
     const next = prepared.definition;
-    const previous = before?.record.current ?? null;
+    const kept = before === undefined ? null : await keepEdited(before, given);
+    const previous = kept?.generation ?? before?.record.current ?? null;
     const base: KeptBase = { record: { name, current: given, previous, updatedAt: now() }, prepared };
     // What the store gives up once it has the new one, in case that has to be taken back.
     const older = before?.record.previous ?? null;
@@ -171,7 +173,8 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
         log.warn('functions that came up on neither generation of their base', { base: name, broken });
       progress.state = 'stocking';
       await keeper.bases.prepare(next);
-      await store.put(base.record, code === null || given.setup?.kind !== 'code' ? null : { id: given.setup.id, code });
+      const made = code === null || given.setup?.kind !== 'code' ? null : { id: given.setup.id, code };
+      await store.put(base.record, made ?? kept?.setup ?? null);
     } catch (error) {
       keeper.bases.drop(next);
       throw error;
@@ -192,6 +195,21 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     }
     log.info('a base definition has changed', { base: name, generation: given.generation });
     return { base, changed: true, created: before === undefined, broken };
+  }
+
+  /**
+   * A setup that was edited where it stands is not there any more for a way back: then what it was bundled to is kept.
+   * Null: the way back is by what is stored already.
+   */
+  async function keepEdited(before: KeptBase, given: BaseGeneration) {
+    const { current } = before.record;
+    const { setupPath } = before.prepared.definition;
+    if (current.setup?.kind !== 'path' || given.setup?.kind !== 'path' || setupPath === null) return null;
+    const code = await readFile(setupPath);
+    const id = createHash('sha256').update(code).digest('hex');
+    const declared = current.types === null ? await definitions.typesOf(before) : null;
+    const setup = { kind: 'code' as const, id, files: [current.setup.path], declared };
+    return { generation: { ...current, setup }, setup: { id, code } };
   }
 
   /** Bases are made of the same as before, so nothing has to move: what is left are its declarations. */
