@@ -20,6 +20,8 @@ export interface GroupBaseOptions {
   /** What is blamed for what no single module did: the group, under its own name and key. */
   group: ModuleSpec;
   hooks: Pick<KeeperHooks, 'log' | 'spans'>;
+  /** See Place. */
+  patienceMs(timeoutMs: number): number;
   /** Key of the version that the gateway sends calls of this function to; undefined: to several, or none. */
   serving(functionName: string): string | undefined;
   event(what: PoolEvent['what'], functionName: string, why: string): void;
@@ -77,6 +79,10 @@ export class GroupBase implements Lessee, Room {
 
   get blamed(): ModuleSpec | null {
     return this.#blamed;
+  }
+
+  patienceMs(timeoutMs: number): number {
+    return this.#options.patienceMs(timeoutMs);
   }
 
   /* ── who stands in it ── */
@@ -283,6 +289,10 @@ class Member implements Place {
 
   get hasFiles(): boolean {
     return this.#filesDir !== null;
+  }
+
+  patienceMs(timeoutMs: number): number {
+    return this.#groupBase.patienceMs(timeoutMs);
   }
 
   ready(): void {

@@ -371,3 +371,17 @@ test('what breaks its base again and again is not rebuilt for ever, but when som
   assert.deepEqual(groups(), []);
   assert.equal((await ask(keeper, mine)).text, 'mine');
 });
+
+test('a deploy that never comes to the end of its top level is refused, and the proofs beside it are not', async (t) => {
+  const { keeper } = await startKeeper(t);
+  const spins = moduleOf('for (;;); exports.default = { fetch() {} };', {
+    name: 'spins',
+    ...GROUP,
+    limits: { timeoutMs: 400 },
+  });
+  const good = member('good', 'return new Response("good")');
+  const [spun, proved] = await Promise.allSettled([keeper.probe(spins, null), keeper.probe(good, null)]);
+  assert.equal(spun.status === 'rejected' && spun.reason.code, 'PROBE_FAILED');
+  assert.equal(proved.status, 'fulfilled');
+  assert.equal((await ask(keeper, good)).text, 'good');
+});

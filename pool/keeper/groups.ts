@@ -41,6 +41,10 @@ const YOUNG_DEATHS = 3;
 /** A base for proofs waits so long for the next one, and is given up after so many. */
 const PROOFS_MS = 2_000;
 const PROOFS = 50;
+/** What takes longer to load is proved alone, so that it does not hold up the others. */
+const PROOF_LOAD_MS = 5_000;
+/** Where a group is rebuilt a load may have hundreds before it. */
+const LOAD_GRACE_MS = 30_000;
 
 export class Groups {
   readonly #options: GroupsOptions;
@@ -177,6 +181,8 @@ class Group {
       base,
       group: { ...spec, key: groupKey(spec), functionName: name, version: '' },
       hooks,
+      patienceMs: (timeoutMs) =>
+        this.#options.proofs ? Math.min(timeoutMs, PROOF_LOAD_MS) : timeoutMs + LOAD_GRACE_MS,
       serving,
       event: (what, functionName, why) => this.#note(base.id, what, functionName, why),
       broken: (broken, why) => this.#broken(broken, why),

@@ -52,11 +52,6 @@ export interface Loaded {
 /** An idle base with its part of a host, before it holds anything. */
 const BASE_MB = 15;
 
-/** The call that caused a load hears of its own time being over before the load is given up. */
-const LOAD_GRACE_MS = 250;
-/** Among the modules of a group a load may have hundreds before it. */
-const GROUP_GRACE_MS = 30_000;
-
 export class Instance implements Tenant {
   readonly spec: ModuleSpec;
   readonly owner: InstanceOwner;
@@ -233,18 +228,18 @@ export class Instance implements Tenant {
   /** A module that never comes to the end of its top level is given up as a call would be. */
   giveUpLoading(now: number): void {
     const { timeoutMs } = this.spec.limits;
-    const graceMs = this.shared ? GROUP_GRACE_MS : LOAD_GRACE_MS;
-    if (this.readyAt > 0 || this.acquiredAt === 0 || now - this.acquiredAt < timeoutMs + graceMs) return;
-    if (this.#state !== 'loading' && this.#state !== 'draining') return;
+    if (this.readyAt > 0 || this.acquiredAt === 0 || (this.#state !== 'loading' && this.#state !== 'draining')) return;
+    const place = this.#placed();
+    if (now - this.acquiredAt < place.patienceMs(timeoutMs)) return;
     const why = `The code did not load within ${timeoutMs} ms.`;
     this.#failure ??= new HearthError('PROBE_FAILED', why);
-    if (!this.shared) {
-      this.#place?.end(why, { kind: 'blocked' });
+    if (!place.shared) {
+      place.end(why, { kind: 'blocked' });
       return;
     }
     // Others may serve beside it: only if they do not either is it the base that goes.
     this.owner.suspect(this);
-    this.#place?.leave(why);
+    place.leave(why);
   }
 
   expectSettled(invocation: Invocation): void {

@@ -38,6 +38,8 @@ export interface Place {
   readonly shared: boolean;
   /** What part of the base's memory is its own. */
   readonly share: number;
+  /** How long its load may take, ms, when a call may take `timeoutMs`. */
+  patienceMs(timeoutMs: number): number;
   /** Of calls whose end the base has yet to tell, by invocation id: what streams, what waits for `waitUntil`, what was abandoned. */
   readonly settling: Map<string, Invocation>;
   /** Who did what the base was ended for, where that was not this one. */
@@ -51,6 +53,9 @@ export interface Place {
   /** Ends the base, whatever runs in it. */
   end(why: string, fault: Fault | null): void;
 }
+
+/** The call that caused a load hears of its own time being over before the load is given up. */
+const LOAD_GRACE_MS = 250;
 
 /** Its one module's name on the link. */
 const MODULE = 'main';
@@ -70,6 +75,10 @@ export class Alone implements Place {
 
   get filesDir(): string {
     return this.base.filesDir;
+  }
+
+  patienceMs(timeoutMs: number): number {
+    return timeoutMs + LOAD_GRACE_MS;
   }
 
   ready(): void {
