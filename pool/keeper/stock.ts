@@ -205,19 +205,17 @@ export class Stock {
   }
 
   /**
-   * Boots one base; its being warm calls again. Two at once only in a pool in which somebody waits with nothing in stock:
-   * one whose boots are slow must not hold up those for which the callers of another pool wait.
+   * Boots one base in a pool; its being warm calls again. Two at once only while somebody waits there with nothing in stock.
+   * Each pool has turns of its own: one that boots without end must not keep the others from their stock.
    */
   #refill(): void {
     if (this.#closed) return;
     const { hosts } = this.#options;
-    const shelves = this.#shelves();
-    const bootingAll = shelves.reduce((sum, shelf) => sum + shelf.booting, 0);
     let againMs = Number.POSITIVE_INFINITY;
-    for (const shelf of shelves) {
+    for (const shelf of this.#shelves()) {
       const { pool, definition, awaited, warm } = shelf;
       const waits = this.#options.pending.in(pool) > 0;
-      if (waits ? this.booting(pool) >= 2 : bootingAll >= 1) continue;
+      if (this.booting(pool) >= (waits ? 2 : 1)) continue;
       const { pressure, burstSince } = this.#stateOf(pool);
       const pauseMs = this.#failures.get(definition)?.pauseMs(monotonicMs()) ?? 0;
       if (pauseMs > 0) {
@@ -252,7 +250,8 @@ export class Stock {
           ? hosts.get(step.host)
           : hosts.start(definition, pool, step.bound === null ? null : bindingOf(step.bound));
       if (host !== undefined) hosts.boot(host);
-      if (this.#options.pending.size > 0) this.refill();
+      // For who waits still, and for the other pools.
+      this.refill();
       return;
     }
     if (againMs < Number.POSITIVE_INFINITY) this.#schedule(againMs);
