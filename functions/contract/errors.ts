@@ -124,7 +124,7 @@ export const ERRORS = {
     fault: 'platform',
     title: 'No capacity',
     advice:
-      'Send again after retry-after seconds. Where it is the pool that stays full, raise HEARTH_MAX_BASES or HEARTH_MEMORY_MB.',
+      'Send again after retry-after seconds. Where it is the pool that stays full, raise HEARTH_MAX_BASES or HEARTH_MEMORY_MB, or its own size.',
   },
   FUNCTION_TIMEOUT: {
     status: 504,
