@@ -24,8 +24,13 @@ import { Rest } from './rest.ts';
 const { load, store, exchange, notify, waitAsync } = Atomics;
 const { ceil, min } = Math;
 
-/** After a module has left; several that leave at once are one collection. */
+/** After the last of several modules that left. */
 const TIDY_MS = 3_000;
+/** From so many on the heap is full of holes, and worth the longer pause in which its pages are given back. */
+const MANY_LEFT = 20;
+
+/** Like the garbage collection of a system without memory: pages go back, and compiled code that nobody runs. */
+const THOROUGH = { type: 'major', execution: 'sync', flavor: 'last-resort' } as const;
 
 interface ModuleLimits {
   module: string;
@@ -40,7 +45,9 @@ export class Meter {
   readonly #collect: Collect;
   readonly #rest: Rest;
   readonly #limits: ModuleLimits[] = [];
-  #tidying = false;
+  /** Modules that left since the last time. */
+  #untidy = 0;
+  #tidying: NodeJS.Timeout | null = null;
 
   /** Without gauges nobody watches, as in tests of a base alone. */
   constructor(gauges: Gauges | undefined) {
@@ -54,8 +61,8 @@ export class Meter {
       },
       collect: () => this.#collect(),
     });
-    // Like the garbage collection of a system without memory: pages go back, and code that was needed for boot alone.
-    this.#rest = new Rest(() => this.#collect({ type: 'major', execution: 'sync', flavor: 'last-resort' }));
+    // What goes is code that was needed for boot alone.
+    this.#rest = new Rest(() => this.#collect(THOROUGH));
     void this.#answer();
   }
 
@@ -113,13 +120,26 @@ export class Meter {
    * nobody else asks for memory.
    */
   tidySoon(): void {
-    if (this.#tidying) return;
-    this.#tidying = true;
-    setTimeout(() => {
-      this.#tidying = false;
-      if ((this.#gauge[RUNNING] ?? 0) > 0) this.tidySoon();
-      else this.#collect();
-    }, TIDY_MS).unref();
+    this.#untidy++;
+    if (this.#tidying === null) this.#tidying = setTimeout(() => this.#tidy(), TIDY_MS).unref();
+    else this.#tidying.refresh();
+  }
+
+  #tidy(): void {
+    if ((this.#gauge[RUNNING] ?? 0) > 0) {
+      this.#tidying?.refresh();
+      return;
+    }
+    this.#tidying = null;
+    const gauge = this.#gauge;
+    const cpuMs = gauge[CPU_MS] ?? 0;
+    // What this takes is no module's turn.
+    gauge[CPU_MS] = 0;
+    if (this.#untidy < MANY_LEFT) this.#collect();
+    else this.#collect(THOROUGH);
+    this.#untidy = 0;
+    if (gauge[COLLECT] === 0) gauge[PONG] = gauge[PING] ?? 0;
+    gauge[CPU_MS] = cpuMs;
   }
 
   enter(): void {
