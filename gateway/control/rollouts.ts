@@ -43,7 +43,9 @@ const rolloutSchema = z
         figures: z
           .object({ new: armSchema, old: armSchema })
           .nullable()
-          .openapi({ description: 'Of its step, or of the last 20,000 calls of the new version; null when it is over' }),
+          .openapi({
+            description: 'Of its step, or of the last 20,000 calls of the new version; null when it is over',
+          }),
       }),
     ),
     guard: z.union([z.literal(false), z.record(z.string(), z.unknown())]),
