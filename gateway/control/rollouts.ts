@@ -40,12 +40,9 @@ const rolloutSchema = z
         name: z.string(),
         version: z.string(),
         before: z.record(z.string(), z.unknown()).openapi({ description: 'Its traffic when the rollout began' }),
-        figures: z
-          .object({ new: armSchema, old: armSchema })
-          .nullable()
-          .openapi({
-            description: 'Of its step, or of the last 20,000 calls of the new version; null when it is over',
-          }),
+        figures: z.object({ new: armSchema, old: armSchema }).nullable().openapi({
+          description: 'Of its step, at most the last 20,000 calls of the new version; null: it is over',
+        }),
       }),
     ),
     guard: z.union([z.literal(false), z.record(z.string(), z.unknown())]),
