@@ -20,7 +20,7 @@ export default {
 let gateway: TestGateway;
 before(async () => {
   gateway = await startGateway();
-  await gateway.deploy('faulty', { 'index.js': SOURCE }, { manifest: { hearth: { timeoutMs: 300 } } });
+  await gateway.deploy('faulty', { 'index.js': SOURCE }, { manifest: { hearth: { timeoutMs: 1000 } } });
 });
 after(() => gateway[Symbol.asyncDispose]());
 
@@ -38,7 +38,7 @@ async function logOf(invocationId: string): Promise<string> {
 const cases: [path: string, status: number, code: string, log: RegExp][] = [
   ['/throw', 500, 'FUNCTION_EXCEPTION', /TypeError: password is hunter2[\s\S]*at .*faulty\.js/],
   ['/exit', 502, 'FUNCTION_CRASHED', /FUNCTION_CRASHED/],
-  ['/hang', 504, 'FUNCTION_TIMEOUT', /FUNCTION_TIMEOUT: No answer within 300 ms/],
+  ['/hang', 504, 'FUNCTION_TIMEOUT', /FUNCTION_TIMEOUT: No answer within 1000 ms/],
 ];
 for (const [path, status, code, log] of cases) {
   test(`${path}: callers get ${code} without what was thrown, the owner's log has it under the invocation id`, async () => {
