@@ -240,6 +240,7 @@ export function createModules(parts: ModulesParts): Modules {
         return answer('NOT_FOUND_BIZ', `Switch biz: ${bizName}:${bizVersion} not found.`);
       }
       const { version } = found;
+      requireClaims(caller, found.manifest);
       if (!serves(entry, found) || entry.serving.length > 1) {
         const traffic = { split: [{ version, percent: 100 }] };
         await registry.setTraffic([{ name: bizName, traffic }]);

@@ -11,9 +11,9 @@ import { rounded } from '../rollouts/guard.ts';
 import type { Rollouts, RolloutView } from '../rollouts/rollouts.ts';
 import { isOver } from '../rollouts/state.ts';
 import { type Arm, boundOf, type Histogram } from '../rollouts/windows.ts';
-import { requireRead } from './access.ts';
+import { requireClaims, requireRead } from './access.ts';
 import { answers, type ControlApp, guard, iso, isoOrNull, jsonBody, timestamp } from './http.ts';
-import { requireDeploy } from './lookup.ts';
+import { functionNamed, requireDeploy, versionNamed } from './lookup.ts';
 
 const armSchema = z
   .object({
@@ -97,7 +97,11 @@ export function rolloutsResource(app: ControlApp, rollouts: Rollouts, registry: 
   app.openapi(beginRoute, async (c) => {
     const request = c.req.valid('json');
     const caller = c.get('caller');
-    for (const { name } of request.functions) requireDeploy(caller, registry, name);
+    for (const { name, version } of request.functions) {
+      requireDeploy(caller, registry, name);
+      // As at its deploy: whoever may not claim its routes may not bring it there step by step either.
+      requireClaims(caller, versionNamed(functionNamed(registry, name), version).manifest);
+    }
     return c.json(view(await rollouts.create(request, caller.id)), 201);
   });
 

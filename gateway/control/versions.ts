@@ -1,9 +1,10 @@
 /** Versions of a function, and which of them takes traffic. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { versionsOf } from '../../functions/contract/traffic.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import type { Registry } from '../registry/registry.ts';
-import { requireRead } from './access.ts';
+import { requireClaims, requireRead } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, emptyAnswer, guard, nameParam } from './http.ts';
@@ -98,7 +99,13 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
     const caller = c.get('caller');
     requireDeploy(caller, registry, name);
     const entry = await deployer.exclusive(name, async () => {
-      functionNamed(registry, name);
+      const before = functionNamed(registry, name);
+      const { previousTraffic } = before.record;
+      // As with PUT traffic. One that was deleted meanwhile is the registry's to refuse.
+      for (const version of previousTraffic === null ? [] : versionsOf(previousTraffic)) {
+        const found = before.versions.get(version);
+        if (found !== undefined) requireClaims(caller, found.manifest);
+      }
       const entry = await registry.rollback(name);
       await audit(caller.id, 'rollback', name, {
         version: entry.active?.version ?? null,

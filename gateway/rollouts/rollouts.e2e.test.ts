@@ -349,4 +349,24 @@ describe('the rollouts of the control API', () => {
     assert.equal((await gateway.api('PATCH', `/v1/rollouts/${both.id}`, { action: 'abort' }, headers)).status, 403);
     assert.equal((await gateway.api('GET', '/v1/rollouts', undefined, headers)).status, 403);
   });
+
+  it('and rollbacks bring no version in whose routes the token may not claim', async () => {
+    const source = { 'index.js': 'export default { fetch: () => new Response("claimed") }' };
+    const manifest = { name: 'claims', main: 'index.js', routes: ['shop.example.com/*'] };
+    const { version: claiming } = await gateway.deploy('claims', source, { manifest });
+    const { version: plain } = await gateway.deploy('claims', { 'index.js': `${source['index.js']} // plain` });
+    const { body } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['deploy:claims'] });
+    const headers = { authorization: `Bearer ${body.token}` };
+    const begun = await gateway.api<{ code: string }>(
+      'POST',
+      '/v1/rollouts',
+      { functions: [{ name: 'claims', version: claiming }], steps: [{ percent: 100 }] },
+      headers,
+    );
+    assert.equal(begun.body.code, 'FORBIDDEN');
+    const back = await gateway.api<{ code: string }>('POST', '/v1/functions/claims/rollback', undefined, headers);
+    assert.equal(back.body.code, 'FORBIDDEN');
+    const { body: now } = await gateway.api<{ version: string }>('GET', '/v1/functions/claims');
+    assert.equal(now.version, plain);
+  });
 });
