@@ -109,7 +109,7 @@ test('kill -9 of a host under load: what had not started is answered, the rest i
   );
   type Pool = { bases: Record<string, number>; hosts: { pid: number; bases: { function: string | null }[] }[] };
   const pool = async () => (await gateway.api<Pool>('GET', '/v1/pool')).body;
-  await until(async () => ((await pool()).bases.warm === 4 ? true : undefined));
+  await until(async () => ((await pool()).bases.warm >= 4 ? true : undefined));
   const held = Array.from({ length: 5 }, () => fetch(`${gateway.url}/slow/hold`));
   await gateway.said(/(?:holding[\s\S]*){5}/);
   const load = Array.from({ length: 8 }, async () => {
@@ -138,7 +138,7 @@ test('kill -9 of a host under load: what had not started is answered, the rest i
   assert.ok(statuses.filter((status) => status === 502).length <= 8, 'at most what was in flight');
   const full = await until(async () => {
     const now = await pool();
-    return now.bases.warm === 4 && now.hosts.every(({ pid }) => pid !== host.pid) ? now : undefined;
+    return now.bases.warm >= 4 && now.hosts.every(({ pid }) => pid !== host.pid) ? now : undefined;
   });
   assert.ok(full.hosts.length > 0);
 });
