@@ -107,7 +107,7 @@ test('kill -9 of a host under load: what had not started is answered, the rest i
        return new Response('ok');
      } }`,
   );
-  type Pool = { bases: Record<string, number>; hosts: { pid: number; bases: { function: string | null }[] }[] };
+  type Pool = { bases: { warm: number }; hosts: { pid: number; bases: { function: string | null }[] }[] };
   const pool = async () => (await gateway.api<Pool>('GET', '/v1/pool')).body;
   await until(async () => ((await pool()).bases.warm >= 4 ? true : undefined));
   const held = Array.from({ length: 5 }, () => fetch(`${gateway.url}/slow/hold`));
