@@ -107,9 +107,13 @@ test('kill -9 of a host under load: what had not started is answered, the rest i
        return new Response('ok');
      } }`,
   );
-  type Pool = { bases: { warm: number }; hosts: { pid: number; bases: { function: string | null }[] }[] };
+  type Pool = {
+    stock: { warm: number; target: number }[];
+    hosts: { pid: number; bases: { function: string | null }[] }[];
+  };
+  const isFull = ({ stock }: Pool) => stock.every(({ warm, target }) => target >= 4 && warm >= target);
   const pool = async () => (await gateway.api<Pool>('GET', '/v1/pool')).body;
-  await until(async () => ((await pool()).bases.warm >= 4 ? true : undefined));
+  await until(async () => (isFull(await pool()) ? true : undefined));
   const held = Array.from({ length: 5 }, () => fetch(`${gateway.url}/slow/hold`));
   await gateway.said(/(?:holding[\s\S]*){5}/);
   const load = Array.from({ length: 8 }, async () => {
@@ -138,7 +142,7 @@ test('kill -9 of a host under load: what had not started is answered, the rest i
   assert.ok(statuses.filter((status) => status === 502).length <= 8, 'at most what was in flight');
   const full = await until(async () => {
     const now = await pool();
-    return now.bases.warm >= 4 && now.hosts.every(({ pid }) => pid !== host.pid) ? now : undefined;
+    return isFull(now) && now.hosts.every(({ pid }) => pid !== host.pid) ? now : undefined;
   });
   assert.ok(full.hosts.length > 0);
 });

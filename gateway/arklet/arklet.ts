@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import type { Access, Caller } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
 import type { Deployer } from '../control/deploy.ts';
+import type { Listener } from '../control/listener.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SecretStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -13,7 +14,7 @@ import { createHealth } from './health.ts';
 import { createModules } from './modules.ts';
 import { createOperations } from './operations.ts';
 import { isFromOutside } from './peers.ts';
-import { type ArkletServer, createArkletServer } from './server.ts';
+import { createArkletServer } from './server.ts';
 import { createSources } from './sources.ts';
 
 export interface ArkletParts {
@@ -44,7 +45,7 @@ const TOKENLESS: Caller = {
 const DOWNLOAD_MS = 60_000;
 
 /** Null: it is off. */
-export function createArklet(parts: ArkletParts): ArkletServer | null {
+export function createArklet(parts: ArkletParts): Listener | null {
   const { config, access, registry, deployer, keeper, secrets, audit, log, version, ready, now } = parts;
   if (config.arkletPort === null) return null;
   const mostBytes = config.maxDeployBytes;

@@ -3,7 +3,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import { type Caller, requireRead, scopeCovers } from '../control/access.ts';
 import type { Health } from './health.ts';
 import type { Modules } from './modules.ts';
-import type { OperationMeta, Operations } from './operations.ts';
+import type { BizName, OperationMeta, Operations } from './operations.ts';
 import { type ArkletResponse, type ClientResponse, failure, inputs, parseInput } from './protocol.ts';
 
 export interface Command {
@@ -60,32 +60,8 @@ export function createCommands({ modules, operations, health, failed }: Commands
         },
       },
     ],
-    [
-      'uninstallBiz',
-      {
-        desc: 'uninstall one ark biz',
-        async run(caller, given) {
-          const input = parseInput(inputs.oneBiz, given);
-          return unlessAsync(caller, input, async () => {
-            const response = await modules.uninstall(caller, input);
-            return outcome(response, response, 'uninstall biz not success!');
-          });
-        },
-      },
-    ],
-    [
-      'switchBiz',
-      {
-        desc: 'switch one ark biz',
-        async run(caller, given) {
-          const input = parseInput(inputs.oneBiz, given);
-          return unlessAsync(caller, input, async () => {
-            const response = await modules.switchTo(caller, input);
-            return outcome(response, response, 'switch biz not success!');
-          });
-        },
-      },
-    ],
+    ['uninstallBiz', onOneBiz('uninstall one ark biz', modules.uninstall, 'uninstall biz not success!')],
+    ['switchBiz', onOneBiz('switch one ark biz', modules.switchTo, 'switch biz not success!')],
     [
       'queryAllBiz',
       {
@@ -127,6 +103,23 @@ export function createCommands({ modules, operations, health, failed }: Commands
     ],
   ]);
   return commands;
+
+  function onOneBiz(
+    desc: string,
+    act: (caller: Caller, biz: BizName) => Promise<ClientResponse>,
+    notDone: string,
+  ): Command {
+    return {
+      desc,
+      async run(caller, given) {
+        const input = parseInput(inputs.oneBiz, given);
+        return unlessAsync(caller, input, async () => {
+          const response = await act(caller, input);
+          return outcome(response, response, notDone);
+        });
+      },
+    };
+  }
 
   /** With `async` the answer is the record of what was begun. */
   async function unlessAsync(

@@ -2,23 +2,14 @@
  * The listener of arklet's API. Who asks is known by a token, as `authorization: Bearer TOKEN`, or as the password of
  * `authorization: Basic`, which is what a client makes of `http://any:TOKEN@host`: arkctl's `--host` takes that.
  */
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { Caller } from '../control/access.ts';
+import { createListener, type Listener } from '../control/listener.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Command } from './commands.ts';
 import { type ArkletResponse, failure } from './protocol.ts';
-
-export interface ArkletServer {
-  /** Resolves with the bound port; rejects with node's error (EADDRINUSE, EACCES). */
-  listen(): Promise<{ port: number }>;
-  /** Takes no new connections; resolves when what runs has ended. Idempotent. */
-  close(): Promise<void>;
-  /** Ends every connection at once. */
-  kill(): void;
-}
 
 export interface ServerParts {
   host: string;
@@ -34,7 +25,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 /** For a whole request to come in; answers may take as long as an installation takes. */
 const REQUEST_MS = 30_000;
 
-export function createArkletServer({ host, port, commands, authenticate, log }: ServerParts): ArkletServer {
+export function createArkletServer({ host, port, commands, authenticate, log }: ServerParts): Listener {
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
     handle(request).then(
       (answer) => send(response, answer),
@@ -47,7 +38,6 @@ export function createArkletServer({ host, port, commands, authenticate, log }: 
       },
     );
   });
-  let closed: Promise<void> | null = null;
 
   async function handle(request: IncomingMessage): Promise<{ status: number; body: ArkletResponse }> {
     // Whatever page somebody visits can make their browser post here, and browsers say from where. Tools do not.
@@ -69,21 +59,7 @@ export function createArkletServer({ host, port, commands, authenticate, log }: 
     return { status: 200, body: await command.run(caller, parseBody(await bodyOf(request))) };
   }
 
-  return {
-    async listen() {
-      server.listen(port, host);
-      await once(server, 'listening');
-      return { port: (server.address() as AddressInfo).port };
-    },
-    close() {
-      closed ??= new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
-      });
-      return closed;
-    },
-    kill: () => server.closeAllConnections(),
-  };
+  return createListener(server, host, port);
 }
 
 function send(response: ServerResponse, { status, body }: { status: number; body: ArkletResponse }): void {

@@ -5,10 +5,11 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { createLogger } from '../telemetry/log.ts';
 import { createControlApp } from './app.ts';
-import { type ControlServer, createControlServer } from './server.ts';
+import type { Listener } from './listener.ts';
+import { createControlServer } from './server.ts';
 
 describe('bodies of control calls', () => {
-  let server: ControlServer;
+  let server: Listener;
   let port: number;
 
   before(async () => {

@@ -5,7 +5,7 @@ import type { BaseInput } from '../base-changes.ts';
 import { declaresBase } from '../base-types.ts';
 import { treeOf } from './deploy-source.ts';
 import { invalidRequest } from './problems.ts';
-import type { UploadFile } from './upload.ts';
+import { formOf, type UploadFile } from './upload.ts';
 
 /**
  * A package, or a path in one, as it is imported. Nothing that leads elsewhere: what a base shares its hosts may read,
@@ -87,14 +87,7 @@ export async function readBaseInput(request: Request): Promise<BaseInput> {
 }
 
 async function readForm(request: Request): Promise<BaseInput> {
-  let form: FormData;
-  try {
-    form = await request.formData();
-  } catch (error) {
-    throw new HearthError('BAD_REQUEST', 'The multipart body is malformed or its boundary is missing.', {
-      cause: error,
-    });
-  }
+  const form = await formOf(request);
   const files: UploadFile[] = [];
   let definition: unknown = {};
   for (const [part, value] of form) {

@@ -46,15 +46,19 @@ export async function readUpload(request: Request): Promise<Upload> {
   );
 }
 
-async function readForm(request: Request): Promise<Upload> {
-  let form: FormData;
+/** Rejects with BAD_REQUEST. */
+export async function formOf(request: Request): Promise<FormData> {
   try {
-    form = await request.formData();
+    return await request.formData();
   } catch (error) {
     throw new HearthError('BAD_REQUEST', 'The multipart body is malformed or its boundary is missing.', {
       cause: error,
     });
   }
+}
+
+async function readForm(request: Request): Promise<Upload> {
+  const form = await formOf(request);
   const files: UploadFile[] = [];
   let manifest: Upload['manifest'] = { kind: 'none' };
   for (const [part, value] of form) {

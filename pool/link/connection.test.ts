@@ -72,7 +72,10 @@ class Notes implements ExchangeHandler {
   }
 }
 
-async function pair(t: TestContext): Promise<{ a: Link; b: Link; left: End; right: End; raw: net.Socket }> {
+async function pair(
+  t: TestContext,
+  garbage?: BodyGarbage,
+): Promise<{ a: Link; b: Link; left: End; right: End; raw: net.Socket }> {
   const file = path.join(os.tmpdir(), `link-${randomUUID()}.sock`);
   const server = net.createServer().listen(file);
   await once(server, 'listening');
@@ -86,7 +89,11 @@ async function pair(t: TestContext): Promise<{ a: Link; b: Link; left: End; righ
   });
   const left = new End();
   const right = new End();
-  const a = connectLink(accepted, left, { side: 'listen', flush: 'immediate' });
+  const a = connectLink(accepted, left, {
+    side: 'listen',
+    flush: 'immediate',
+    ...(garbage === undefined ? {} : { garbage }),
+  });
   const b = connectLink(raw, right, { side: 'connect', flush: 'tick' });
   return { a, b, left, right, raw };
 }
@@ -363,30 +370,17 @@ test('a ping is answered while megabytes of bodies wait for the other side to re
 });
 
 test('bodies that pass are told to who collects garbage, in both directions', async (t) => {
-  const file = path.join(os.tmpdir(), `link-${randomUUID()}.sock`);
-  const server = net.createServer().listen(file);
-  await once(server, 'listening');
-  const raw = net.connect(file);
-  const [accepted] = (await once(server, 'connection')) as [net.Socket];
-  t.after(() => {
-    raw.destroy();
-    accepted.destroy();
-    server.close();
-    rmSync(file, { force: true });
-  });
   let collected = 0;
   const garbage = new BodyGarbage(() => {
     collected++;
   });
-  const right = new End();
+  const { a, right } = await pair(t, garbage);
   right.onOpened = ({ exchange }) => {
     const notes = new Notes();
     notes.exchange = exchange;
     notes.end = () => exchange.sendHead({}, Buffer.alloc(64 * 1024), true);
     exchange.handler = notes;
   };
-  const a = connectLink(accepted, new End(), { side: 'listen', flush: 'immediate', garbage });
-  connectLink(raw, right, { side: 'connect', flush: 'tick' });
   for (let n = 0; n < 128; n++) {
     const notes = new Notes();
     notes.exchange = a.open({}, notes, Buffer.alloc(64 * 1024), true);
