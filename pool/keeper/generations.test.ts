@@ -101,12 +101,12 @@ test('instances move to it while calls run: what has begun ends where it is, and
 });
 
 test('as many instances as there were stand on the new generation before calls go there', async (t) => {
-  const { keeper, event, events } = await startKeeper(t);
+  const { keeper, until, events } = await startKeeper(t);
   const next = nextDefault(t, 'module.exports = () => ({ tag: 2 });');
   const spec = tellsTag({ minInstances: 3, concurrency: 1 });
   keeper.activate(spec);
   const leases = () => events.filter(({ what }) => what === 'leased').length;
-  await event(() => leases() === 3);
+  await until(() => leases() === 3);
   keeper.bases.add(next);
   await keeper.bases.move(next, ANY);
   assert.equal(leases(), 6);

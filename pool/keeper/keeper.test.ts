@@ -27,13 +27,13 @@ test('five hundred callers of a cold function cause one load, and only one of th
 });
 
 test('a function with concurrency 1 gets as many instances as calls run at once, up to maxInstances', async (t) => {
-  const { keeper, events, event, logged } = await startKeeper(t);
+  const { keeper, events, until, logged } = await startKeeper(t);
   const spec = fetchModule(`console.log('held ' + request.url); await new Promise(() => {})`, {
     limits: { concurrency: 1, maxInstances: 3 },
   });
   const calls = Array.from({ length: 4 }, (_, n) => ask(keeper, spec, { path: `/${n}` }));
   const leases = () => events.filter(({ what, function: name }) => what === 'leased' && name === spec.functionName);
-  await event(() => leases().length === 3);
+  await until(() => leases().length === 3);
   await Promise.all([0, 1, 2].map((n) => logged(`/${n}`)));
   assert.equal(keeper.snapshot().waiting, 1);
   assert.equal(new Set(leases().map(({ id }) => id)).size, 3);

@@ -12,7 +12,7 @@ const ONE_CALL = { concurrency: 1, maxInstances: 8, keepAlive: 86_400 } as const
 
 type Pool = Harness & ReturnType<typeof views>;
 
-function views({ keeper, events, event }: Harness) {
+function views({ keeper, events, until }: Harness) {
   const hosts = (pool: string) => keeper.snapshot().hosts.filter((host) => host.pool === pool);
   const named = (name: string) => {
     const found = keeper.snapshot().pools.find((pool) => pool.name === name);
@@ -25,7 +25,7 @@ function views({ keeper, events, event }: Harness) {
     pids: () => keeper.snapshot().hosts.map(({ pid }) => pid),
     /** So many bases of this pool are warm, and none of any pool is on its way. */
     atRest: (pool: string, warm: number) =>
-      event(() => {
+      until(() => {
         const { bases } = keeper.snapshot();
         return named(pool).bases.warm === warm && bases.booting + bases.rehearsing === 0;
       }),
@@ -75,7 +75,7 @@ test('a pool that is overloaded with busy functions leaves those of another all 
       }
     }),
   );
-  await pool.event(() => pool.named('batch').bases.leased === 3);
+  await pool.until(() => pool.named('batch').bases.leased === 3);
 
   const steady = Array.from({ length: 3 }, () => fetchModule(OK));
   for (const spec of steady) assert.equal((await ask(keeper, spec)).facts.start, 'cold');
@@ -84,7 +84,7 @@ test('a pool that is overloaded with busy functions leaves those of another all 
     assert.deepEqual(new Set(answers.map(({ text, facts }) => `${text} ${facts.start}`)), new Set(['ok warm']));
   }
   // Its stock too is filled up again while the other pool boots base after base.
-  await pool.event(() => pool.named('default').bases.warm === 1);
+  await pool.until(() => pool.named('default').bases.warm === 1);
   const { bases, maxBases } = pool.named('batch');
   assert.ok(bases.leased + bases.draining <= maxBases);
   assert.ok(pool.hosts('default').every(({ bases: held }) => held.length <= 4));
@@ -150,7 +150,7 @@ test('what was lent goes back when it is idle, whatever keep-alive says: a new p
   assert.equal(back.id, lent.id);
   assert.match(back.why, /by a new process in its place, since it has served: idle for 10 s/);
   await pool.event(({ what, id }) => what === 'died' && id === lent.id);
-  await pool.event(() => pool.named('buffer').bases.warm === 1);
+  await pool.until(() => pool.named('buffer').bases.warm === 1);
   assert.ok(
     pool
       .hosts('buffer')
@@ -181,7 +181,7 @@ test('a lent host that somebody uses again and again stays lent', async (t) => {
     now += LENT_IDLE_MS - 1;
     const retired = () =>
       pool.events.filter(({ what, function: of }) => what === 'retired' && of === marker.functionName);
-    await pool.event(() => retired().length === n + 1);
+    await pool.until(() => retired().length === n + 1);
   }
   assert.equal(
     pool.events.some(({ what }) => what === 'returned'),
@@ -318,9 +318,9 @@ test('a pool whose size is lowered gives up what nobody uses, and one that is ra
   const pool = await start(t, { warmBases: 3, maxBases: 6, pools: { batch: { maxBases: 3, warm: 0 } } });
   await pool.atRest('default', 3);
   pool.keeper.changePool('default', { maxBases: 1 });
-  await pool.event(() => pool.named('default').bases.warm === 1);
+  await pool.until(() => pool.named('default').bases.warm === 1);
   pool.keeper.changePool('batch', { maxBases: 5, warm: 2 });
-  await pool.event(() => pool.named('batch').bases.warm === 2);
+  await pool.until(() => pool.named('batch').bases.warm === 2);
   assert.throws(() => pool.keeper.changePool('batch', { maxBases: 6 }), { code: 'CONFLICT' });
 });
 
@@ -348,7 +348,7 @@ for (const [placement, expected] of [
     });
     for (let n = 0; n < 4; n++) {
       // A host nobody has used yet has bases to choose from, and so has each that was.
-      await pool.event(() => {
+      await pool.until(() => {
         const warm = pool.hosts('default').map(({ trustGroup, bases }) => ({
           trustGroup,
           count: bases.filter(({ state }) => state === 'warm').length,

@@ -23,8 +23,8 @@ const leasesOf = (events: PoolEvent[], name: string) =>
   events.filter((event) => event.what === 'leased' && event.function === name).length;
 const retired = ({ event }: Harness, name: string) =>
   event((seen) => seen.what === 'retired' && seen.function === name);
-const nthLease = ({ event, events }: Harness, name: string, count: number) =>
-  event(() => leasesOf(events, name) >= count);
+const nthLease = ({ until, events }: Harness, name: string, count: number) =>
+  until(() => leasesOf(events, name) >= count);
 
 test('an instance is kept for the seconds of keepAlive and no longer', async (t) => {
   const clock = manualClock();
@@ -61,7 +61,7 @@ test('a function with a rhythm is let go after a minute and warm again before it
 test('what a crowd made grow goes after twenty seconds, but for one instance', async (t) => {
   const clock = manualClock();
   const harness = await startKeeper(t, {}, clock.now);
-  const { keeper, logged, events, event } = harness;
+  const { keeper, logged, events, until } = harness;
   const spec = fetchModule(HOLDS, { limits: { concurrency: 1, maxInstances: 3 } });
   const crowd = [1, 2, 3].map((n) => new Call(keeper, spec, { path: `/${n}` }));
   await Promise.all([1, 2, 3].map((n) => logged(`held /${n}`)));
@@ -69,7 +69,7 @@ test('what a crowd made grow goes after twenty seconds, but for one instance', a
   await Promise.all(crowd.map((call) => call.done.promise));
   clock.ms += SURPLUS_HOLD_MS;
   const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
-  await event(() => gone() === 2);
+  await until(() => gone() === 2);
   // Another function is looked after meanwhile: the last one was passed over.
   const other = fetchModule(OK, { limits: { keepAlive: 1 } });
   await ask(keeper, other);
@@ -97,20 +97,40 @@ test('minInstances are there from activation on, outlast any idle time, and go w
 test('a version that is deactivated gives up its minimum, and is warm for ten minutes should its traffic come back', async (t) => {
   const clock = manualClock();
   const harness = await startKeeper(t, {}, clock.now);
-  const { keeper, events, event } = harness;
+  const { keeper, events, until } = harness;
   const spec = fetchModule(OK, { limits: { minInstances: 2 } });
   const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
   keeper.activate(spec);
   await nthLease(harness, spec.functionName, 2);
   keeper.deactivate(spec.key);
   keeper.deactivate('nobody@v1+0');
-  await event(() => gone() === 1);
+  await until(() => gone() === 1);
   clock.ms += 10 * MINUTE - 1;
   assert.equal((await ask(keeper, spec)).facts.start, 'warm');
   clock.ms += 10 * MINUTE;
-  await event(() => gone() === 2);
+  await until(() => gone() === 2);
   keeper.activate(spec);
   await nthLease(harness, spec.functionName, 4);
+});
+
+test('what is served apart from a version rests with it, and rests no more when its traffic has come back', async (t) => {
+  const clock = manualClock();
+  const harness = await startKeeper(t, { warmBases: 1, maxBases: 2, basesPerHost: 2 }, clock.now);
+  const { keeper } = harness;
+  const spec = fetchModule(OK);
+  const part = { ...spec, key: `${spec.key}/web/batch`, functionName: 'part' };
+  const [other, next] = [fetchModule(OK), fetchModule(OK)];
+  for (let n = 0; n < 20; n++) {
+    await ask(keeper, part);
+    clock.ms += 2 * MINUTE;
+  }
+  keeper.deactivate(spec.key);
+  keeper.activate(spec);
+  await ask(keeper, other);
+  // One of the two has to go: the part is used far more often, and would be the first if it rested still.
+  await ask(keeper, next);
+  assert.equal((await retired(harness, other.functionName)).why, 'its base is needed elsewhere');
+  assert.equal((await ask(keeper, part)).facts.start, 'warm');
 });
 
 test('one of minInstances that dies is replaced', async (t) => {

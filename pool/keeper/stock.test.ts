@@ -20,7 +20,7 @@ async function poolWithClock(t: TestContext, settings: Parameters<typeof startKe
     pass: (ms: number) => {
       now += ms;
     },
-    filled: () => harness.event(() => level().warm >= level().target),
+    filled: () => harness.until(() => level().warm >= level().target),
   };
 }
 
@@ -28,7 +28,7 @@ const crowd = (count: number) =>
   Array.from({ length: count }, () => fetchModule(`return new Response('served')`, { limits: { keepAlive: 86_400 } }));
 
 test('a run of leases raises the stock, quiet lowers it to its floor again, one base after another', async (t) => {
-  const { keeper, events, event, level, pass, filled } = await poolWithClock(t, { warmBases: 1, basesPerHost: 8 });
+  const { keeper, events, until, level, pass, filled } = await poolWithClock(t, { warmBases: 1, basesPerHost: 8 });
   assert.equal(level().target, 1);
   const answers = await Promise.all(crowd(3).map((spec) => ask(keeper, spec)));
   assert.ok(answers.every(({ text }) => text === 'served'));
@@ -41,7 +41,7 @@ test('a run of leases raises the stock, quiet lowers it to its floor again, one 
   assert.equal(level().target, 1);
   const given = () => events.filter(({ why }) => why === TOO_MUCH);
   for (let gone = 1; gone <= 6; gone++) {
-    await event(() => given().length === gone);
+    await until(() => given().length === gone);
     assert.equal(level().warm, 7 - gone);
     pass(5_000);
   }
@@ -51,11 +51,11 @@ test('a run of leases raises the stock, quiet lowers it to its floor again, one 
 });
 
 test('the stock keeps to its floor where the memory of hosts leaves no room for more', async (t) => {
-  const { keeper, level, event } = await poolWithClock(t, { warmBases: 1, memoryMb: 64 });
+  const { keeper, level, until } = await poolWithClock(t, { warmBases: 1, memoryMb: 64 });
   // Known from the first look at its hosts on.
-  await event(() => keeper.snapshot().hosts.some(({ memoryBytes }) => memoryBytes !== null));
+  await until(() => keeper.snapshot().hosts.some(({ memoryBytes }) => memoryBytes !== null));
   await Promise.all(crowd(4).map((spec) => ask(keeper, spec)));
-  await event(() => level().target === 1);
+  await until(() => level().target === 1);
 });
 
 test('a definition that does not come up holds back neither the start nor the stock of the others', async (t) => {
@@ -86,9 +86,9 @@ test('functions of different pools never share a host', async (t) => {
 
 test('the start waits for a base of each definition, and one may have a floor of its own', async (t) => {
   const own = { name: 'own', shared: [], setupPath: null, env: {}, warm: 3 };
-  const { keeper, event } = await startKeeper(t, { warmBases: 1 }, undefined, [own]);
+  const { keeper, until } = await startKeeper(t, { warmBases: 1 }, undefined, [own]);
   assert.ok(keeper.snapshot().stock.every(({ warm }) => warm > 0));
-  await event(() => keeper.snapshot().stock.every(({ warm, target }) => warm === target));
+  await until(() => keeper.snapshot().stock.every(({ warm, target }) => warm === target));
   const stock = keeper.snapshot().stock.toSorted((a, b) => a.base.localeCompare(b.base));
   assert.deepEqual(stock, [
     { pool: 'default', base: 'default', warm: 1, target: 1 },

@@ -27,10 +27,15 @@ export interface Harness {
   logs: LogLine[];
   /** Resolves with the first event that fits, past or to come. */
   event(fits: (event: PoolEvent) => boolean): Promise<PoolEvent>;
+  /** Resolves once this holds. Looked at again and again: not everything that a snapshot shows makes an event. */
+  until(holds: () => boolean): Promise<void>;
   /** Resolves with the first log line that holds this text. */
   logged(text: string): Promise<LogLine>;
   onBinding: (spec: ModuleSpec, call: BindingCallHead, exchange: Exchange) => void;
 }
+
+/** Between two looks of `until`. */
+const LOOK_MS = 10;
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -45,7 +50,7 @@ export async function startKeeper(
   const wake = () => {
     for (const watcher of [...watchers]) watcher();
   };
-  const until = <T>(find: () => T | undefined): Promise<T> =>
+  const first = <T>(find: () => T | undefined): Promise<T> =>
     new Promise((resolve) => {
       const look = () => {
         const found = find();
@@ -60,8 +65,17 @@ export async function startKeeper(
     keeper: undefined as unknown as Keeper,
     events: [],
     logs: [],
-    event: (fits) => until(() => harness.events.find(fits)),
-    logged: (text) => until(() => harness.logs.find((line) => line.message.includes(text))),
+    event: (fits) => first(() => harness.events.find(fits)),
+    until: (holds) =>
+      new Promise((resolve) => {
+        const look = setInterval(() => {
+          if (!holds()) return;
+          clearInterval(look);
+          resolve();
+        }, LOOK_MS);
+        t.after(() => clearInterval(look));
+      }),
+    logged: (text) => first(() => harness.logs.find((line) => line.message.includes(text))),
     onBinding: (_spec, _call, exchange) => exchange.cancel({ code: 'NOT_FOUND', message: 'no bindings here' }),
   };
   harness.keeper = await createKeeper({
