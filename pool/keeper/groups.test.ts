@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BindingSpec } from '../../functions/contract/invocation.ts';
-import type { ModuleSpec } from './api.ts';
-import { ask, Call, fetchModule, moduleOf, type SpecOptions, startKeeper } from './testing/harness.ts';
+import type { ModuleSpec, PoolSnapshot } from './api.ts';
+import { ask, Call, fetchModule, type Harness, moduleOf, type SpecOptions, startKeeper } from './testing/harness.ts';
 
 const GROUP = { group: 'shop' } as const;
 
@@ -198,6 +198,17 @@ test('direct calls are hops, have no more time than their caller, and fail as ca
   assert.match((await answer('/loop'))[2], /through 16 functions/);
   assert.equal((await ask(keeper, caller, { path: '/reaches' })).text, 'reached');
   assert.deepEqual(seen.at(-1), ['reaches', null, 1], 'what it asks of the gateway says where it stands in the chain');
+
+  seen.length = 0;
+  const ticker = moduleOf(
+    `const { env } = require('hearth');
+     setTimeout(() => env.REACHES.fetch('http://it/').then(() => console.log('ticked')));
+     exports.default = { fetch: () => new Response('') };`,
+    { name: 'ticker', ...GROUP, ...calls('reaches') },
+  );
+  await ask(keeper, ticker);
+  await harness.logged('ticked');
+  assert.deepEqual(seen, [['reaches', null, 1]], 'outside of any invocation it is the first hop, as over the link');
 });
 
 test('what is called by its neighbours alone is not taken out as idle', async (t) => {
@@ -229,6 +240,67 @@ test('what is called by its neighbours alone is not taken out as idle', async (t
   await harness.event(
     ({ subject, what, why }) => subject === 'base' && what === 'retired' && why.startsWith('idle for'),
   );
+});
+
+const HOLDS = `if (request.url.endsWith('/hold')) {
+    console.log('holding');
+    await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve));
+  }
+  if (request.url.endsWith('/more')) (globalThis.kept ??= []).push(Buffer.alloc(32 * 1024 * 1024, 1));
+  return new Response('ok');`;
+
+/** A group in which a call runs, with a version that lost its traffic and the one that has it now. */
+async function withReplaced(harness: Harness) {
+  const { keeper } = harness;
+  const busy = member('busy', HOLDS, { limits: { memoryMb: 1024 } });
+  const [old, fresh] = ['1', '2'].map((version) =>
+    member('changes', `return new Response('${version}')`, { version }),
+  ) as [ModuleSpec, ModuleSpec];
+  keeper.activate(old);
+  assert.equal((await ask(keeper, old)).text, '1');
+  const call = new Call(keeper, busy, { path: '/hold' });
+  await harness.logged('holding');
+  const { facts } = await ask(keeper, fresh);
+  keeper.activate(fresh);
+  keeper.deactivate(old.key);
+  const versions = () => {
+    const bases = keeper.snapshot().hosts.flatMap((host) => host.bases);
+    const modules = bases.find(({ id }) => id === facts.instance)?.modules ?? [];
+    return modules.filter((module) => module.function === 'changes').map(({ version }) => version);
+  };
+  assert.deepEqual(versions(), ['1', '2']);
+  return { busy, call, fresh, instance: facts.instance, versions };
+}
+
+test('a replaced version goes alone when its time is over, however busy its group is', async (t) => {
+  let now = 1_000_000;
+  const harness = await startKeeper(t, {}, () => now);
+  const { call, fresh, instance, versions } = await withReplaced(harness);
+  now += 10 * 60_000;
+  await ask(harness.keeper, fresh);
+  await harness.until(() => versions().join() === '2');
+  assert.equal((await ask(harness.keeper, fresh)).facts.instance, instance);
+  call.handle.abort('enough');
+});
+
+test('a replaced version is the first to go when memory runs short, alone, while its group is busy', async (t) => {
+  const harness = await startKeeper(t, { memoryMb: 260, warmBases: 1, basesPerHost: 16 });
+  const { keeper } = harness;
+  const { busy, call, fresh, instance, versions } = await withReplaced(harness);
+  const memory = () => keeper.snapshot().pools[0] as PoolSnapshot['pools'][number];
+  // Piece by piece: what a host takes before it holds anything is not the same on every machine.
+  while (memory().pressure !== 'full') {
+    const { usedMb } = memory();
+    await ask(keeper, busy, { path: '/more' });
+    await harness.until(() => memory().usedMb !== usedMb);
+  }
+  await harness.event(({ why, function: of }) => why === 'memory runs short' && of === 'changes');
+  assert.deepEqual(versions(), ['2']);
+  assert.deepEqual(
+    [(await ask(keeper, fresh)).facts, (await ask(keeper, busy)).facts].map((facts) => [facts.instance, facts.start]),
+    [instance, instance].map((id) => [id, 'warm']),
+  );
+  call.handle.abort('enough');
 });
 
 test('limits are of all together: the base goes with all that runs in it, who did it is named, and all come back', async (t) => {

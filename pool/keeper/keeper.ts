@@ -205,8 +205,10 @@ class Pool implements Keeper {
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
-    const blamed = blamedKey(spec);
-    if (this.#quarantine.lift(blamed)) this.#lifted(blamed, 'it was deployed again');
+    // What is served apart from it runs the same code.
+    for (const key of [...this.#quarantine.lift(blamedKey(spec)), ...this.#quarantine.liftParts(spec.key)]) {
+      this.#lifted(key, 'it was deployed again');
+    }
     try {
       return await this.#proofs.prove(spec, readyPath);
     } catch (error) {
@@ -222,9 +224,11 @@ class Pool implements Keeper {
 
   activate(spec: ModuleSpec): void {
     if (this.#draining) return;
-    const pool = this.#pool(spec);
-    pool.upkeep.activate();
-    this.#sharing.reserve(pool);
+    this.#pool(spec);
+    for (const pool of this.#withParts(spec.key)) {
+      pool.upkeep.activate();
+      this.#sharing.reserve(pool);
+    }
   }
 
   deactivate(key: string): void {

@@ -22,11 +22,22 @@ test('kills that lie further apart do not', () => {
   for (let n = 0; n < 10; n++) assert.equal(quarantine.killed('f@1+0', 'memory', n * (WITHIN_MS / 2 + 1)), false);
 });
 
-test('lifting says whether there was anything to lift, and kills count anew', () => {
+test('lifting says what there was to lift, and kills count anew', () => {
   const quarantine = new Quarantine();
-  assert.equal(quarantine.lift('f@1+0'), false);
+  assert.deepEqual(quarantine.lift('f@1+0'), []);
   for (let n = 0; n < KILLS; n++) quarantine.killed('f@1+0', 'memory', n);
-  assert.equal(quarantine.lift('f@1+0'), true);
+  assert.deepEqual(quarantine.lift('f@1+0'), ['f@1+0']);
   assert.equal(quarantine.refusal('f@1+0', KILLS), null);
   assert.equal(quarantine.killed('f@1+0', 'memory', KILLS), false);
+});
+
+test('the parts of a version are lifted with it, those of others are not', () => {
+  const quarantine = new Quarantine();
+  const [part, near, other] = ['f@1+0/web/batch', 'f@1+0/web/tagged', 'f@1+01/web/batch'];
+  for (let n = 0; n < KILLS; n++) for (const key of [part, other]) quarantine.killed(key, 'memory', n);
+  quarantine.killed(near, 'memory', KILLS);
+  assert.deepEqual(quarantine.liftParts('f@1+0'), [part], 'the other was only near it');
+  assert.equal(quarantine.refusal(part, KILLS), null);
+  assert.notEqual(quarantine.refusal(other, KILLS), null);
+  for (let n = 1; n < KILLS; n++) assert.equal(quarantine.killed(near, 'memory', KILLS), false);
 });

@@ -52,11 +52,17 @@ export class Quarantine {
     );
   }
 
-  /** True when it was in quarantine. */
-  lift(key: string): boolean {
+  /** Its kills are forgotten. The key, when that was in quarantine. */
+  lift(key: string): string[] {
     const entry = this.#entries.get(key);
     this.#entries.delete(key);
-    return entry !== undefined && entry.until > 0;
+    return entry !== undefined && entry.until > 0 ? [key] : [];
+  }
+
+  /** The same of all that continue this key behind a slash. */
+  liftParts(key: string): string[] {
+    const parts = [...this.#entries.keys()].filter((each) => each.startsWith(`${key}/`));
+    return parts.flatMap((part) => this.lift(part));
   }
 
   /** Keys whose time is over. What counts no more is forgotten. */

@@ -78,7 +78,9 @@ export class Sharing {
   evictOne(of: string, why: string, scarce: Scarce): boolean {
     const candidates: (Idle & { evict(why: string): boolean })[] = [];
     for (const pool of this.#options.all()) {
-      if (pool.spec.pool !== of || pool.spec.group !== null) continue;
+      if (pool.spec.pool !== of) continue;
+      // In a group a version that lost its traffic goes alone; that frees memory, while the base stays with the others.
+      if (pool.spec.group !== null && (scarce !== 'memory' || !pool.upkeep.resting)) continue;
       const idle = pool.upkeep.evictable();
       if (idle !== null) candidates.push({ ...idle, evict: (reason) => pool.upkeep.evictOldest(reason) });
     }

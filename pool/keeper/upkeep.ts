@@ -55,10 +55,14 @@ export class Upkeep {
     return this.#options.warmth.active;
   }
 
+  get resting(): boolean {
+    return this.#options.warmth.resting;
+  }
+
   /** Takes the place of another, which ends. */
   takeOver(other: Upkeep): void {
     if (other.active) this.activate();
-    else if (other.#options.warmth.resting) this.deactivate();
+    else if (other.resting) this.deactivate();
   }
 
   /** An instance will be needed, and stays until then. */

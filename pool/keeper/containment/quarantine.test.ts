@@ -45,5 +45,16 @@ test('a function that takes down three hosts within a minute is quarantined, its
       assert.equal((await ask(keeper, spec, { path: '/well' })).text, 'well');
       assert.ok(events.some(({ what, id }) => what === 'lifted' && id === spec.key));
     });
+
+    await t.test('what is served apart from it is lifted with it', async () => {
+      // As a split of a publication: the same code under a key that continues the version's.
+      const part = { ...spec, key: `${spec.key}/web/batch` };
+      for (let host = 0; host < 3; host++) await assert.rejects(ask(keeper, part), { code: 'FUNCTION_CRASHED' });
+      await event(({ what, id }) => what === 'quarantined' && id === part.key);
+      await assert.rejects(ask(keeper, part, { path: '/well' }), { code: 'OVERLOADED' });
+      await keeper.probe(spec, null);
+      assert.equal((await ask(keeper, part, { path: '/well' })).text, 'well');
+      assert.ok(events.some(({ what, id }) => what === 'lifted' && id === part.key));
+    });
   });
 });
