@@ -55,7 +55,8 @@ export class DirectCalls {
     // A request that was handed to the caller is aborted with the caller.
     const signal = isLight(request) ? null : request.signal;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    const hops = caller === undefined ? 0 : caller.head.hops + 1;
+    // Outside of any invocation it is background work: the first hop, as over the link.
+    const hops = (caller?.head.hops ?? 0) + 1;
     if (hops > MAX_HOPS) {
       const message = `${spec.service} was called through ${MAX_HOPS} functions, one by another.`;
       return Promise.reject(new BindingError({ code: 'LOOP_DETECTED', message }));
