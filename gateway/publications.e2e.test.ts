@@ -311,6 +311,13 @@ describe('publications', { timeout: 120_000 }, () => {
     assert.equal(await (await answering).text(), `begun by ${changed.instance}`);
     await put('work-web', settings);
     assert.notEqual((await read({ headers })).instance, changed.instance);
+
+    // So they do when it is another function's from then on, with the very same splits.
+    await gateway.deploy('heir', SHOP, { manifest: { hearth: { publish: false } } });
+    const before = (await read({ headers })).instance;
+    assert.equal((await put('work-web', { ...settings, function: 'heir' })).status, 200);
+    await put('work-web', settings);
+    assert.notEqual((await read({ headers })).instance, before);
   });
 
   describe('of a scoped token', () => {

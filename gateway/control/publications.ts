@@ -107,7 +107,8 @@ export function publicationsResource(app: ControlApp, { registry, keeper, audit,
     requireHandlers(entry, settings);
 
     await registry.putPublication(name, settings);
-    if (before !== undefined && JSON.stringify(before.splits) !== JSON.stringify(settings.splits)) {
+    const moved = before !== undefined && before.function !== settings.function;
+    if (before !== undefined && (moved || JSON.stringify(before.splits) !== JSON.stringify(settings.splits))) {
       retireSplits(before.function, name, 'its publication was changed');
     }
     await audit(caller.id, 'publish', name, { ...settings });
