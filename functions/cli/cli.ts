@@ -1,0 +1,43 @@
+/** What each command is given beside its own arguments. A command is a function that adds itself to the program. */
+import type { Readable } from 'node:stream';
+import type { Command } from 'commander';
+import { type Client, createClient } from './client.ts';
+import { connectionOf } from './connection.ts';
+import { plain } from './output.ts';
+
+export interface World {
+  env: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+  stdin: Readable & { isTTY?: boolean };
+  stdout: { write(data: string | Uint8Array): unknown; isTTY?: boolean };
+  stderr: { write(data: string): unknown };
+}
+
+export interface Cli extends World {
+  /** The control API of `--url`, else of HEARTH_URL. Nothing is sent before the first call. */
+  client(): Client;
+  json(): boolean;
+  /** What came of it: the value with --json, else the text. */
+  show(value: unknown, text: () => string): void;
+  /** One of many that come over time: JSON on one line, or a line of text. */
+  line(value: unknown, text: () => string): void;
+  /** For a person only, beside the result; says nothing with --json. */
+  note(text: string): void;
+}
+
+export type AddCommand = (program: Command, cli: Cli) => void;
+
+export function createCli(program: Command, world: World): Cli {
+  const json = () => program.opts<{ json?: true }>().json === true;
+  const print = (text: string) => world.stdout.write(`${text}\n`);
+  return {
+    ...world,
+    json,
+    client: () => createClient(connectionOf({ url: program.opts<{ url?: string }>().url, ...world })),
+    show: (value, text) => print(json() ? JSON.stringify(value, null, 2) : text()),
+    line: (value, text) => print(json() ? JSON.stringify(value) : text()),
+    note(text) {
+      if (!json()) world.stderr.write(`${plain(text)}\n`);
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/** The control API as the commands call it: one place for the address, the token, errors and streams. */
+import { ERRORS, isErrorCode, type Problem } from '../contract/errors.ts';
+import type { Connection } from './connection.ts';
+import { ApiFailure, Failure } from './failure.ts';
+import { eventsOf, type ServerEvent } from './server-events.ts';
+
+export interface CallOptions {
+  /** Keys without a value are left out. */
+  query?: Record<string, string | undefined>;
+  /** Sent as JSON. */
+  json?: unknown;
+  form?: FormData;
+}
+
+export interface Client {
+  readonly url: string;
+  /** The answer's JSON, `undefined` when it has no body. All of these throw ApiFailure and Failure. */
+  call<Answer>(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** The answer as text. */
+  text(path: string): Promise<string>;
+  /** Server-sent events until the gateway ends them. */
+  events(path: string, query: Record<string, string | undefined>): AsyncGenerator<ServerEvent>;
+}
+
+export function createClient(connection: Connection): Client {
+  const { url, token } = connection;
+
+  async function send(method: string, path: string, { query = {}, json, form }: CallOptions = {}): Promise<Response> {
+    const target = new URL(`${url}${path}`);
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
+    let response: Response;
+    try {
+      response = await fetch(target, {
+        method,
+        // An answer from elsewhere is not the one asked for.
+        redirect: 'manual',
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+        ...(form === undefined ? {} : { body: form }),
+      });
+    } catch (error) {
+      throw unreachable(url, error);
+    }
+    if (response.ok) return response;
+    throw await refusal(connection, response);
+  }
+
+  return {
+    url,
+    async call<Answer>(method: string, path: string, options?: CallOptions) {
+      const response = await send(method, path, options);
+      const text = await response.text();
+      return (text === '' ? undefined : JSON.parse(text)) as Answer;
+    },
+    async text(path) {
+      return await (await send('GET', path)).text();
+    },
+    async *events(path, query) {
+      const { body } = await send('GET', path, { query });
+      if (body === null) return;
+      yield* eventsOf(body);
+    },
+  };
+}
+
+/** A name as one segment of a path. */
+export function segment(name: string): string {
+  return encodeURIComponent(name);
+}
+
+function unreachable(url: string, error: unknown): Failure {
+  const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+  const reason = cause?.code ?? cause?.message ?? (error as Error).message;
+  return new Failure(
+    `Nothing answers at ${url} (${reason}).`,
+    'Start Hearth with "npm start" in its directory, or say where it is with --url or HEARTH_URL.',
+    error,
+  );
+}
+
+async function refusal({ url, token, tokenFrom }: Connection, response: Response): Promise<Failure> {
+  const text = await response.text();
+  if (!/^application\/problem\+json/.test(response.headers.get('content-type') ?? '')) {
+    return new Failure(
+      `${url} answered ${response.status}, and not as Hearth's control API does.`,
+      'Say with --url or HEARTH_URL where the control API is: port 8081, unless HEARTH_ADMIN_PORT says otherwise.',
+    );
+  }
+  const problem = JSON.parse(text) as Problem;
+  if (problem.code !== 'UNAUTHORIZED') return new ApiFailure(withTitle(problem));
+  const next =
+    token === null
+      ? `There is no token in HEARTH_TOKEN, HEARTH_ADMIN_TOKEN or ${tokenFrom}: set one, or run this where Hearth was started.`
+      : `The token is that of ${tokenFrom}, and this gateway does not know it.`;
+  return new ApiFailure(withTitle(problem), next);
+}
+
+/** A gateway that is newer may have codes that are not in this table. */
+function withTitle(problem: Problem): Problem {
+  return { ...problem, title: problem.title ?? (isErrorCode(problem.code) ? ERRORS[problem.code].title : 'Refused') };
+}
