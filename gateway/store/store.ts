@@ -19,6 +19,10 @@ export interface Store {
   readonly kv: KvStore;
   readonly queues: QueueStore;
   readonly crons: CronStore;
+  readonly asyncs: AsyncStore;
+  readonly answers: AnswerStore;
+  readonly leases: LeaseStore;
+  readonly changes: ChangeFeed;
   readonly tokens: TokenStore;
   readonly audit: AuditStore;
   /** Finishes what was begun, then closes. Idempotent. */
@@ -378,12 +382,34 @@ export interface CronRecord {
   } | null;
 }
 
+export interface CronRun {
+  startedAt: number;
+  invocationId: string;
+  owner: string;
+  leaseUntil: number;
+}
+
 export interface CronStore {
   list(): Promise<CronRecord[]>;
   /** Sets the crons of one function to exactly these; `last` and `paused` of ids that stay are kept. */
   replace(functionName: string, crons: Omit<CronRecord, 'last' | 'paused'>[]): Promise<void>;
-  /** True for exactly one caller per id and due time (`dueAt` must be its nextAt): moves `nextAt` on and records the run as begun. */
-  claim(id: string, dueAt: number, nextAt: number | null, startedAt: number, invocationId: string): Promise<boolean>;
+  /**
+   * True for exactly one caller per id and due time (`dueAt` must be its nextAt): moves `nextAt` on and records the run as
+   * begun by this owner, whose it is until `leaseUntil`.
+   */
+  claim(id: string, dueAt: number, nextAt: number | null, run: CronRun): Promise<boolean>;
+  /** Lengthens the leases of all runs of this owner; returns the invocation ids of those that are still its own. */
+  extend(owner: string, leaseUntil: number): Promise<string[]>;
+  /**
+   * Takes over runs that have not ended and whose lease has: each is given to one caller, with the same invocation id.
+   * Runs of `owner` itself are never given, unless `mine`: at its start, when nothing of it can run any more.
+   */
+  takeOver(
+    owner: string,
+    nowMs: number,
+    leaseUntil: number,
+    mine: boolean,
+  ): Promise<{ id: string; dueAt: number; startedAt: number; invocationId: string }[]>;
   /** Does nothing when a later run has begun since. */
   finish(
     id: string,
@@ -393,6 +419,90 @@ export interface CronStore {
     error: string | null,
   ): Promise<void>;
   setPaused(id: string, paused: boolean, nextAt: number | null): Promise<boolean>;
+}
+
+/* ── async invocations: what becomes of them; their delivery is a queue's (triggers/async.ts) ─────────────────── */
+
+export interface AsyncRecord {
+  /** The invocation's id. */
+  id: string;
+  functionName: string;
+  trigger: 'http' | 'cron' | 'queue' | 'rpc';
+  state: 'queued' | 'running' | 'ok' | 'error';
+  /** So far. */
+  attempts: number;
+  acceptedAt: number;
+  /** When it is tried next, while it is queued. */
+  dueAt: number | null;
+  endedAt: number | null;
+  /** After its end: the answer's head as JSON, in the trigger's own shape; null before, and where it failed. */
+  result: unknown;
+  error: { code: string; message: string } | null;
+  /** What became of its destination; null: it has none, or has not ended. */
+  destination: { target: string; outcome: 'delivered' | 'failed'; error: string | null } | null;
+  /** Epoch ms from which on nobody can read it. */
+  expiresAt: number;
+}
+
+export interface AsyncStore {
+  /** Creates or replaces the record; `body`: of its answer, null leaves none. */
+  put(record: AsyncRecord, body: Uint8Array | null): Promise<void>;
+  get(id: string, nowMs: number): Promise<{ record: AsyncRecord; body: Uint8Array | null } | null>;
+  /** Removes expired ones, at most so many; returns how many. */
+  sweep(nowMs: number, most: number): Promise<number>;
+}
+
+/* ── answers kept under an idempotency key ──────────────────────────────────────────────────────────────────── */
+
+export interface KeptAnswer {
+  head: unknown;
+  body: Uint8Array;
+}
+
+export interface AnswerStore {
+  /**
+   * Exactly one caller of a key gets `begin`, and then says `finish` or `abandon`; the others learn what there is.
+   * `request`: a hash of what is asked; with another one for the same key it is `mismatch`. A `begin` whose `leaseUntil`
+   * passed without an end is given to the next caller. `scope` keeps callers apart.
+   */
+  begin(
+    scope: string,
+    key: string,
+    request: string,
+    owner: string,
+    times: { nowMs: number; leaseUntil: number; expiresAt: number },
+  ): Promise<{ state: 'begin' } | { state: 'running' } | { state: 'mismatch' } | { state: 'done'; answer: KeptAnswer }>;
+  /** Does nothing when it is no longer this owner's. */
+  finish(scope: string, key: string, owner: string, answer: KeptAnswer): Promise<void>;
+  /** Nothing came of it: the next caller begins anew. */
+  abandon(scope: string, key: string, owner: string): Promise<void>;
+  sweep(nowMs: number, most: number): Promise<number>;
+}
+
+/* ── what only one gateway may do at a time ─────────────────────────────────────────────────────────────────── */
+
+export interface LeaseStore {
+  /** Takes or lengthens the lease of this name. The fence rises with each change of owner; null: another has it. */
+  take(name: string, owner: string, nowMs: number, until: number): Promise<{ fence: number } | null>;
+  /** Does nothing when another has it by now. */
+  release(name: string, owner: string): Promise<void>;
+}
+
+/* ── what other gateways on the same store have changed ─────────────────────────────────────────────────────── */
+
+export interface Change {
+  kind: 'function' | 'publication' | 'rollout' | 'base' | 'token' | 'queue' | 'cron';
+  /** Of a cron: the function's. */
+  name: string;
+}
+
+export interface ChangeFeed {
+  /**
+   * Tells each change that anybody makes from now on, this gateway's own too, in their order, within a second. After the
+   * store was away: all that was missed, or `null`, which says that everything may have changed. Returns a function that
+   * ends it. An embedded store never calls.
+   */
+  listen(changed: (changes: Change[] | null) => void): () => void;
 }
 
 /* ── access ─────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -33,6 +33,8 @@ class WatchedCrons implements CronStore {
   list = () => this.watched('list', this.inner.list());
   replace = (...args: Parameters<CronStore['replace']>) => this.watched('replace', this.inner.replace(...args));
   claim = (...args: Parameters<CronStore['claim']>) => this.watched('claim', this.inner.claim(...args));
+  extend = (...args: Parameters<CronStore['extend']>) => this.watched('extend', this.inner.extend(...args));
+  takeOver = (...args: Parameters<CronStore['takeOver']>) => this.watched('takeOver', this.inner.takeOver(...args));
   finish = (...args: Parameters<CronStore['finish']>) => this.watched('finish', this.inner.finish(...args));
   setPaused = (...args: Parameters<CronStore['setPaused']>) => this.watched('setPaused', this.inner.setPaused(...args));
 }

@@ -66,6 +66,10 @@ interface Entry {
   prewarmedFor: number | null;
 }
 
+/** Whose runs they are; of one gateway on its own store always the same. */
+const OWNER = 'gateway';
+const LEASE_MS = 10_000;
+
 /** Until the store is asked again after it failed. */
 const STORE_RETRY_MS = 5_000;
 
@@ -153,7 +157,12 @@ export function createCrons(parts: CronParts): Crons {
     const { dueAt, nextAt } = step;
     const invocationId = newId();
     const startedAt = now();
-    const claimed = await store.claim(record.id, dueAt, nextAt, startedAt, invocationId);
+    const claimed = await store.claim(record.id, dueAt, nextAt, {
+      startedAt,
+      invocationId,
+      owner: OWNER,
+      leaseUntil: startedAt + LEASE_MS,
+    });
     record.nextAt = nextAt;
     // Another gateway on the same store was first: the tick is its.
     if (!claimed) return true;

@@ -165,6 +165,7 @@ export async function openOver(thread: URL, options: SqliteStoreOptions): Promis
   let closing: Promise<void> | undefined;
   return {
     ...domainsOver(call),
+    changes: { listen: () => () => undefined },
     close() {
       closing ??= (async () => {
         if (state === 'open') {

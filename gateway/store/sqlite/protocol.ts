@@ -4,9 +4,10 @@ import type { StoreStartCode } from '../start-error.ts';
 import type { Store } from '../store.ts';
 
 /** Both ends come from one checkout; the number guards against a thread file left over from another one. */
-export const STORE_PROTOCOL = 3;
+export const STORE_PROTOCOL = 4;
 
-export type Domains = Omit<Store, 'close'>;
+/** Of the changes of others there are none here: one process has the file. */
+export type Domains = Omit<Store, 'close' | 'changes'>;
 export type DomainName = keyof Domains;
 
 /** One call of the Store interface, as data. */
@@ -77,7 +78,18 @@ export const METHODS = {
     redrive: 'write',
     purge: 'write',
   },
-  crons: { list: 'read', replace: 'write', claim: 'write', finish: 'write', setPaused: 'write' },
+  crons: {
+    list: 'read',
+    replace: 'write',
+    claim: 'write',
+    extend: 'write',
+    takeOver: 'write',
+    finish: 'write',
+    setPaused: 'write',
+  },
+  asyncs: { put: 'write', get: 'read', sweep: 'write' },
+  answers: { begin: 'write', finish: 'write', abandon: 'write', sweep: 'write' },
+  leases: { take: 'write', release: 'write' },
   tokens: { put: 'write', list: 'read', delete: 'write' },
   audit: { append: 'write', list: 'read' },
 } as const satisfies { [D in DomainName]: { [M in keyof Domains[D]]: 'read' | 'write' } };

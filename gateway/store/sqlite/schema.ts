@@ -189,6 +189,52 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX rollouts_age ON rollouts (ended, created_at);
   `,
+  `
+  -- Runs that have not ended, and whose they are until when. Several of one cron where they may overlap.
+  CREATE TABLE cron_runs (
+    invocation_id TEXT PRIMARY KEY,
+    cron TEXT NOT NULL,
+    due_at INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    lease_until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX cron_runs_lease ON cron_runs (lease_until);
+  CREATE INDEX cron_runs_cron ON cron_runs (cron);
+  -- What ran when this version of Hearth came: its gateway is gone.
+  INSERT INTO cron_runs
+    SELECT last ->> 'invocationId', id, last ->> 'dueAt', last ->> 'startedAt', '', 0
+    FROM crons WHERE last ->> 'outcome' = 'running';
+
+  CREATE TABLE asyncs (
+    id TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body BLOB
+  ) STRICT;
+  CREATE INDEX asyncs_expiring ON asyncs (expires_at);
+
+  -- Under an idempotency key; head and body are null while its first caller is at work.
+  CREATE TABLE answers (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    lease_until INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    head TEXT,
+    body BLOB,
+    PRIMARY KEY (scope, key)
+  ) STRICT;
+  CREATE INDEX answers_expiring ON answers (expires_at);
+
+  CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    fence INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

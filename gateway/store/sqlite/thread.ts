@@ -4,6 +4,8 @@
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { StoreStartError } from '../start-error.ts';
+import { answersDomain } from './answers.ts';
+import { asyncsDomain } from './asyncs.ts';
 import { auditDomain } from './audit.ts';
 import { basesDomain } from './bases.ts';
 import { runBatch } from './batch.ts';
@@ -11,6 +13,7 @@ import { packBytes } from './bytes.ts';
 import { cronsDomain } from './crons.ts';
 import { type Database, openDatabase, prepareDirectory } from './database.ts';
 import { kvDomain } from './kv.ts';
+import { leasesDomain } from './leases.ts';
 import { acquireLock, type Lock } from './lock.ts';
 import { type FromThread, type Request, STORE_PROTOCOL, type SyncDomains, type ToThread } from './protocol.ts';
 import { publicationsDomain } from './publications.ts';
@@ -58,6 +61,9 @@ function main({ path, maxBytes, port }: ThreadData): void {
     kv: kvDomain(db),
     queues: queuesDomain(db),
     crons: cronsDomain(db),
+    asyncs: asyncsDomain(db),
+    answers: answersDomain(db),
+    leases: leasesDomain(db),
     tokens: tokensDomain(db),
     audit: auditDomain(db),
   };
