@@ -7,8 +7,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { startGateway, type TestGateway } from './testing/gateway.ts';
+import { constantLoad } from './testing/load.ts';
 
 interface PoolBase {
   id: string;
@@ -40,44 +40,13 @@ async function basesOf(gateway: TestGateway, name: string): Promise<string[]> {
   return bases.filter((base) => base.function === name && base.state === 'leased').map(({ id }) => id);
 }
 
-/** So many calls a second and caller at most: the cores are for what is tried beside them too. */
-const PACE_MS = 20;
-
-/** Calls on and on, several at once, until it is told to stop; then says how many there were. Throws what did not answer 200. */
-function constantLoad(url: () => string, callers = 4): { seen: Set<string>; stop(): Promise<number> } {
-  const seen = new Set<string>();
-  let done = false;
-  let count = 0;
-  const caller = async () => {
-    while (!done) {
-      const response = await fetch(url());
-      const text = await response.text();
-      assert.equal(response.status, 200, text);
-      seen.add(text);
-      count++;
-      await wait(PACE_MS);
-    }
-  };
-  const all = Promise.all(Array.from({ length: callers }, caller));
-  // Whoever stops it hears of a failure.
-  all.catch(() => undefined);
-  return {
-    seen,
-    async stop() {
-      done = true;
-      await all;
-      return count;
-    },
-  };
-}
-
 function outsideFolder(t: TestContext, team: string): string {
   const dir = mkdtempSync(join(tmpdir(), `hearth-${team}-`));
   t.after(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
 
-const PER_FOLDER = Number(process.env.HEARTH_TEST_GROUP ?? 250);
+const PER_FOLDER = 250;
 
 test('500 modules from two outside folders stand in one base, and calls go on while they come', async (t) => {
   await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '4' } });
@@ -114,7 +83,9 @@ test('500 modules from two outside folders stand in one base, and calls go on wh
   });
   const [before] = await groupBases(gateway);
   let turn = 0;
-  const load = constantLoad(() => `${gateway.url}/${deployed[turn++ % Math.max(1, deployed.length)] ?? 'north-first'}`);
+  await using load = constantLoad(
+    () => `${gateway.url}/${deployed[turn++ % Math.max(1, deployed.length)] ?? 'north-first'}`,
+  );
   await Promise.all(folders.map((dir, n) => deployFolder(dir, teams[n] as string)));
   assert.ok((await load.stop()) > deployed.length);
   const bases = await groupBases(gateway);
@@ -155,7 +126,10 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   const [before] = await groupBases(gateway);
   const apart = await basesOf(gateway, 'apart');
   assert.equal(apart.length, 1);
-  const loads = ['shop', 'caller', 'apart'].map((name) => constantLoad(() => `${gateway.url}/${name}`, 2));
+  await using stack = new AsyncDisposableStack();
+  const loads = ['shop', 'caller', 'apart'].map((name) =>
+    stack.use(constantLoad(`${gateway.url}/${name}`, { callers: 2 })),
+  );
   for (let n = 1; n <= 8; n++) {
     versions.push(await gateway.deploy('shop', { 'index.js': shop(n) }, { manifest: { hearth } }));
     assert.deepEqual([await text('shop'), await text('caller')], [`${n} link`, `${n} direct`]);
@@ -182,51 +156,70 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   assert.equal(await text('caller'), '7 direct');
 });
 
-test('calls that go round through a group, past the gateway and through it, come to an end', async () => {
-  await using gateway = await startGateway();
-  const passes = (binding: string) =>
-    `let calls = 0; export default { async fetch(request, env) { calls++; const answer = await env.${binding}.fetch('http://next/');
-       return new Response(calls + ' ' + (await answer.text())); } };`;
-  const bind = (binding: string, service: string) => ({ services: [{ binding, service }] });
-  await gateway.deploy('inner', { 'index.js': passes('APART') }, { manifest: { ...bind('APART', 'apart'), hearth } });
-  await gateway.deploy('outer', { 'index.js': passes('INNER') }, { manifest: { ...bind('INNER', 'inner'), hearth } });
-  await gateway.deploy('apart', { 'index.js': passes('OUTER') }, { manifest: bind('OUTER', 'outer') });
-  const response = await fetch(`${gateway.url}/outer`);
-  assert.equal(response.status, 500, await response.text());
-  const { body } = await gateway.api<{ lines: { message: string }[] }>('GET', '/v1/functions/apart/logs');
-  const { body: inner } = await gateway.api<{ lines: { message: string }[] }>('GET', '/v1/functions/inner/logs');
-  assert.match(JSON.stringify([body, inner]), /LOOP_DETECTED|16 (hops|functions)/);
+test('a hundred deploys of one module of a group: every other instance, in the group and outside, is the one it was', async () => {
+  await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '4' } });
+  // Its module scope is the instance: whoever was loaded anew says another.
+  const instance = (name: string) => `const id = '${name} ' + crypto.randomUUID();
+    export default { fetch: () => new Response(id) };`;
+  const grouped = ['in-a', 'in-b', 'in-c'];
+  const outside = ['out-a', 'out-b'];
+  const apart = { maxInstances: 1, minInstances: 1 };
+  for (const name of grouped) await gateway.deploy(name, { 'index.js': instance(name) }, { manifest: { hearth } });
+  for (const name of outside) {
+    await gateway.deploy(name, { 'index.js': instance(name) }, { manifest: { hearth: apart } });
+  }
+  await gateway.deploy('shop', { 'index.js': shop(0) }, { manifest: { hearth } });
+  await deployCaller(gateway);
+  // Not the base in which each new version is proved first.
+  const held = async () => {
+    const group = (await groupBases(gateway)).map(({ base }) => base.id);
+    return [...group, ...(await Promise.all(outside.map((name) => basesOf(gateway, name)))).flat()];
+  };
+  const others = [...grouped, ...outside];
+  const ask = async (name: string) => (await fetch(`${gateway.url}/${name}`)).text();
+  const instances = await Promise.all(others.map(ask));
+  const before = await held();
+  assert.equal(before.length, 1 + outside.length);
+
+  await using stack = new AsyncDisposableStack();
+  const loads = others.map((name) => stack.use(constantLoad(`${gateway.url}/${name}`, { callers: 1 })));
+  const own = ['shop', 'caller'].map((name) => stack.use(constantLoad(`${gateway.url}/${name}`, { callers: 1 })));
+  for (let n = 1; n <= 100; n++) await gateway.deploy('shop', { 'index.js': shop(n) }, { manifest: { hearth } });
+  assert.deepEqual([await ask('shop'), await ask('caller')], ['100 link', '100 direct']);
+  for (const load of [...loads, ...own]) await load.more();
+  for (const load of [...loads, ...own]) await load.stop();
+  assert.deepEqual(
+    loads.map(({ seen }) => [...seen]),
+    instances.map((text) => [text]),
+  );
+  assert.deepEqual(await held(), before);
 });
 
-test('kill -9 of the host in the middle of a replace: it is the old version or the new one, and all modules serve', async () => {
-  await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '3' } });
-  const names = Array.from({ length: 6 }, (_, n) => `module-${n}`);
-  for (const name of names) {
-    await gateway.deploy(name, `export default { fetch: () => new Response('${name}') }`, { manifest: { hearth } });
-  }
-  let { version: current } = await gateway.deploy('shop', { 'index.js': shop(0) }, { manifest: { hearth } });
-  await deployCaller(gateway);
-  let serves = 0;
-  for (const [n, delayMs] of [0, 30, 80, 150].entries()) {
-    const [standing] = await groupBases(gateway);
-    const files = { 'index.js': shop(n + 1) };
-    const deploy = gateway.api<{ version: string }>('PUT', '/v1/functions/shop', { manifest: { hearth }, files });
-    await wait(delayMs);
-    process.kill(standing?.host.pid as number, 'SIGKILL');
-    const { status, body } = await deploy;
-    if (status === 201) {
-      current = body.version;
-      serves = n + 1;
-    }
-    const response = await fetch(`${gateway.url}/shop`);
-    assert.deepEqual([await response.text(), response.headers.get('hearth-version')], [`${serves} link`, current]);
-    for (const name of names) assert.equal(await (await fetch(`${gateway.url}/${name}`)).text(), name);
-    assert.equal(await (await fetch(`${gateway.url}/caller`)).text(), `${serves} direct`);
-    const bases = await groupBases(gateway);
-    assert.equal(bases.length, 1);
-    // Of the one that is replaced the version before stands there still, for a rollback.
-    const standingNow = new Set(bases[0]?.base.modules?.map((module) => module.function));
-    assert.deepEqual([...standingNow].sort(), [...names, 'caller', 'shop'].sort());
+test('calls that go round through a group, past the gateway and through it, come to an end', async () => {
+  await using gateway = await startGateway();
+  const passes = (name: string, binding: string) =>
+    `export default { async fetch(request, env) {
+       try {
+         const answer = await env.${binding}.fetch('http://next/');
+         return new Response('${name} ' + (await answer.text()));
+       } catch (error) {
+         return new Response('${name} ' + error.code);
+       }
+     } };`;
+  const deploy = (name: string, service: string, more: object) => {
+    const binding = service.toUpperCase();
+    const manifest = { services: [{ binding, service }], ...more };
+    return gateway.deploy(name, { 'index.js': passes(name, binding) }, { manifest });
+  };
+  await deploy('inner', 'apart', { hearth });
+  await deploy('outer', 'inner', { hearth });
+  await deploy('apart', 'outer', {});
+  const answer = async (name: string) => (await (await fetch(`${gateway.url}/${name}`)).text()).split(' ');
+  // One is called by the client, sixteen by one another, and the next call is refused: over the link, or directly.
+  const round = ['outer', 'inner', 'apart'];
+  for (const begin of [0, 1, 2]) {
+    const passed = Array.from({ length: 17 }, (_, n) => round[(begin + n) % 3]);
+    assert.deepEqual(await answer(round[begin] as string), [...passed, 'LOOP_DETECTED']);
   }
 });
 
