@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { installed } from '../functions/build/testing/trees.ts';
 import { type Deployed, spawnGateway, startGateway, type TestGateway } from './testing/gateway.ts';
+import { constantLoad } from './testing/load.ts';
 
 const versionOf = (name: string): string =>
   JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
@@ -18,6 +19,12 @@ const APP = `import { Hono } from 'hono';
 const app = new Hono();
 app.get('/', (c) => c.text('jsonT' in c ? 'three' : 'four'));
 app.get('/same', (c) => c.text(String(c.env.BASE?.Hono === Hono)));
+export default app;`;
+
+/** Says which it runs on itself, and what the next one said. */
+const NEXT = `import { Hono } from 'hono';
+const app = new Hono();
+app.get('/', async (c) => c.text(('jsonT' in c ? 'three' : 'four') + ' of ' + await (await c.env.NEXT.fetch('http://next/')).text()));
 export default app;`;
 
 const CONFIG = `{
@@ -73,14 +80,33 @@ describe('bases with shared libraries', { timeout: 60_000 }, () => {
     for (const { base, warm } of body.stock) assert.ok(warm > 0, base);
   });
 
-  test('two bases with different versions of one library run side by side', async () => {
+  test('two bases with different versions of one library run side by side under load, also while both are deployed anew', async () => {
     const four = await gateway.deploy('four', { 'index.ts': APP });
     const three = await gateway.deploy('three', { 'index.ts': APP }, on('legacy'));
     assert.deepEqual(
       [four, three].map(({ provided }) => provided.map(({ library, version }) => `${library} ${version}`)),
       [[`hono ${HONO_4}`], [`hono ${HONO_3}`]],
     );
-    assert.deepEqual(await Promise.all([ask('four'), ask('three'), ask('four')]), ['four', 'three', 'four']);
+    // Each calls the other: a request that passes through both versions.
+    const through = (own: string, service: string) => ({
+      manifest: { services: [{ binding: 'NEXT', service }], hearth: { base: own } },
+    });
+    await gateway.deploy('four-three', { 'index.ts': NEXT }, through('default', 'three'));
+    await gateway.deploy('three-four', { 'index.ts': NEXT }, through('legacy', 'four'));
+    await using stack = new AsyncDisposableStack();
+    const answers = { four: 'four', three: 'three', 'four-three': 'four of three', 'three-four': 'three of four' };
+    const loads = Object.keys(answers).map((path) => stack.use(constantLoad(`${gateway.url}/${path}`, { callers: 2 })));
+    for (const load of loads) await load.more();
+    for (let n = 0; n < 3; n++) {
+      const again = { 'index.ts': `${APP}\n// ${n}` };
+      await Promise.all([gateway.deploy('four', again), gateway.deploy('three', again, on('legacy'))]);
+    }
+    for (const load of loads) await load.more();
+    for (const load of loads) await load.stop();
+    assert.deepEqual(
+      loads.map(({ seen }) => [...seen]),
+      Object.values(answers).map((text) => [text]),
+    );
   });
 
   test('the answer says how much the base saved the module, and the module is without it', async () => {
