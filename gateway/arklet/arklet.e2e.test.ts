@@ -221,7 +221,11 @@ describe('arklet', { timeout: 120_000 }, () => {
     await arklet.command('switchBiz', { bizName: 'split', bizVersion: '2' });
     assert.deepEqual(await arklet.installed(), ['split:1 DEACTIVATED', 'split:2 ACTIVATED']);
     for (let call = 0; call < 5; call += 1) assert.equal(await text('/split'), '2');
-    for (const bizVersion of ['1', '2']) await arklet.command('uninstallBiz', { bizName: 'split', bizVersion });
+    // As a deletion by the control API: the way back stays open, unless what serves is uninstalled too.
+    const kept = await arklet.command('uninstallBiz', { bizName: 'split', bizVersion: '1' });
+    assert.equal(kept.data.code, 'ILLEGAL_STATE_BIZ');
+    assert.match(kept.data.message, /A rollback of split leads to version/);
+    for (const bizVersion of ['2', '1']) await arklet.command('uninstallBiz', { bizName: 'split', bizVersion });
   });
 
   test('what the control API deployed is a biz by its hash; what its operator set outlives an uninstall', async () => {

@@ -182,7 +182,12 @@ export function createModules(parts: ModulesParts): Modules {
     if (replace) {
       // After the new one serves, not before, as Ark does it: no call finds nothing, and a failure leaves what was there.
       const old = [...(before?.versions.values() ?? [])].filter((each) => each.version !== version);
-      for (const each of old) await deployer.exclusive(name, () => deleteVersion(caller, each));
+      await deployer.exclusive(name, async () => {
+        const traffic = registry.function(name)?.record.traffic ?? null;
+        // What is asked for leaves nothing to roll back to.
+        if (old.length > 0) await registry.setTraffic([{ name, traffic, previous: null }]);
+        for (const each of old) await deleteVersion(caller, each);
+      });
     }
     return version;
   }
@@ -201,10 +206,22 @@ export function createModules(parts: ModulesParts): Modules {
           `Uninstall biz: ${bizName}:${bizVersion} shares the traffic with other versions; switchBiz to one of them first.`,
         );
       }
+      if (serves(entry, version) && registry.isRolledOut(bizName)) {
+        return answer(
+          'ILLEGAL_STATE_BIZ',
+          `Uninstall biz: ${bizName}:${bizVersion} is in a rollout; abort that first.`,
+        );
+      }
       if (entry.versions.size === 1 && (await isForgettable(entry))) await deleteFunction(caller, entry);
       else {
-        if (serves(entry, version)) await registry.setTraffic([{ name: bizName, traffic: null }]);
-        await deleteVersion(caller, version);
+        if (serves(entry, version)) await registry.setTraffic([{ name: bizName, traffic: null, previous: null }]);
+        try {
+          await deleteVersion(caller, version);
+        } catch (error) {
+          const { code, message } = toHearthError(error);
+          if (code !== 'CONFLICT') throw error;
+          return answer('ILLEGAL_STATE_BIZ', `Uninstall biz: ${bizName}:${bizVersion}: ${message}`);
+        }
       }
       return answer('SUCCESS', `Uninstall biz: ${bizName}:${bizVersion} success.`);
     });

@@ -92,7 +92,7 @@ describe('deploying', { timeout: 120_000 }, () => {
     assert.equal((await versionsOf('same')).length, 2);
   });
 
-  test('activate=false leaves traffic alone; rollback goes back; an active version cannot be removed', async () => {
+  test('activate=false leaves traffic alone; rollback goes back; what serves, or a rollback leads to, cannot be removed', async () => {
     const one = await gateway.deploy('staged', says('one'));
     const two = await gateway.deploy('staged', says('two'), { query: 'activate=false' });
     assert.equal(two.state, 'inactive');
@@ -104,9 +104,17 @@ describe('deploying', { timeout: 120_000 }, () => {
     assert.equal(back.status, 200);
     assert.equal(back.body.version, one.version);
     assert.equal(await get('/staged'), 'one');
-    assert.equal((await gateway.api('DELETE', `/v1/functions/staged/versions/${one.version}`)).status, 409);
-    assert.equal((await gateway.api('DELETE', `/v1/functions/staged/versions/${two.version}`)).status, 204);
+    const three = await gateway.deploy('staged', says('three'), { query: 'activate=false' });
+    const remove = async (version: string) => {
+      const path = `/v1/functions/staged/versions/${version}`;
+      const { status, body } = await gateway.api<{ detail?: string }>('DELETE', path);
+      return `${status} ${body.detail ?? ''}`;
+    };
+    assert.match(await remove(one.version), /^409 .*takes traffic; move the traffic first/);
+    assert.match(await remove(two.version), /^409 .*A rollback of staged leads to version/);
+    assert.equal(await remove(three.version), '204 ');
     assert.deepEqual(await versionsOf('staged').then((all) => all.map(({ version, active }) => [version, active])), [
+      [two.version, false],
       [one.version, true],
     ]);
   });

@@ -209,6 +209,7 @@ export function namedBy(traffic: Traffic | null): string[] {
   return traffic === null ? [] : versionsOf(traffic);
 }
 
-function mainVersion({ split }: Traffic): string {
+/** The one with the largest share. */
+export function mainVersion({ split }: Traffic): string {
   return split.reduce((most, share) => (share.percent > most.percent ? share : most)).version;
 }

@@ -7,12 +7,27 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
 import { createSeal, keyFromText, type Seal } from '../store/seal.ts';
 import { openSqliteStore } from '../store/sqlite/client.ts';
-import type { Artifact, Store, VersionRecord } from '../store/store.ts';
+import type { Artifact, RolloutRecord, Store, VersionRecord } from '../store/store.ts';
 import { createRegistry, type RegistryOptions } from './memory.ts';
 import type { Registry } from './registry.ts';
 
 const key = keyFromText('a'.repeat(64));
 const cacheKeyOf = (code: Uint8Array) => `key of ${Buffer.from(code).toString()}`;
+
+const ROLLOUT: RolloutRecord = {
+  id: 'r1',
+  functions: [],
+  steps: [],
+  guard: false,
+  state: 'running',
+  step: 0,
+  elapsedMs: 0,
+  since: 0,
+  why: null,
+  createdBy: 'admin',
+  createdAt: 0,
+  updatedAt: 0,
+};
 
 interface Bench {
   store: Store;
@@ -266,11 +281,11 @@ describe('routes and queues across functions', () => {
   });
 });
 
-describe('traffic', () => {
-  const split = (...shares: [string, number][]) => ({
-    split: shares.map(([version, percent]) => ({ version, percent })),
-  });
+function split(...shares: [string, number][]) {
+  return { split: shares.map(([version, percent]) => ({ version, percent })) };
+}
 
+describe('traffic', () => {
   async function three(registry: Registry, name = 'hi'): Promise<void> {
     for (const version of ['v1', 'v2', 'v3']) {
       await registry.addVersion(versionOf(name, version), artifactOf(version), version === 'v1');
@@ -405,6 +420,84 @@ describe('traffic', () => {
   });
 });
 
+describe('what a rollout moves', () => {
+  const shop = { routes: ['shop.example/*'], queues: { consumers: [{ queue: 'orders' }] } };
+  const before = split(['v1', 100]);
+
+  /** `a`: v1 claims a route and a queue, v2 has all the traffic in a rollout; `b` waits with the same claims. */
+  async function movedAway(registry: Registry): Promise<void> {
+    await registry.addVersion(versionOf('a', 'v1', shop), artifactOf('a1'), true);
+    await registry.addVersion(versionOf('a', 'v2'), artifactOf('a2'), false);
+    await registry.addVersion(versionOf('b', 'v1'), artifactOf('b1'), true);
+    registry.reserve('r1', [{ name: 'a', version: 'v2', before }]);
+    await registry.setTraffic([{ name: 'a', traffic: split(['v2', 100]), previous: null }], ROLLOUT);
+  }
+
+  test('keeps its versions, and nobody else takes the routes and queues it may return to', async ({ registry }) => {
+    await movedAway(registry);
+    assert.equal(registry.isRolledOut('a'), true);
+    await assert.rejects(registry.deleteVersion('a', 'v1'), withCode('CONFLICT', /v1 of a is in the rollout r1/));
+    for (const [manifest, taken] of [
+      [{ routes: shop.routes }, /route shop\.example\/\* is kept for the function a, which the rollout r1/],
+      [{ queues: shop.queues }, /queue orders is kept for the function a/],
+    ] as const) {
+      await assert.rejects(
+        registry.addVersion(versionOf('b', 'v2', manifest), artifactOf('b2'), true),
+        withCode('CONFLICT', taken),
+      );
+    }
+    const published = { crons: null, queues: null, rpc: false, tag: null, splits: [] };
+    await assert.rejects(
+      registry.putPublication('other', { function: 'b', routes: shop.routes, ...published }),
+      withCode('CONFLICT', /is kept for the function a/),
+    );
+    // What does not meet it is free.
+    await registry.addVersion(versionOf('b', 'v3', { routes: ['other.example/*'] }), artifactOf('b3'), true);
+
+    const heard: string[] = [];
+    registry.onChange((name) => heard.push(name));
+    registry.release('r1');
+    assert.deepEqual([heard, registry.isRolledOut('a')], [['a'], false]);
+    await registry.addVersion(versionOf('b', 'v4', shop), artifactOf('b4'), true);
+    assert.equal(await registry.deleteVersion('a', 'v1'), true);
+  });
+
+  for (const [what, move] of [
+    ['a deploy', (registry: Registry) => registry.addVersion(versionOf('a', 'v3'), artifactOf('a3'), true)],
+    ['a traffic change', (registry: Registry) => registry.setTraffic([{ name: 'a', traffic: null }])],
+    ['its deletion', (registry: Registry) => registry.deleteFunction('a')],
+  ] as const) {
+    test(`is free of it after ${what} by somebody else`, async ({ registry }) => {
+      await movedAway(registry);
+      await move(registry);
+      assert.equal(registry.isRolledOut('a'), false);
+      await registry.addVersion(versionOf('b', 'v2', shop), artifactOf('b2'), true);
+    });
+  }
+
+  test('goes back but for what cannot, in one commit with the record that names it', async ({ registry, store }) => {
+    for (const name of ['a', 'b', 'c']) {
+      await registry.addVersion(versionOf(name, 'v1'), artifactOf(`${name}1`), true);
+      await registry.addVersion(versionOf(name, 'v2'), artifactOf(`${name}2`), true);
+    }
+    const changes = [
+      { name: 'a', traffic: before },
+      { name: 'b', traffic: split(['v9', 100]) },
+      { name: 'gone', traffic: before },
+      { name: 'c', traffic: before, expected: split(['v2', 100]) },
+    ];
+    await registry.returnTraffic(changes, (stuck) => ({
+      ...ROLLOUT,
+      why: stuck.map(({ name, error }) => `${name} ${error.code}`).join(', '),
+    }));
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((name) => registry.function(name)?.active?.version),
+      ['v1', 'v2', 'v1'],
+    );
+    assert.equal((await store.rollouts.get('r1'))?.why, 'b NOT_FOUND, gone NOT_FOUND');
+  });
+});
+
 describe('rollback and removal', () => {
   test('goes back to the traffic before, and forth again', async ({ registry, restart }) => {
     await assert.rejects(registry.rollback('hi'), withCode('NOT_FOUND'));
@@ -420,17 +513,25 @@ describe('rollback and removal', () => {
     assert.equal((await again.rollback('hi')).active?.record.version, 'v2');
   });
 
-  test('deletes a version that takes no traffic, and refuses the one that does', async ({ registry, restart }) => {
+  test('deletes a version that takes no traffic, and refuses one that does or that a rollback leads to', async ({
+    registry,
+    restart,
+  }) => {
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
     await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
     const first = registry.function('hi')?.versions.get('v1');
     await assert.rejects(registry.deleteVersion('hi', 'v2'), withCode('CONFLICT', /takes traffic/));
+    await assert.rejects(
+      registry.deleteVersion('hi', 'v1'),
+      withCode('CONFLICT', /rollback of hi leads to version v1/),
+    );
+    await registry.addVersion(versionOf('hi', 'v3'), artifactOf('three'), true);
     assert.equal(await registry.deleteVersion('hi', 'v1'), true);
     assert.equal(await registry.deleteVersion('hi', 'v1'), false);
     assert.equal(await registry.deleteVersion('other', 'v1'), false);
-    await assert.rejects(registry.rollback('hi'), withCode('CONFLICT', /v1.*was deleted/));
+    assert.equal((await registry.rollback('hi')).active?.version, 'v2');
     await assert.rejects(async () => first?.spec.image(), withCode('NOT_FOUND', /was deleted/));
-    assert.deepEqual([...((await restart()).registry.function('hi')?.versions.keys() ?? [])], ['v2']);
+    assert.deepEqual([...((await restart()).registry.function('hi')?.versions.keys() ?? [])], ['v2', 'v3']);
   });
 
   test('deletes a function, and a later one of that name has other keys', async ({ registry, store, seal }) => {
@@ -643,11 +744,12 @@ describe('listeners', () => {
     await registry.addVersion(versionOf('hi', 'v2'), artifactOf('two'), true);
     await registry.rollback('hi');
     await registry.secretsChanged('hi');
-    await registry.deleteVersion('hi', 'v2');
+    await registry.addVersion(versionOf('hi', 'v3'), artifactOf('three'), false);
+    await registry.deleteVersion('hi', 'v3');
     await registry.deleteFunction('hi');
     end();
     await registry.addVersion(versionOf('hi', 'v1'), artifactOf('one'), true);
-    assert.deepEqual(heard, ['hi:v1', 'hi:v2', 'hi:v1', 'hi:v1', 'hi:v1', 'hi:undefined']);
+    assert.deepEqual(heard, ['hi:v1', 'hi:v2', 'hi:v1', 'hi:v1', 'hi:v1', 'hi:v1', 'hi:undefined']);
     assert.ok(lines.includes('a listener of the registry failed'));
   });
 });

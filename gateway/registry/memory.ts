@@ -3,7 +3,7 @@
  * meanwhile gets the state before it. Changes go one after another, over all names, since routes and queues are claimed
  * across functions.
  */
-import { HearthError } from '../../functions/contract/errors.ts';
+import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Seal } from '../store/seal.ts';
@@ -20,10 +20,11 @@ import type { Logger } from '../telemetry/log.ts';
 import { createClaims } from './claims.ts';
 import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './entries.ts';
 import { createImageCache, toImage } from './images.ts';
-import { Publications } from './publications.ts';
+import { type KeptClaims, Publications } from './publications.ts';
 import { createPublishing } from './publishing.ts';
 import { requireQueuesOfGroup } from './queue-groups.ts';
-import type { FunctionEntry, Left, Registry, TrafficChange } from './registry.ts';
+import type { FunctionEntry, Left, Registry, Stuck, TrafficChange } from './registry.ts';
+import { Reservations } from './reservations.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
 
 export interface RegistryOptions {
@@ -48,6 +49,15 @@ const READ_AHEAD_FUNCTIONS = 50;
 
 const NO_SECRETS: OpenedSecrets = { revision: 0, values: {}, problem: null };
 
+/** A function, and how it stands after a change of its traffic. */
+interface Move {
+  before: KeptFunction;
+  entry: KeptFunction;
+}
+
+/** What to say of a version that is not there. */
+type Missing = (functionName: string, version: string) => HearthError;
+
 /** A version that is being probed. It holds its image itself until it is stored. */
 interface Candidate {
   spec: ModuleSpec;
@@ -58,7 +68,8 @@ interface Candidate {
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { store, seal, defaults, log, cacheKeyOf, now = Date.now, imageBytes = 256 * 1024 * 1024 } = options;
   const functions = new Map<string, KeptFunction>();
-  const publications = new Publications(await store.publications.load());
+  const reservations = new Reservations();
+  const publications = new Publications(await store.publications.load(), keptClaims);
   const secrets = new Map<string, OpenedSecrets>();
   const candidates = new WeakMap<Uint8Array, Candidate>();
   const listeners = new Set<(name: string) => void>();
@@ -113,6 +124,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
 
   function functionEntry(record: FunctionRecord, versions: readonly KeptVersion[]): KeptFunction {
     return new KeptFunction({ ...record, secretRevision: secretsOf(record.name).revision }, versions);
+  }
+
+  /** What is kept for functions that a rollout may return to their old version. */
+  function* keptClaims(): Iterable<KeptClaims> {
+    for (const { name, version, rollout } of reservations.kept()) {
+      const claims = functions.get(name)?.version(version)?.claims;
+      if (claims !== undefined) yield { name, claims, rollout };
+    }
   }
 
   /** Puts an entry in the place of the one before, in all maps at once. */
@@ -178,6 +197,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     }
     const kept = before?.kept ?? [];
     const entry = functionEntry(next, existing === undefined ? [...kept, version] : kept);
+    if (before !== undefined && !sameTraffic(before.record, next)) reservations.give(name);
     publish(name, entry);
     tell(name);
     leave(before, entry, `replaced by ${record.version}`);
@@ -193,35 +213,62 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     images.put(record, { ...image, codeCache: codeCache.bytes });
   }
 
-  async function moveTraffic(
-    changes: readonly TrafficChange[],
-    why: string,
-    missing: (name: string, version: string) => HearthError,
-    rollout?: RolloutRecord,
-  ): Promise<KeptFunction[]> {
-    const time = now();
-    const moves = changes.map(({ name, traffic, previous, expected }) => {
-      const before = known(name);
-      if (expected !== undefined && JSON.stringify(before.record.traffic) !== JSON.stringify(expected)) {
-        throw new HearthError('CONFLICT', `The traffic of ${name} was changed meanwhile.`);
-      }
-      for (const version of new Set([...namedBy(traffic), ...namedBy(previous ?? null)])) {
-        if (before.version(version) === undefined) throw missing(name, version);
-      }
-      const entry = functionEntry(redirected(before.record, traffic, time, previous), before.kept);
-      if (entry.active !== undefined) publications.require(name, entry.active.claims);
-      return { before, entry };
-    });
+  /** Throws what keeps it from being done. */
+  function prepare({ name, traffic, previous, expected }: TrafficChange, time: number, missing: Missing): Move {
+    const before = known(name);
+    if (expected !== undefined && JSON.stringify(before.record.traffic) !== JSON.stringify(expected)) {
+      throw new HearthError('CONFLICT', `The traffic of ${name} was changed meanwhile.`);
+    }
+    for (const version of new Set([...namedBy(traffic), ...namedBy(previous ?? null)])) {
+      if (before.version(version) === undefined) throw missing(name, version);
+    }
+    const entry = functionEntry(redirected(before.record, traffic, time, previous), before.kept);
+    if (entry.active !== undefined) publications.require(name, entry.active.claims);
+    return { before, entry };
+  }
+
+  async function commit(moves: readonly Move[], why: string, rollout?: RolloutRecord): Promise<KeptFunction[]> {
     const entries = moves.map(({ entry }) => entry);
     if (new Set(entries.map(({ record }) => record.name)).size < entries.length) {
       throw new HearthError('CONFLICT', 'A function stands there twice; its traffic is set once.');
     }
     const records = entries.map(({ record }) => record);
     await store.registry.putFunctions(records, rollout);
+    for (const { before, entry } of moves) {
+      if (rollout === undefined && !sameTraffic(before.record, entry.record)) reservations.give(entry.record.name);
+    }
     for (const entry of entries) publish(entry.record.name, entry);
     for (const { record } of entries) tell(record.name);
     for (const { before, entry } of moves) leave(before, entry, why);
     return entries;
+  }
+
+  async function moveTraffic(
+    changes: readonly TrafficChange[],
+    why: string,
+    missing: Missing,
+    rollout?: RolloutRecord,
+  ): Promise<KeptFunction[]> {
+    const time = now();
+    const moves = changes.map((change) => prepare(change, time, missing));
+    return commit(moves, why, rollout);
+  }
+
+  async function returnTraffic(
+    changes: readonly TrafficChange[],
+    rollout: (stuck: readonly Stuck[]) => RolloutRecord,
+  ): Promise<void> {
+    const time = now();
+    const moves: Move[] = [];
+    const stuck: Stuck[] = [];
+    for (const change of changes) {
+      try {
+        moves.push(prepare(change, time, noVersion));
+      } catch (error) {
+        stuck.push({ name: change.name, error: toHearthError(error) });
+      }
+    }
+    await commit(moves, 'its traffic was moved', rollout(stuck));
   }
 
   async function rollback(name: string): Promise<FunctionEntry> {
@@ -233,6 +280,22 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       return new HearthError('CONFLICT', `Version ${version} of ${name}, which had the traffic before, was deleted.`);
     });
     return entry ?? known(name);
+  }
+
+  /** Throws CONFLICT when the traffic, a rollback or a rollout needs this version. */
+  function requireUnused({ record: { name, traffic, previousTraffic } }: KeptFunction, version: string): void {
+    if (namedBy(traffic).includes(version)) {
+      throw new HearthError('CONFLICT', `Version ${version} of ${name} takes traffic; move the traffic first.`);
+    }
+    const rollout = reservations.ownerOf(name, version);
+    if (rollout !== null) {
+      const detail = `Version ${version} of ${name} is in the rollout ${rollout}, which is not over; abort it first.`;
+      throw new HearthError('CONFLICT', detail);
+    }
+    if (namedBy(previousTraffic).includes(version)) {
+      const detail = `A rollback of ${name} leads to version ${version}: it can go when the traffic was moved once more.`;
+      throw new HearthError('CONFLICT', detail);
+    }
   }
 
   async function secretsChanged(name: string): Promise<FunctionEntry | undefined> {
@@ -307,12 +370,19 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     ...createPublishing({ store: store.publications, publications, functions, now, tell, inTurn }),
     addVersion: (record, artifact, activate) => inTurn(() => addVersion(record, artifact, activate)),
     setTraffic: (changes, rollout) => inTurn(() => moveTraffic(changes, 'its traffic was moved', noVersion, rollout)),
+    returnTraffic: (changes, rollout) => inTurn(() => returnTraffic(changes, rollout)),
+    reserve: (rollout, reserved) => reservations.reserve(rollout, reserved),
+    release(rollout) {
+      for (const name of reservations.release(rollout)) tell(name);
+    },
+    isRolledOut: (name) => reservations.has(name),
     rollback: (name) => inTurn(() => rollback(name)),
     deleteFunction: (name) =>
       inTurn(async () => {
         const entry = functions.get(name);
         if (entry === undefined) return undefined;
         await store.registry.deleteFunction(name);
+        reservations.give(name);
         await reloadSecrets(name);
         for (const version of entry.kept) {
           version.close();
@@ -327,9 +397,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         const before = functions.get(name);
         const found = before?.version(version);
         if (before === undefined || found === undefined) return false;
-        if (namedBy(before.record.traffic).includes(version)) {
-          throw new HearthError('CONFLICT', `Version ${version} of ${name} takes traffic; move the traffic first.`);
-        }
+        requireUnused(before, version);
         await store.registry.deleteVersion(name, version);
         found.close();
         images.delete(name, version);
@@ -379,9 +447,13 @@ function redirected(
   time: number,
   previous?: Traffic | null,
 ): FunctionRecord {
-  const same = JSON.stringify(record.traffic) === JSON.stringify(traffic);
+  const same = sameTraffic(record, { traffic });
   const before = same ? record.previousTraffic : record.traffic;
   return { ...record, traffic, previousTraffic: previous === undefined ? before : previous, updatedAt: time };
+}
+
+function sameTraffic(one: Pick<FunctionRecord, 'traffic'>, other: Pick<FunctionRecord, 'traffic'>): boolean {
+  return JSON.stringify(one.traffic) === JSON.stringify(other.traffic);
 }
 
 /** Runs one task after another; a failed one does not hold up those behind it. */

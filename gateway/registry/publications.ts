@@ -34,6 +34,13 @@ interface Held {
   tag: string | null;
 }
 
+/** A function that may return to a version with these claims, and the rollout that would lead it there. */
+export interface KeptClaims {
+  readonly name: string;
+  readonly claims: Claims;
+  readonly rollout: string;
+}
+
 const NONE: readonly never[] = [];
 
 export class Publications {
@@ -47,7 +54,14 @@ export class Publications {
   /** What each function consumes, of those that consume anything. */
   readonly #consumed = new Map<string, readonly string[]>();
 
-  constructor(stored: { publications: readonly PublicationRecord[]; withdrawn: readonly string[] }) {
+  readonly #kept: () => Iterable<KeptClaims>;
+
+  /** `kept`: what is to be left free beside what is published. */
+  constructor(
+    stored: { publications: readonly PublicationRecord[]; withdrawn: readonly string[] },
+    kept: () => Iterable<KeptClaims> = () => NONE,
+  ) {
+    this.#kept = kept;
     this.#withdrawn = new Set(stored.withdrawn);
     for (const record of stored.publications) this.#add(record);
   }
@@ -217,6 +231,7 @@ export class Publications {
   }
 
   #requireFree(held: Held): void {
+    this.#requireNotKept(held);
     const taken = this.#routes.conflict(held.name, { patterns: held.routes, tag: held.tag });
     if (taken !== undefined) {
       const owner = this.#ownerOf(taken.owner);
@@ -233,6 +248,25 @@ export class Publications {
       if (!this.#consumesBeside(consumer, queue, held.name)) continue;
       const owner = consumer.record.name;
       throw new HearthError('CONFLICT', `The queue ${queue} is consumed by the function ${owner}; a queue has one.`);
+    }
+  }
+
+  /** Throws CONFLICT when a function that is rolled out may go back to what is asked for. */
+  #requireNotKept(held: Held): void {
+    for (const { name, claims, rollout } of this.#kept()) {
+      if (name === held.function) continue;
+      for (const { routes, tag, queues } of this.#heldBy(name, claims)) {
+        const table = createRouteTable<null>();
+        table.set(name, { patterns: routes, byName: false, tag }, null);
+        const route = table.conflict(held.name, { patterns: held.routes, tag: held.tag })?.pattern;
+        const queue = held.queues.find((each) => queues.includes(each));
+        if (route === undefined && queue === undefined) continue;
+        const taken = route === undefined ? `queue ${queue}` : `route ${route}`;
+        throw new HearthError(
+          'CONFLICT',
+          `The ${taken} is kept for the function ${name}, which the rollout ${rollout} may lead back to it.`,
+        );
+      }
     }
   }
 

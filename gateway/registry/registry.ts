@@ -1,12 +1,14 @@
 /**
  * Functions, versions and traffic, held in memory over the store, so that the request path never waits for a disk.
  */
+import type { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { PublicationSettings, Split } from '../../functions/contract/publication.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Artifact, FunctionRecord, PublicationRecord, RolloutRecord, VersionRecord } from '../store/store.ts';
 import type { Claims } from './claims.ts';
+import type { Reservation } from './reservations.ts';
 import type { Splits } from './splits.ts';
 import type { Tagged } from './tags.ts';
 import type { Ask, TrafficPlan } from './traffic.ts';
@@ -63,6 +65,12 @@ export interface TrafficChange {
   expected?: Traffic;
 }
 
+/** A function whose traffic could not go back. */
+export interface Stuck {
+  readonly name: string;
+  readonly error: HearthError;
+}
+
 export interface RouteMatch {
   entry: FunctionEntry;
   /** Taken off the path for `/NAME/...`; null leaves the URL untouched. */
@@ -115,11 +123,24 @@ export interface Registry {
    * is, stored in the same commit.
    */
   setTraffic(changes: readonly TrafficChange[], rollout?: RolloutRecord): Promise<FunctionEntry[]>;
+  /**
+   * As setTraffic, for what must go back: a function that cannot is left as it is, and all others go all the same.
+   * `rollout` is asked for the record when it is known which those are.
+   */
+  returnTraffic(changes: readonly TrafficChange[], rollout: (stuck: readonly Stuck[]) => RolloutRecord): Promise<void>;
+  /**
+   * A rollout moves these functions from now on. Until it is released, or somebody else moves the traffic of one: its
+   * versions are not deleted, and nobody else takes the routes and queues of the one that had most of the traffic.
+   */
+  reserve(rollout: string, functions: readonly Reservation[]): void;
+  /** Listeners are told of its functions: they are no longer rolled out. */
+  release(rollout: string): void;
+  isRolledOut(name: string): boolean;
   /** To the traffic before the last change of it. NOT_FOUND, or CONFLICT when there is none to go back to. */
   rollback(name: string): Promise<FunctionEntry>;
   /** Returns what it was, so that it can drain; undefined when there was none. */
   deleteFunction(name: string): Promise<FunctionEntry | undefined>;
-  /** False when there was none, CONFLICT while it takes traffic. */
+  /** False when there was none, CONFLICT while it takes traffic, a rollback leads to it or a rollout names it. */
   deleteVersion(name: string, version: string): Promise<boolean>;
   /** Re-reads the secrets of a function; its versions get new specs. */
   secretsChanged(name: string): Promise<FunctionEntry | undefined>;

@@ -26,8 +26,14 @@ interface Rig {
 
 const ARTIFACT: Artifact = { code: new Uint8Array(1), sourceMap: null, files: [], codeCache: null };
 
-async function addVersion(registry: Registry, functionName: string, version: string, activate: boolean): Promise<void> {
-  const manifest = parseManifestValue({}, functionName);
+async function addVersion(
+  registry: Registry,
+  functionName: string,
+  version: string,
+  activate: boolean,
+  settings: object = {},
+): Promise<void> {
+  const manifest = parseManifestValue(settings, functionName);
   const record = {
     functionName,
     version,
@@ -438,16 +444,52 @@ describe('rollouts', () => {
     assert.equal(shares(rig), 'v1 100');
   });
 
-  it('say so when there is nothing left to return to', async (t) => {
+  it('keep what they may return to, and let it go when they are over', async (t) => {
     const rig = await openRig(t);
     const steps = [{ percent: 50 }, { percent: 100, pauseSeconds: 60 }];
     const { record } = await rig.rollouts.create(request(steps), 'admin');
     await rig.rollouts.change(record.id, 'confirm', 'admin');
-    await rig.registry.deleteVersion('shop', 'v1');
-    const ended = await rig.rollouts.change(record.id, 'abort', 'admin');
-    assert.equal(ended.record.state, 'aborted');
-    assert.match(ended.record.why ?? '', /^it was aborted; the traffic could not be returned: shop has no version v1/);
-    assert.equal(shares(rig), 'v2 100');
+    const again = await rig.restart();
+    t.after(() => again.rollouts.drain());
+    const kept = isError('CONFLICT', new RegExp(`v1 of shop is in the rollout ${record.id}`));
+    await assert.rejects(again.registry.deleteVersion('shop', 'v1'), kept);
+    assert.equal(again.registry.isRolledOut('shop'), true);
+    await again.rollouts.change(record.id, 'abort', 'admin');
+    assert.deepEqual([shares(again), again.registry.isRolledOut('shop')], ['v1 100', false]);
+    assert.equal(await again.registry.deleteVersion('shop', 'v2'), true);
+  });
+
+  it('go back with every other function when one of them cannot, and name that one in state, audit and log', async (t) => {
+    const lines: string[] = [];
+    const tell = (message: string, fields?: Record<string, unknown>) => {
+      lines.push(`${message} ${fields?.function ?? ''}`);
+    };
+    const rig = await openRig(t, () => ({ log: { info: tell, warn: tell, error: tell } }));
+    const routes = ['shop.example/*'];
+    await addVersion(rig.registry, 'shop', 'v0', true, { routes });
+    const { record } = await rig.rollouts.create(
+      request([{ percent: 100, pauseSeconds: 60 }], { functions: ['shop', 'cart'] }),
+      'admin',
+    );
+    // While its operator publishes something else of it, its routes are nobody's; and then they are another's.
+    const published = { function: 'shop', crons: null, queues: null, rpc: true, tag: null, splits: [] };
+    await rig.registry.putPublication('shop', { ...published, routes: ['*/other/*'] });
+    await addVersion(rig.registry, 'taker', 'v1', true, { routes });
+    await rig.registry.putPublication('shop', { ...published, routes: null });
+
+    feed(rig, 'cart', 'v1', 100);
+    feed(rig, 'cart', 'v2', 100, { status: 500 });
+    await rig.pass(250);
+    const ended = (await rig.rollouts.get(record.id)).record;
+    assert.equal(ended.state, 'stopped');
+    assert.match(
+      ended.why ?? '',
+      /^cart v2: error rate.*; shop could not go back to its traffic before: The route shop\.example\/\* belongs to/,
+    );
+    assert.deepEqual([shares(rig, 'shop'), shares(rig, 'cart')], ['v2 100', 'v1 100']);
+    assert.equal((await rig.store.rollouts.get(record.id))?.why, ended.why);
+    assert.equal(rig.actions.at(-1), 'hearth rollout.stop "stopped" 1/1');
+    assert.ok(lines.includes('A function of a rollout could not go back. shop'), lines.join('\n'));
   });
 
   it('go on after a restart at the step where they were, with its pause anew', async (t) => {

@@ -8,7 +8,7 @@
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { RolloutAction, RolloutRequest } from '../../functions/contract/rollout.ts';
 import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
-import type { FunctionEntry, Registry, TrafficChange } from '../registry/registry.ts';
+import type { FunctionEntry, Registry, Stuck, TrafficChange } from '../registry/registry.ts';
 import type { RolloutRecord, RolloutStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FinishedInvocation } from '../telemetry/telemetry.ts';
@@ -16,7 +16,7 @@ import type { Timers } from '../triggers/timers.ts';
 import { beginWindows, type Live, look, movedBySomebody, newLive, type Rolled, strayedOf } from './live.ts';
 import { trafficAt } from './plan.ts';
 import { actionOf, auditDetail, newRecord } from './record.ts';
-import { advance, type Happening, isOver, type Outcome, resumed } from './state.ts';
+import { advance, type Happening, isOver, resumed } from './state.ts';
 import { createWindows, type Window } from './windows.ts';
 
 export interface RolloutView {
@@ -44,7 +44,7 @@ export interface Rollouts {
 
 export interface RolloutsParts {
   store: RolloutStore;
-  registry: Pick<Registry, 'function' | 'setTraffic' | 'onChange'>;
+  registry: Pick<Registry, 'function' | 'setTraffic' | 'returnTraffic' | 'reserve' | 'release' | 'onChange'>;
   /** As in control/audit.ts. */
   audit(actor: string, action: string, subject: string, detail?: Record<string, unknown>): Promise<void>;
   /** Epoch ms. */
@@ -73,6 +73,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     const live = newLive(record);
     running.set(record.id, live);
     for (const { name } of record.functions) owners.set(name, live);
+    registry.reserve(record.id, record.functions);
     return live;
   }
 
@@ -86,6 +87,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       if (owners.get(name) === live) owners.delete(name);
       windows.unwatch(name);
     }
+    registry.release(live.record.id);
     if (running.size > 0) return;
     disarm?.();
     disarm = null;
@@ -146,22 +148,18 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     const { record } = live;
     const outcome = advance(record, record.steps, happening, now());
     if (outcome.progress === record) return;
-    const { id } = record;
-    const next: RolloutRecord = { ...record, ...outcome.progress, updatedAt: now() };
+    let next: RolloutRecord = { ...record, ...outcome.progress, updatedAt: now() };
     try {
-      await commit(live, next, outcome);
+      if (outcome.traffic === 'set') await setStep(live, next);
+      else if (outcome.traffic === 'return') next = await goBack(live, next);
+      else await store.put(next);
     } catch (error) {
       const { code, message } = toHearthError(error);
-      if (code !== 'CONFLICT' && code !== 'NOT_FOUND') throw error;
+      if (outcome.traffic !== 'set' || (code !== 'CONFLICT' && code !== 'NOT_FOUND')) throw error;
       // Somebody else was first. Else it is the step itself that cannot be, and trying again would not change that.
-      const moved = happening.what === 'moved' ? null : movedBySomebody(live, registry);
-      if (moved !== null) return apply(live, moved, HEARTH);
-      if (outcome.traffic === 'set') {
-        return apply(live, { what: 'bad', why: `step ${next.step + 1} could not be taken: ${message}` }, HEARTH);
-      }
-      log.error('The traffic of a rollout could not be returned.', { rollout: id, error });
-      next.why = `${next.why ?? ''}; the traffic could not be returned: ${message}`;
-      await store.put(next);
+      const moved = movedBySomebody(live, registry);
+      const why = `step ${next.step + 1} could not be taken: ${message}`;
+      return apply(live, moved ?? { what: 'bad', why }, HEARTH);
     }
     live.record = next;
     if (outcome.traffic === 'set') beginWindows(live);
@@ -169,31 +167,35 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     if (isOver(next)) release(live);
   }
 
-  /** The record, and the traffic with it. */
-  async function commit(live: Live, next: RolloutRecord, { traffic }: Outcome): Promise<void> {
-    const { record } = live;
-    const expected = (rolled: Rolled) => trafficAt(rolled, record.steps, record.step);
-    let changes: TrafficChange[] = [];
-    if (traffic === 'set') {
-      changes = record.functions.map((rolled) => ({
-        name: rolled.name,
-        traffic: trafficAt(rolled, next.steps, next.step),
-        previous: rolled.before,
-        expected: expected(rolled),
-      }));
-    } else if (traffic === 'return') {
-      const strayed = new Set(strayedOf(live, registry));
-      changes = record.functions
-        .filter((rolled) => !strayed.has(rolled))
-        .map((rolled) => ({
-          name: rolled.name,
-          traffic: rolled.before,
-          previous: whole(registry.function(rolled.name), rolled.previous),
-          expected: expected(rolled),
-        }));
+  /** Traffic that somebody else moved meanwhile is not overwritten. */
+  function changeOf({ record }: Live, rolled: Rolled, traffic: Traffic, previous: Traffic | null): TrafficChange {
+    return { name: rolled.name, traffic, previous, expected: trafficAt(rolled, record.steps, record.step) };
+  }
+
+  async function setStep(live: Live, next: RolloutRecord): Promise<void> {
+    const changes = next.functions.map((rolled) =>
+      changeOf(live, rolled, trafficAt(rolled, next.steps, next.step), rolled.before),
+    );
+    await registry.setTraffic(changes, next);
+  }
+
+  /** All that can go back do, whatever keeps another one. Returns the record as it was stored: it names that one. */
+  async function goBack(live: Live, next: RolloutRecord): Promise<RolloutRecord> {
+    const strayed = new Set(strayedOf(live, registry));
+    const changes = live.record.functions
+      .filter((rolled) => !strayed.has(rolled))
+      .map((rolled) => changeOf(live, rolled, rolled.before, whole(registry.function(rolled.name), rolled.previous)));
+    let ended = next;
+    let left: readonly Stuck[] = [];
+    await registry.returnTraffic(changes, (stuck) => {
+      left = stuck;
+      ended = { ...next, why: [next.why, ...stuck.map(inWords)].join('; ') };
+      return ended;
+    });
+    for (const { name, error } of left) {
+      log.error('A function of a rollout could not go back.', { rollout: next.id, function: name, error });
     }
-    if (changes.length === 0) await store.put(next);
-    else await registry.setTraffic(changes, next);
+    return ended;
   }
 
   /** The change itself is done: that it could not be noted undoes nothing. */
@@ -303,6 +305,10 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       await Promise.all([...running.values()].map(({ turn }) => turn));
     },
   };
+}
+
+function inWords({ name, error }: Stuck): string {
+  return `${name} could not go back to its traffic before: ${error.message}`;
 }
 
 /** A setting whose versions are all still there. */
