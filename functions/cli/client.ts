@@ -53,7 +53,9 @@ export function createClient(connection: Connection): Client {
     async call<Answer>(method: string, path: string, options?: CallOptions) {
       const response = await send(method, path, options);
       const text = await response.text();
-      return (text === '' ? undefined : JSON.parse(text)) as Answer;
+      if (text === '') return undefined as Answer;
+      if (!isJson(response)) throw notTheApi(url, response);
+      return JSON.parse(text) as Answer;
     },
     async text(path) {
       return await (await send('GET', path)).text();
@@ -82,20 +84,27 @@ function unreachable(url: string, error: unknown): Failure {
 }
 
 async function refusal({ url, token, tokenFrom }: Connection, response: Response): Promise<Failure> {
-  const text = await response.text();
   if (!/^application\/problem\+json/.test(response.headers.get('content-type') ?? '')) {
-    return new Failure(
-      `${url} answered ${response.status}, and not as Hearth's control API does.`,
-      'Say with --url or HEARTH_URL where the control API is: port 8081, unless HEARTH_ADMIN_PORT says otherwise.',
-    );
+    return notTheApi(url, response);
   }
-  const problem = JSON.parse(text) as Problem;
+  const problem = (await response.json()) as Problem;
   if (problem.code !== 'UNAUTHORIZED') return new ApiFailure(withTitle(problem));
   const next =
     token === null
       ? `There is no token in HEARTH_TOKEN, HEARTH_ADMIN_TOKEN or ${tokenFrom}: set one, or run this where Hearth was started.`
       : `The token is that of ${tokenFrom}, and this gateway does not know it.`;
   return new ApiFailure(withTitle(problem), next);
+}
+
+function isJson(response: Response): boolean {
+  return /^application\/json/.test(response.headers.get('content-type') ?? '');
+}
+
+function notTheApi(url: string, { status }: Response): Failure {
+  return new Failure(
+    `${url} answered ${status}, and not as Hearth's control API does.`,
+    'Say with --url or HEARTH_URL where the control API is: port 8081, unless HEARTH_ADMIN_PORT says otherwise.',
+  );
 }
 
 /** A gateway that is newer may have codes that are not in this table. */

@@ -1,6 +1,20 @@
 /** Entry of the `hearth` command; bin.js has seen to the right Node. */
 import { readFileSync } from 'node:fs';
+import { cron } from './commands/cron.ts';
+import { deploy } from './commands/deploy.ts';
 import { init } from './commands/init.ts';
+import { invoke } from './commands/invoke.ts';
+import { logs } from './commands/logs.ts';
+import { ls } from './commands/ls.ts';
+import { pool } from './commands/pool.ts';
+import { publish, unpublish } from './commands/publish.ts';
+import { queue } from './commands/queue.ts';
+import { rollout } from './commands/rollout.ts';
+import { secret } from './commands/secret.ts';
+import { token } from './commands/token.ts';
+import { rollback, traffic } from './commands/traffic.ts';
+import { types } from './commands/types.ts';
+import { versions } from './commands/versions.ts';
 import { run } from './program.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -16,5 +30,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.exitCode = await run(
   process.argv.slice(2),
   { env: process.env, cwd: process.cwd(), stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
-  { version, commands: [init] },
+  {
+    version,
+    commands: [
+      ...[init, types],
+      ...[ls, deploy, invoke, logs],
+      ...[versions, traffic, rollback, rollout, publish, unpublish],
+      ...[secret, token, cron, queue, pool],
+    ],
+  },
 );

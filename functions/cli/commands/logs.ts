@@ -1,0 +1,54 @@
+/** `hearth logs`: what a function wrote, and with -f what it writes. */
+import type { AddCommand } from '../cli.ts';
+import { segment } from '../client.ts';
+import { Failure } from '../failure.ts';
+import { number } from '../input.ts';
+import { plain, short } from '../output.ts';
+
+interface LogLine {
+  time: string;
+  level: string;
+  message: string;
+  version: string;
+  invocationId: string | null;
+}
+
+interface Options {
+  follow?: true;
+  lines: number;
+  invocation?: string;
+  of?: string;
+}
+
+export const logs: AddCommand = (program, cli) => {
+  program
+    .command('logs')
+    .description("print a function's log, oldest line first")
+    .argument('<function>')
+    .option('-f, --follow', 'go on with each new line; with --json one document on each line')
+    .option('-n, --lines <count>', 'at most so many of those there are', number, 200)
+    .option('--invocation <id>', 'only lines of this one')
+    .option('--of <version>', 'only lines of this one, by at least eight characters')
+    .action(async (name: string, { follow, lines, invocation, of }: Options) => {
+      const client = cli.client();
+      const path = `/v1/functions/${segment(name)}/logs`;
+      const query = { limit: String(lines), invocation, version: of };
+      if (follow === undefined) {
+        const answer = await client.call<{ lines: LogLine[]; dropped: number }>('GET', path, { query });
+        if (cli.json()) cli.show(answer, () => '');
+        else for (const line of answer.lines) cli.line(line, () => told(line));
+        if (answer.dropped > 0) cli.note(`${answer.dropped} older lines are no longer kept`);
+        return;
+      }
+      for await (const { event, data } of client.events(path, { ...query, follow: 'true' })) {
+        if (event !== 'line') continue;
+        const line = JSON.parse(data) as LogLine;
+        cli.line(line, () => told(line));
+      }
+      throw new Failure('The gateway ended the stream.', 'Call it again once Hearth runs again.');
+    });
+};
+
+function told({ time, level, message, version }: LogLine): string {
+  return plain(`${time}  ${level.padEnd(5)}  ${short(version)}  ${message}`);
+}

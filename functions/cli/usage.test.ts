@@ -1,0 +1,154 @@
+/** How the command behaves where no gateway is needed: usage, no connection, tokens, Node. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { connectionOf } from './connection.ts';
+import { hearth } from './testing/hearth.ts';
+
+let directory: string;
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'hearth-cli-usage-'));
+});
+
+after(async () => {
+  if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+});
+
+/** Answers every request by saying which token came with it. */
+async function echo(answer: { status: number; type: string; body?: string }) {
+  const tokens: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    tokens.push(request.headers.authorization);
+    response.writeHead(answer.status, { 'content-type': answer.type }).end(answer.body ?? '{"functions":[]}');
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    tokens,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+const JSON_ANSWER = { status: 200, type: 'application/json' };
+
+test('an unknown command is usage, 2, and the nearest one is named', async () => {
+  const ran = await hearth(['depoly'], { cwd: directory });
+  assert.equal(ran.code, 2);
+  assert.equal(ran.stdout, '');
+  assert.match(ran.stderr, /unknown command 'depoly'\n\(Did you mean deploy\?\)/);
+});
+
+test('no command, a missing argument and an unknown flag are usage, 2', async () => {
+  const wrong = [
+    [],
+    ['versions'],
+    ['ls', '--colour'],
+    ['queue', 'send', 'orders'],
+    ['secret'],
+    ['logs', 'a', '-n', 'x'],
+  ];
+  for (const ran of await Promise.all(wrong.map((args) => hearth(args, { cwd: directory })))) {
+    assert.equal(ran.code, 2, ran.stderr);
+    assert.equal(ran.stdout, '');
+  }
+});
+
+test('--help and --version are what was asked for, 0', async () => {
+  const help = await hearth(['queue', 'send', '--help'], { cwd: directory });
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /Usage: hearth queue send .*<queue> <message>/);
+  assert.match(help.stdout, /--json/);
+  const version = await hearth(['--version'], { cwd: directory });
+  assert.deepEqual([version.code, version.stdout], [0, '0.1.0\n']);
+});
+
+test('where nothing listens, the URL and how to start a gateway are told', async () => {
+  const server = await echo(JSON_ANSWER);
+  await server[Symbol.asyncDispose]();
+  const ran = await hearth(['ls', '--url', server.url], { cwd: directory });
+  assert.equal(ran.code, 1);
+  assert.equal(ran.stdout, '');
+  assert.ok(ran.stderr.includes(`hearth ls: Nothing answers at ${server.url} (ECONNREFUSED).`), ran.stderr);
+  assert.match(ran.stderr, /→ Start Hearth with "npm start" .* --url or HEARTH_URL/);
+  const json = await hearth(['--json', 'ls'], { cwd: directory, env: { HEARTH_URL: server.url } });
+  assert.equal(json.code, 1);
+  assert.equal(JSON.parse(json.stderr).code, 'FAILED');
+});
+
+test('what is no URL is usage, and is told by the name of its setting', async () => {
+  const flag = await hearth(['ls', '--url', 'localhost:8081'], { cwd: directory });
+  assert.equal(flag.code, 2);
+  assert.match(flag.stderr, /--url is "localhost:8081"; it has to be a URL/);
+  const env = await hearth(['ls'], { cwd: directory, env: { HEARTH_URL: 'nonsense' } });
+  assert.equal(env.code, 2);
+  assert.match(env.stderr, /HEARTH_URL is "nonsense"/);
+});
+
+test('what answers and is no control API is told so', async () => {
+  await using page = await echo({ status: 404, type: 'text/html', body: '<h1>Not here</h1>' });
+  const ran = await hearth(['ls', '--url', page.url], { cwd: directory });
+  assert.equal(ran.code, 1);
+  assert.match(ran.stderr, /answered 404, and not as Hearth's control API does/);
+  await using other = await echo({ status: 200, type: 'text/html', body: '<h1>Hello</h1>' });
+  const hello = await hearth(['ls', '--url', other.url], { cwd: directory });
+  assert.equal(hello.code, 1);
+  assert.match(hello.stderr, /answered 200, and not as Hearth's control API does/);
+});
+
+test('the token is HEARTH_TOKEN, else HEARTH_ADMIN_TOKEN, else that of the data directory', async () => {
+  await using server = await echo(JSON_ANSWER);
+  const cwd = join(directory, 'with-token');
+  await mkdir(join(cwd, '.hearth'), { recursive: true });
+  await mkdir(join(cwd, 'elsewhere'), { recursive: true });
+  await writeFile(join(cwd, '.hearth/admin-token'), 'from-file\n');
+  await writeFile(join(cwd, 'elsewhere/admin-token'), 'from-elsewhere\n');
+  const ask = (env: Record<string, string>) => hearth(['ls', '--url', server.url], { cwd, env });
+  assert.equal((await ask({ HEARTH_TOKEN: 'mine', HEARTH_ADMIN_TOKEN: 'admin' })).code, 0);
+  assert.equal((await ask({ HEARTH_ADMIN_TOKEN: 'admin' })).code, 0);
+  assert.equal((await ask({})).code, 0);
+  assert.equal((await ask({ HEARTH_DATA_DIR: 'elsewhere' })).code, 0);
+  assert.deepEqual(server.tokens, ['Bearer mine', 'Bearer admin', 'Bearer from-file', 'Bearer from-elsewhere']);
+});
+
+test("this machine's admin token is not sent to another machine", async () => {
+  const cwd = join(directory, 'mine');
+  await mkdir(join(cwd, '.hearth'), { recursive: true });
+  await writeFile(join(cwd, '.hearth/admin-token'), 'mine');
+  const of = (url: string, env = {}) => connectionOf({ url, env, cwd }).token;
+  assert.equal(of('http://127.0.0.1:8081'), 'mine');
+  assert.equal(of('http://localhost:8081/'), 'mine');
+  assert.equal(of('http://[::1]:8081'), 'mine');
+  assert.equal(of('https://hearth.example.com'), null);
+  assert.equal(of('http://127.0.0.1.example.com:8081'), null);
+  assert.equal(of('http://localhost.example.com:8081'), null);
+  assert.equal(of('https://hearth.example.com', { HEARTH_TOKEN: 'given' }), 'given');
+});
+
+test('a redirect is not followed', async () => {
+  await using server = await echo({ status: 307, type: 'application/json', body: '{}' });
+  const ran = await hearth(['ls', '--url', server.url], { cwd: directory, env: { HEARTH_TOKEN: 'mine' } });
+  assert.equal(ran.code, 1);
+  assert.match(ran.stderr, /answered 307/);
+});
+
+test('it starts on whatever Node is on PATH, and runs on its own', async () => {
+  const bin = fileURLToPath(new URL('./bin.js', import.meta.url));
+  // The way npm's link is run: by its first line, with the PATH of a user's shell.
+  const { stdout } = await promisify(execFile)(bin, ['--version'], { cwd: directory });
+  assert.equal(stdout, '0.1.0\n');
+});
