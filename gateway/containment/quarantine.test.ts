@@ -40,6 +40,7 @@ test('three hosts within a minute: callers hear 429, the queue waits, a mended v
   });
 
   const events = async () => (await gateway.api<Events>('GET', '/v1/pool/events?limit=1000')).body.events;
+  const late = AbortSignal.timeout(90_000);
   for (let host = 1; host <= 3; host++) {
     const response = await fetch(`${gateway.url}/killer/bomb`);
     const { code, detail } = (await response.json()) as Problem;
@@ -48,7 +49,7 @@ test('three hosts within a minute: callers hear 429, the queue waits, a mended v
     assert.equal(await (await fetch(`${gateway.url}/well`)).text(), 'well');
     // The caller is told first, the host's end is seen a moment later.
     while ((await events()).filter(({ subject, what }) => subject === 'host' && what === 'killed').length < host)
-      await delay(10);
+      await delay(10, null, { signal: late });
   }
 
   const refused = await fetch(`${gateway.url}/killer`);

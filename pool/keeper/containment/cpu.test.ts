@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ModuleSpec } from '../api.ts';
 import { ask, Call, fetchModule, startKeeper } from '../testing/harness.ts';
 import { Arena, culprit } from './arena.ts';
@@ -68,7 +67,7 @@ test('limits.cpu_ms bounds one uninterrupted turn of the loop', async (t) => {
 });
 
 test('a base that computes stands back behind one that answers, and both go on', async (t) => {
-  const { keeper } = await startKeeper(t, { basesPerHost: 1 });
+  const { keeper, until } = await startKeeper(t, { basesPerHost: 1 });
   const burner = fetchModule(`${SPIN} spin(40); return new Response('burnt');`, { trustGroup: 'burning' });
   const well = fetchModule(`return new Response('well');`);
   let stopped = false;
@@ -87,7 +86,7 @@ test('a base that computes stands back behind one that answers, and both go on',
   };
   try {
     await Promise.all([ask(keeper, burner), ask(keeper, well)]);
-    while (nicenessOf(burner) !== 19) await delay(20);
+    await until(() => nicenessOf(burner) === 19);
     assert.equal(nicenessOf(well), 5);
   } finally {
     stopped = true;

@@ -25,7 +25,10 @@ export interface Harness {
   keeper: Keeper;
   events: PoolEvent[];
   logs: LogLine[];
-  /** Resolves with the first event that fits, past or to come. */
+  /**
+   * Resolves with the first event that fits, past or to come. To look at a state take `until`. Like it and `logged`,
+   * rejects when that does not come to pass.
+   */
   event(fits: (event: PoolEvent) => boolean): Promise<PoolEvent>;
   /** Resolves once this holds. Looked at again and again: not everything that a snapshot shows makes an event. */
   until(holds: () => boolean): Promise<void>;
@@ -36,6 +39,8 @@ export interface Harness {
 
 /** Between two looks of `until`. */
 const LOOK_MS = 10;
+/** What has not come to pass by then will not: far longer than anything takes on a slow machine. */
+const PATIENCE_MS = 90_000;
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -50,32 +55,59 @@ export async function startKeeper(
   const wake = () => {
     for (const watcher of [...watchers]) watcher();
   };
-  const first = <T>(find: () => T | undefined): Promise<T> =>
-    new Promise((resolve) => {
+  /** Ends what waits when the test does, too. `stop` ends its looking. */
+  const patiently = <T>(
+    what: string,
+    begin: (resolve: (found: T) => void, reject: (error: unknown) => void) => () => void,
+  ) =>
+    new Promise<T>((resolve, reject) => {
+      const end = () => {
+        clearTimeout(late);
+        stop();
+      };
+      const late = setTimeout(() => {
+        end();
+        reject(new Error(`Not within ${PATIENCE_MS / 1000} s: ${what}`));
+      }, PATIENCE_MS);
+      const stop = begin(
+        (found) => {
+          end();
+          resolve(found);
+        },
+        (error) => {
+          end();
+          reject(error);
+        },
+      );
+      t.after(end);
+    });
+  const first = <T>(what: string, find: () => T | undefined): Promise<T> =>
+    patiently(what, (resolve) => {
       const look = () => {
         const found = find();
-        if (found === undefined) return;
-        watchers.delete(look);
-        resolve(found);
+        if (found !== undefined) resolve(found);
       };
       watchers.add(look);
-      look();
+      setImmediate(look);
+      return () => watchers.delete(look);
     });
   const harness: Harness = {
     keeper: undefined as unknown as Keeper,
     events: [],
     logs: [],
-    event: (fits) => first(() => harness.events.find(fits)),
+    event: (fits) => first(`event ${fits}`, () => harness.events.find(fits)),
     until: (holds) =>
-      new Promise((resolve) => {
+      patiently(String(holds), (resolve, reject) => {
         const look = setInterval(() => {
-          if (!holds()) return;
-          clearInterval(look);
-          resolve();
+          try {
+            if (holds()) resolve();
+          } catch (error) {
+            reject(error);
+          }
         }, LOOK_MS);
-        t.after(() => clearInterval(look));
+        return () => clearInterval(look);
       }),
-    logged: (text) => first(() => harness.logs.find((line) => line.message.includes(text))),
+    logged: (text) => first(`log line "${text}"`, () => harness.logs.find((line) => line.message.includes(text))),
     onBinding: (_spec, _call, exchange) => exchange.cancel({ code: 'NOT_FOUND', message: 'no bindings here' }),
   };
   harness.keeper = await createKeeper({
