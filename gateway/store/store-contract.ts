@@ -5,6 +5,8 @@
  */
 import { describe, it } from 'node:test';
 import { accessContract } from './contract/access.ts';
+import { answersContract } from './contract/answers.ts';
+import { asyncsContract } from './contract/asyncs.ts';
 import { basesContract } from './contract/bases.ts';
 import { cronsContract } from './contract/crons.ts';
 import { deadLettersContract } from './contract/dead-letters.ts';
@@ -51,6 +53,8 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>): 
     queuesContract(test);
     deadLettersContract(test);
     cronsContract(test);
+    asyncsContract(test);
+    answersContract(test);
     accessContract(test);
   });
 }

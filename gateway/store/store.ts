@@ -423,6 +423,17 @@ export interface CronStore {
 
 /* ── async invocations: what becomes of them; their delivery is a queue's (triggers/async.ts) ─────────────────── */
 
+export interface AsyncAttempt {
+  version: string;
+  startedAt: number;
+  endedAt: number | null;
+  traceId: string | null;
+  start: 'cold' | 'warm' | null;
+  instance: string | null;
+  /** Milliseconds, by phase. */
+  phases: Record<string, number> | null;
+}
+
 export interface AsyncRecord {
   /** The invocation's id. */
   id: string;
@@ -432,11 +443,20 @@ export interface AsyncRecord {
   /** So far. */
   attempts: number;
   acceptedAt: number;
+  /** Of these, how many the function failed: a gateway that died in the middle is no fault of it. */
+  failures: number;
+  /** From when its age counts: acceptance, or when it was taken out of the dead letters. */
+  since: number;
   /** When it is tried next, while it is queued. */
   dueAt: number | null;
   endedAt: number | null;
-  /** After its end: the answer's head as JSON, in the trigger's own shape; null before, and where it failed. */
+  /** The last attempt; null before the first. `endedAt` null: it runs, or its gateway died. */
+  last: AsyncAttempt | null;
+  /** After its end: the answer's head as JSON, in the trigger's own shape; null before, and where there was none. */
   result: unknown;
+  /** Bytes of an answer that was too large to keep; null: it is kept. */
+  omittedBytes: number | null;
+  /** What the last attempt failed with. */
   error: { code: string; message: string } | null;
   /** What became of its destination; null: it has none, or has not ended. */
   destination: { target: string; outcome: 'delivered' | 'failed'; error: string | null } | null;
@@ -472,6 +492,8 @@ export interface AnswerStore {
     owner: string,
     times: { nowMs: number; leaseUntil: number; expiresAt: number },
   ): Promise<{ state: 'begin' } | { state: 'running' } | { state: 'mismatch' } | { state: 'done'; answer: KeptAnswer }>;
+  /** Lengthens the lease of a `begin`. False when it is no longer this owner's. */
+  extend(scope: string, key: string, owner: string, leaseUntil: number): Promise<boolean>;
   /** Does nothing when it is no longer this owner's. */
   finish(scope: string, key: string, owner: string, answer: KeptAnswer): Promise<void>;
   /** Nothing came of it: the next caller begins anew. */

@@ -33,6 +33,12 @@ export function answersDomain(db: Database): Sync<AnswerStore> {
       ).run(scope, key, request, owner, leaseUntil, expiresAt);
       return { state: 'begin' };
     },
+    extend(scope, key, owner, leaseUntil) {
+      const { changes } = db
+        .sql('UPDATE answers SET lease_until = ? WHERE scope = ? AND key = ? AND owner = ? AND head IS NULL')
+        .run(leaseUntil, scope, key, owner);
+      return changes > 0;
+    },
     finish(scope, key, owner, { head, body }) {
       db.sql('UPDATE answers SET head = ?, body = ? WHERE scope = ? AND key = ? AND owner = ? AND head IS NULL').run(
         JSON.stringify(head),

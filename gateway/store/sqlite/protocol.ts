@@ -4,7 +4,7 @@ import type { StoreStartCode } from '../start-error.ts';
 import type { Store } from '../store.ts';
 
 /** Both ends come from one checkout; the number guards against a thread file left over from another one. */
-export const STORE_PROTOCOL = 4;
+export const STORE_PROTOCOL = 5;
 
 /** Of the changes of others there are none here: one process has the file. */
 export type Domains = Omit<Store, 'close' | 'changes'>;
@@ -88,7 +88,7 @@ export const METHODS = {
     setPaused: 'write',
   },
   asyncs: { put: 'write', get: 'read', sweep: 'write' },
-  answers: { begin: 'write', finish: 'write', abandon: 'write', sweep: 'write' },
+  answers: { begin: 'write', extend: 'write', finish: 'write', abandon: 'write', sweep: 'write' },
   leases: { take: 'write', release: 'write' },
   tokens: { put: 'write', list: 'read', delete: 'write' },
   audit: { append: 'write', list: 'read' },
