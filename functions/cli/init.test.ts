@@ -62,12 +62,7 @@ test('a new module type-checks and answers, with what its base made', async () =
   const shared = JSON.parse(await readFile(join(NODE_MODULES, 'zod/package.json'), 'utf8'));
   assert.equal(devDependencies.zod, shared.version);
 
-  const deployed = await gateway.deploy('price-list', {
-    'hearth.jsonc': await readFile(join(project, 'hearth.jsonc'), 'utf8'),
-    'tsconfig.json': await readFile(join(project, 'tsconfig.json'), 'utf8'),
-    'src/index.ts': await readFile(join(project, 'src/index.ts'), 'utf8'),
-    'src/base.d.ts': await readFile(join(project, 'src/base.d.ts'), 'utf8'),
-  });
+  const deployed = await cli.json<{ url: string }>('deploy', 'Price_List');
   const answer = await fetch(deployed.url);
   assert.deepEqual(await answer.json(), { module: 'price-list', base: ['price'] });
 });
@@ -124,4 +119,46 @@ test('a base is asked for, and names are names: usage, 2', async () => {
   assert.equal((await cli.run('init', 'module', 'x')).code, 2);
   assert.equal((await cli.run('init', 'module', '--base', 'shop', '--name', 'Not A Name', 'x')).code, 2);
   assert.equal((await cli.run('init', 'module', '--base', 'shop', '123')).code, 2);
+});
+
+test('hearth types brings the declarations and the versions that the base has now, and no more than these', async () => {
+  assert.equal((await cli.run('init', 'module', '--base', 'shop', 'follows')).code, 0);
+  const project = join(directory, 'follows');
+  const again = await cli.json<{ changed: boolean }>('types', 'follows');
+  assert.deepEqual(again, { base: 'shop', changed: false, libraries: {} });
+
+  const wanted = JSON.parse(await readFile(join(project, 'package.json'), 'utf8'));
+  const edited = {
+    ...wanted,
+    dependencies: { hono: '1.0.0' },
+    devDependencies: { ...wanted.devDependencies, zod: '1.0.0' },
+  };
+  await writeFile(join(project, 'package.json'), JSON.stringify(edited, null, 4));
+  const changed = await gateway.api('PUT', '/v1/bases/shop', {
+    types: 'export interface Base { price(sku: string): bigint }',
+  });
+  assert.equal(changed.status, 200);
+  const { stdout } = await cli.run('types', 'follows');
+  assert.equal(
+    stdout,
+    `src/base.d.ts: now that of the base "shop"\npackage.json: zod ${wanted.devDependencies.zod}; run npm install\n`,
+  );
+  assert.match(await readFile(join(project, 'src/base.d.ts'), 'utf8'), /price\(sku: string\): bigint/);
+  const now = await readFile(join(project, 'package.json'), 'utf8');
+  assert.equal(JSON.parse(now).devDependencies.zod, wanted.devDependencies.zod);
+  assert.equal(JSON.parse(now).dependencies.hono, '1.0.0');
+  assert.match(now, /^ {4}"name"/m);
+});
+
+test('hearth types leaves a file alone that its author wrote, and wants a module', async () => {
+  const project = join(directory, 'own-types');
+  assert.equal((await cli.run('init', 'module', '--base', 'shop', 'own-types')).code, 0);
+  await writeFile(join(project, 'src/base.d.ts'), 'export type BaseEnv = never;');
+  const refused = await cli.run('types', 'own-types');
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /src\/base\.d\.ts was not made by Hearth, so it is left alone/);
+  assert.equal(await readFile(join(project, 'src/base.d.ts'), 'utf8'), 'export type BaseEnv = never;');
+  const none = await cli.run('types');
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /hearth\.jsonc cannot be read: ENOENT/);
 });
