@@ -12,6 +12,7 @@ import { density } from './suites/density.ts';
 import { deploy } from './suites/deploy.ts';
 import { elasticity } from './suites/elasticity.ts';
 import { neighbour } from './suites/neighbour.ts';
+import { pools } from './suites/pools.ts';
 import { rpc } from './suites/rpc.ts';
 import { warm } from './suites/warm.ts';
 
@@ -48,12 +49,14 @@ const SUITES: Record<string, Suite> = {
   density: (size) =>
     density({
       bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]),
-      modules: of(size, [1, 5, 10], [1, 100, 250, 500]),
+      modules: of(size, [1, 5, 10], [1, 250, 500]),
       replacements: of(size, 5, 500),
+      settleMs: of(size, 1_000, 10_000),
     }),
   elasticity: (size) => elasticity({ scale: of(size, 0.2, 1) }),
   neighbour: (size) => neighbour({ rounds: rounds(size), secondsPerRun: of(size, 2, 7), rate: 300 }),
-  rpc: (size) => rpc({ rounds: rounds(size), calls: of(size, 200, 50_000) }),
+  pools: (size) => pools({ rounds: rounds(size), secondsPerRun: of(size, 1, 7), rate: 300 }),
+  rpc: (size) => rpc({ rounds: rounds(size), samples: of(size, 100, 20_000) }),
   policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),
 };
 

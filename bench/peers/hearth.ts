@@ -16,6 +16,8 @@ export interface HearthOptions {
   env?: Record<string, string>;
   /** What its hearth.config.jsonc names under `bases`; default: none. */
   bases?: Record<string, unknown>;
+  /** What it names under `pools`; default: none. */
+  pools?: Record<string, unknown>;
   /** State of an earlier gateway. */
   dataDir?: string;
 }
@@ -30,8 +32,9 @@ export async function startHearth(options: HearthOptions = {}): Promise<HearthPe
   await using stack = new AsyncDisposableStack();
   const cwd = await mkdtemp(join(tmpdir(), 'hearth-bench-'));
   stack.defer(() => rm(cwd, { recursive: true, force: true }));
-  if (options.bases !== undefined) {
-    await writeFile(join(cwd, 'hearth.config.jsonc'), JSON.stringify({ bases: options.bases }));
+  const { bases, pools } = options;
+  if (bases !== undefined || pools !== undefined) {
+    await writeFile(join(cwd, 'hearth.config.jsonc'), JSON.stringify({ bases, pools }));
   }
   const gateway = stack.use(
     await startGateway({

@@ -12,10 +12,12 @@ export interface DensityOptions {
   modules: number[];
   /** How often one of them is then replaced. */
   replacements: number;
+  /**
+   * What is waited before memory is looked at: a base in stock gives it back after three seconds (pool/base/rest.ts), and
+   * with many of them that takes a while.
+   */
+  settleMs: number;
 }
-
-/** A base in stock gives memory back after three seconds (pool/base/rest.ts), and with many of them that takes a while. */
-const SETTLE_MS = 10_000;
 
 interface Point {
   bases: number;
@@ -24,7 +26,7 @@ interface Point {
 }
 
 export async function density(options: DensityOptions): Promise<{ text: string; data: unknown }> {
-  const { bases, modules, replacements } = options;
+  const { bases, modules, replacements, settleMs } = options;
   const most = Math.max(...bases);
   const kinds = {
     'bases of one host': String(most),
@@ -33,20 +35,20 @@ export async function density(options: DensityOptions): Promise<{ text: string; 
   const found: Record<string, Point[]> = {};
   for (const [kind, perHost] of Object.entries(kinds)) {
     found[kind] = [];
-    for (const count of bases) found[kind].push(await point(count, perHost));
+    for (const count of bases) found[kind].push(await point(count, perHost, settleMs));
   }
-  const groups = await groupDensity(modules, replacements, SETTLE_MS);
+  const groups = await groupDensity(modules, replacements, settleMs);
   return { text: `${report(found)}\n\n${groupReport(groups)}`, data: { bases, found, groups } };
 }
 
-async function point(bases: number, perHost: string): Promise<Point> {
+async function point(bases: number, perHost: string, settleMs: number): Promise<Point> {
   await using hearth = await startHearth({
     env: { HEARTH_WARM_BASES: String(bases), HEARTH_BASES_PER_HOST: perHost, HEARTH_MAX_BASES: '512' },
   });
   // The base of the function that the start deploys is leased, not idle: it goes first.
   await hearth.gateway.api('DELETE', '/v1/functions/bench');
   await untilWarm(hearth.gateway, bases, { pollMs: 200 });
-  await wait(SETTLE_MS);
+  await wait(settleMs);
   const { hosts } = await poolOf(hearth.gateway);
   const idle = hosts.map((host) => host.bases.length).reduce((sum, count) => sum + count, 0);
   const pss = hosts.reduce((sum, { pid }) => sum + (pid === null ? 0 : (pssBytes(pid) ?? 0)), 0);

@@ -40,6 +40,10 @@ export default {
 
 type Times = Record<string, number[][]>;
 
+/** Of the same source. */
+const GROUPED = 'hearth, module of a group';
+const GROUP = { hearth: { group: 'bench' } };
+
 export async function deploy(options: DeployOptions): Promise<{ text: string; data: unknown }> {
   const times = await compare(options);
   const growth = await deployMany(options.versions, source);
@@ -54,9 +58,14 @@ async function compare({ rounds, deploys, services }: DeployOptions): Promise<Ti
     stack.use(await startService('esbuild + node')),
     stack.use(await startService('npm run build (tsc) + npm start')),
   ];
-  const times: Times = { hearth: [], ...Object.fromEntries(ordinary.map(({ name }) => [name, []])) };
+  // A neighbour, so that a base stands into which each new version comes.
+  await hearth.gateway.deploy('beside', { 'index.ts': source('beside') }, { manifest: GROUP });
+  const times: Times = { hearth: [], [GROUPED]: [], ...Object.fromEntries(ordinary.map(({ name }) => [name, []])) };
   for (let round = 0; round < rounds; round++) {
     times.hearth?.push(await repeat(Math.ceil(deploys / rounds), (index) => deployOnce(hearth, `v${round}-${index}`)));
+    times[GROUPED]?.push(
+      await repeat(Math.ceil(deploys / rounds), (index) => deployOnce(hearth, `v${round}-${index}`, GROUP)),
+    );
     for (const service of ordinary) {
       const each = await repeat(Math.ceil(services / rounds), (index) => service.redeploy(`v${round}-${index}`));
       times[service.name]?.push(each);
@@ -72,20 +81,24 @@ async function repeat(count: number, work: (index: number) => Promise<number>): 
 }
 
 /** Ms from the first byte of the deploy to the last of the new version's first answer. */
-async function deployOnce({ gateway, port }: HearthPeer, id: string): Promise<number> {
+async function deployOnce({ gateway, port }: HearthPeer, id: string, manifest?: object): Promise<number> {
   await untilWarm(gateway, 1);
   const control = await new Connection(Number(new URL(gateway.adminUrl).port), { keepBody: true }).opened();
   const traffic = await new Connection(port, { keepBody: true }).opened();
   try {
+    const name = manifest === undefined ? 'edited' : 'edited-in-group';
     const begun = performance.now();
     const taken = await control.request({
       method: 'PUT',
-      path: '/v1/functions/edited',
-      headers: { authorization: `Bearer ${gateway.token}`, 'content-type': 'text/typescript' },
-      body: source(id),
+      path: `/v1/functions/${name}`,
+      headers: {
+        authorization: `Bearer ${gateway.token}`,
+        'content-type': manifest === undefined ? 'text/typescript' : 'application/json',
+      },
+      body: manifest === undefined ? source(id) : JSON.stringify({ manifest, files: { 'index.ts': source(id) } }),
     });
     if (taken.status !== 201) throw new Error(`the deploy was answered with ${taken.status}: ${taken.body}`);
-    const answer = await traffic.get('/edited');
+    const answer = await traffic.get(`/${name}`);
     const ms = performance.now() - begun;
     if (answer.body !== id) throw new Error(`${id} was deployed, and ${answer.status} ${answer.body} answered`);
     return ms;
