@@ -8,14 +8,12 @@
  * batch goes out without asking the store again. Leases are short and lengthened while they are held, so that what a
  * killed gateway held comes back soon.
  */
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { toHearthError } from '../../functions/contract/errors.ts';
 import { MAX_HOPS } from '../../functions/contract/limits.ts';
-import type { Registry, VersionEntry } from '../registry/registry.ts';
 import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError, settleByVerdicts } from './queue-plan.ts';
-import { servedBy } from './served-by.ts';
+import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError } from './queue-plan.ts';
+import type { Receiver } from './receiver.ts';
 import type { Timers } from './timers.ts';
 
 /** A lease, and how often it is lengthened. */
@@ -32,8 +30,7 @@ const MOST_SLEEP_MS = 60_000;
 
 export interface ConsumerParts {
   store: QueueStore;
-  registry: Pick<Registry, 'consumer'>;
-  dispatcher: Pick<Dispatcher, 'call'>;
+  receiver: Receiver;
   settings(): QueueSettings;
   /** These messages went to this queue's dead letters. */
   died(deadLetterQueue: string): void;
@@ -44,6 +41,8 @@ export interface ConsumerParts {
   log: Logger;
   owner: string;
 }
+
+type Limits = NonNullable<ReturnType<Receiver['limits']>>;
 
 interface Batch {
   messages: ClaimedMessage[];
@@ -145,15 +144,16 @@ export class QueueConsumer {
     this.cancelTimer = this.parts.timers.after(ms, () => this.wake());
   }
 
-  private consumer(): VersionEntry | null {
+  /** Of who takes messages now; null: nobody does. */
+  private limits(): Limits | null {
     if (this.draining || this.parts.settings().paused) return null;
-    return this.parts.registry.consumer(this.queue)?.active ?? null;
+    return this.parts.receiver.limits();
   }
 
   /** Claims and delivers what can be. Returns when to look again; null: something will wake us. */
   private async round(): Promise<number | null> {
     const { store, now, owner } = this.parts;
-    const before = this.consumer();
+    const before = this.limits();
     if (before === null) {
       await this.returnGathered();
       return null;
@@ -167,23 +167,23 @@ export class QueueConsumer {
       if (claimed.length === most) this.again = true;
     }
     // The consumer may have gone or been paused while the store was asked.
-    const version = this.consumer();
-    if (version === null) {
+    const limits = this.limits();
+    if (limits === null) {
       await this.returnGathered();
       return null;
     }
-    this.deliver(version);
-    if (this.again || this.inFlight >= batchLimit(this.parts.settings(), version.spec.limits)) return null;
-    const next = this.room(version) > 0 ? await store.nextDue(this.queue) : null;
+    this.deliver(limits);
+    if (this.again || this.inFlight >= batchLimit(this.parts.settings(), limits)) return null;
+    const next = this.room(limits) > 0 ? await store.nextDue(this.queue) : null;
     if (this.gathered.length === 0) return next;
     return next === null ? this.deadline : Math.min(next, this.deadline);
   }
 
   /** Messages that may be claimed now. */
-  private room(version: VersionEntry): number {
+  private room(limits: Limits): number {
     if (this.heldBytes >= MOST_HELD_BYTES) return 0;
     const settings = this.parts.settings();
-    const slots = batchLimit(settings, version.spec.limits) - this.inFlight;
+    const slots = batchLimit(settings, limits) - this.inFlight;
     return Math.min(CLAIM_MOST, slots * settings.maxBatchSize - this.gathered.length);
   }
 
@@ -225,10 +225,10 @@ export class QueueConsumer {
     return firstDueAt + this.parts.settings().maxBatchTimeoutS * 1000;
   }
 
-  private deliver(version: VersionEntry): void {
+  private deliver(limits: Limits): void {
     const { now, settings } = this.parts;
     const { maxBatchSize } = settings();
-    const limit = batchLimit(settings(), version.spec.limits);
+    const limit = batchLimit(settings(), limits);
     while (this.gathered.length > 0 && this.inFlight < limit) {
       if (this.gathered.length < maxBatchSize && now() < this.deadline) return;
       const batch = { messages: this.gathered.splice(0, maxBatchSize) };
@@ -261,35 +261,17 @@ export class QueueConsumer {
   }
 
   private async invoke(batch: ClaimedMessage[]): Promise<Settlement[]> {
-    const { dispatcher, registry, settings, now, random } = this.parts;
+    const { receiver, settings, now, random } = this.parts;
     const looping = batch.filter((message) => message.hops > MAX_HOPS);
     const dead = looping.map(({ id, fence, hops }): Settlement => {
       return { id, fence, verdict: 'dead', reason: `LOOP_DETECTED: hop ${hops} of functions calling functions` };
     });
     const messages = looping.length === 0 ? batch : batch.filter((message) => message.hops <= MAX_HOPS);
     if (messages.length === 0) return dead;
-    const entry = registry.consumer(this.queue);
-    const version = entry === undefined ? undefined : servedBy(entry, 'queue');
-    if (entry === undefined || version === undefined) {
-      return [...dead, ...giveBack(messages, now(), 'not delivered')];
-    }
-
-    const head = {
-      trigger: 'queue',
-      queue: this.queue,
-      messages: messages.map(({ id, timestamp, attempts, contentType, body }) => {
-        return { id, timestamp, attempts, contentType, bytes: body.byteLength };
-      }),
-    } as const;
-    // One batch has many producers: it begins a trace of its own, and each message's span links to its producer's.
-    const context = { traceparent: null, hops: Math.max(...messages.map(({ hops }) => hops)) };
-    const producers = messages.map(({ traceparent }) => traceparent);
-    const body = Buffer.concat(messages.map((message) => message.body));
     try {
-      const { head: result } = await dispatcher.call(entry, version, head, context, body, { producers });
-      if (result.kind !== 'queue-result') throw new HearthError('INTERNAL', 'The base answered something else.');
+      const settlements = await receiver.deliver(messages);
       this.refusals = 0;
-      return [...dead, ...settleByVerdicts(messages, result, settings(), now(), random)];
+      return [...dead, ...settlements];
     } catch (thrown) {
       const error = toHearthError(thrown);
       if (!foundNoRoom(error)) {

@@ -17,6 +17,7 @@ import { createLocks } from './locks.ts';
 import { EXTEND_EVERY_MS, QueueConsumer } from './queue-consumer.ts';
 import { checkMessages, type EnqueueMessage } from './queue-messages.ts';
 import { CONSUMER_KEYS, consumerSettings } from './queue-plan.ts';
+import { functionReceiver, type Receiver } from './receiver.ts';
 import type { Timers } from './timers.ts';
 
 export interface QueueView {
@@ -37,6 +38,8 @@ export interface Queues {
     messages: readonly EnqueueMessage[],
     context: CallContext,
   ): Promise<{ ids: string[]; duplicates: string[] }>;
+  /** As enqueue, for Hearth's own queues: whole messages, of any size. */
+  accept(queue: string, messages: readonly NewMessage[]): Promise<void>;
   list(): QueueView[];
   /** Throws NOT_FOUND. */
   get(queue: string): Promise<QueueView>;
@@ -75,14 +78,19 @@ export interface QueueParts {
   random(): number;
   newId(): string;
   log: Logger;
+  /** Who takes the messages of one of Hearth's own queues; null: this is none of them (default: there are none). */
+  own?: (queue: string) => Receiver | null;
 }
+
+/** Of Hearth's own queues: when a message is tried again, and when no more, is their receiver's to say. */
+const OWN_SETTINGS = { maxBatchSize: 1, maxBatchTimeoutS: 0 };
 
 const STORE_RETRY_MS = 5_000;
 /** Every how many lengthenings of leases the depths are told to telemetry. */
 const DEPTH_EVERY = 5;
 
 export function createQueues(parts: QueueParts): Queues {
-  const { store, registry, dispatcher, telemetry, now, timers, random, newId, log } = parts;
+  const { store, registry, dispatcher, telemetry, now, timers, random, newId, log, own = () => null } = parts;
   const known = new Map<string, QueueSettings>();
   const consumers = new Map<string, QueueConsumer>();
   /** Queues each function consumed when it was last looked at. */
@@ -117,7 +125,8 @@ export function createQueues(parts: QueueParts): Queues {
           known.set(queue, settings);
           return settings;
         }
-        return write(queue, defaultQueueSettings(queue));
+        const defaults = defaultQueueSettings(queue);
+        return write(queue, own(queue) === null ? defaults : { ...defaults, ...OWN_SETTINGS });
       }))
     );
   }
@@ -138,7 +147,19 @@ export function createQueues(parts: QueueParts): Queues {
   }
 
   function viewOf(name: string, settings: QueueSettings): QueueView {
-    return { name, settings: { ...settings }, consumer: registry.consumer(name)?.record.name ?? null };
+    return { name, settings: { ...settings }, consumer: receiverOf(name).functionName() };
+  }
+
+  function receiverOf(queue: string): Receiver {
+    const settings = () => known.get(queue) ?? defaultQueueSettings(queue);
+    return own(queue) ?? functionReceiver(queue, { registry, dispatcher, settings, now, random });
+  }
+
+  /** Nobody but Hearth puts messages into its own queues, dead letters of them included. Throws BAD_REQUEST. */
+  function requireForeign(queue: string): void {
+    if (!queue.startsWith('async.')) return;
+    const advice = 'POST /v1/functions/NAME/invoke with mode "async" puts messages into it';
+    throw new HearthError('BAD_REQUEST', `"${queue}" is one of Hearth's own queues; ${advice}.`);
   }
 
   function wake(queue: string): void {
@@ -173,8 +194,7 @@ export function createQueues(parts: QueueParts): Queues {
   function consumerOf(queue: string): QueueConsumer {
     return new QueueConsumer(queue, {
       store,
-      registry,
-      dispatcher,
+      receiver: receiverOf(queue),
       settings: () => known.get(queue) ?? defaultQueueSettings(queue),
       died: (deadLetterQueue) => {
         log.warn('Messages went to the dead letters.', { queue, dead_letter_queue: deadLetterQueue });
@@ -220,6 +240,7 @@ export function createQueues(parts: QueueParts): Queues {
   return {
     async enqueue(queue, messages, context) {
       checkName(queue);
+      requireForeign(queue);
       checkMessages(messages);
       if (context.hops > MAX_HOPS) {
         throw new HearthError('LOOP_DETECTED', `A message to "${queue}" at hop ${context.hops}.`);
@@ -241,6 +262,13 @@ export function createQueues(parts: QueueParts): Queues {
       wake(queue);
       return result;
     },
+    async accept(queue, messages) {
+      await ensure(queue);
+      await store.enqueue(queue, [...messages], now());
+      if (state === 'drained') return;
+      if (!consumers.has(queue)) consumers.set(queue, consumerOf(queue));
+      wake(queue);
+    },
     list: () =>
       [...known]
         .map(([name, settings]) => viewOf(name, settings))
@@ -248,6 +276,8 @@ export function createQueues(parts: QueueParts): Queues {
     get: async (queue) => viewOf(queue, await existing(queue)),
     async put(queue, changes) {
       checkName(queue);
+      if (Object.keys(changes).some((key) => key !== 'paused')) requireForeign(queue);
+      if (changes.deadLetterQueue !== undefined) requireForeign(changes.deadLetterQueue);
       const settings = await locked(queue, async () => {
         const current = known.get(queue) ?? (await store.get(queue)) ?? defaultQueueSettings(queue);
         const consumer = registry.consumer(queue)?.record.name;
@@ -264,8 +294,8 @@ export function createQueues(parts: QueueParts): Queues {
     async delete(queue) {
       await existing(queue);
       await locked(queue, async () => {
-        const consumer = registry.consumer(queue)?.record.name;
-        if (consumer !== undefined) {
+        const consumer = receiverOf(queue).functionName();
+        if (consumer !== null) {
           throw new HearthError('CONFLICT', `"${consumer}" consumes "${queue}"; unpublish it there first.`);
         }
         if (!(await store.delete(queue))) throw new HearthError('NOT_FOUND', `There is no queue "${queue}".`);
@@ -292,7 +322,10 @@ export function createQueues(parts: QueueParts): Queues {
       return store.purge(queue);
     },
     async start() {
-      for (const { name, settings } of await store.list()) known.set(name, settings);
+      for (const { name, settings } of await store.list()) {
+        known.set(name, settings);
+        if (own(name) !== null) consumers.set(name, consumerOf(name));
+      }
       // From here on, so that no deploy falls between.
       unlisten = registry.onChange((name) => track('sync', follow(name)));
       const consuming = [...registry.functions()].filter(({ record }) => registry.queues(record.name).length > 0);
