@@ -7,9 +7,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { BodyGarbage } from './body-garbage.ts';
-import { CONNECTION_CREDIT, connectLink, LINK_CLOSED } from './connection.ts';
+import { connectLink, LINK_CLOSED } from './connection.ts';
 import { ProtocolViolation } from './frames.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
+import { CONNECTION_CREDIT } from './outgoing.ts';
 import { STREAM_CREDIT } from './stream.ts';
 
 interface Opened {

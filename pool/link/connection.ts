@@ -1,52 +1,27 @@
-/**
- * The link over one socket: streams, credit, fairness, ends. See link.ts for what it promises.
- *
- * Credit: a direction of a stream may have STREAM_CREDIT bytes that the other side has not consumed, all streams of a
- * direction together CONNECTION_CREDIT. What is over stays in the exchange's queue; exchanges with queued bytes are
- * served in turn, one frame each.
- */
+/** The link over one socket: what comes in, and the beginning and end of streams. See link.ts for what it promises. */
 import type { Socket } from 'node:net';
 import type { BodyGarbage } from './body-garbage.ts';
-import {
-  CANCEL,
-  CREDIT,
-  DATA,
-  EVENT,
-  FIN,
-  FrameReader,
-  FrameWriter,
-  HEAD,
-  MAX_BODY_BYTES,
-  OPEN,
-  PING,
-  PONG,
-  ProtocolViolation,
-} from './frames.ts';
-import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from './link.ts';
+import { CANCEL, CREDIT, DATA, EVENT, FrameReader, HEAD, OPEN, PING, PONG, ProtocolViolation } from './frames.ts';
+import type { Exchange, ExchangeHandler, Link, LinkHandler } from './link.ts';
+import { CONNECTION_CREDIT, Outgoing, type OutgoingOptions } from './outgoing.ts';
+import { linkError, parseJson, splitHead, u32 } from './payload.ts';
 import { STREAM_CREDIT, Stream, type StreamOwner } from './stream.ts';
 import { Table } from './table.ts';
 
-export const CONNECTION_CREDIT = 4 * 1024 * 1024;
+/** Code of the error that exchanges get when their connection ends. */
+export const LINK_CLOSED = 'LINK_CLOSED';
+
 /** Streams that the other side may have open at once. */
-export const MAX_STREAMS = 65_536;
+const MAX_STREAMS = 65_536;
 /** A side that asks and never reads its answers would fill the other's memory: over these it has gone too far. */
 const MOST_UNREAD_PONGS = 65_536;
 const MOST_UNREAD_BYTES = 64 * 1024 * 1024;
-/** Bytes the socket may hold before bodies wait in their queues. */
-const SOCKET_HIGH_BYTES = 256 * 1024;
 /** Given back in portions, as with streams. */
 const CONNECTION_PORTION = CONNECTION_CREDIT / 4;
 
-export interface LinkOptions {
+export interface LinkOptions extends OutgoingOptions {
   /** Which side of the socket this is: decides who uses odd and who even streams. */
   side: 'connect' | 'listen';
-  /**
-   * When frames of one tick are written. `tick`: when the running callback has ended. `immediate`: when all sockets
-   * that were readable have been read, which joins the frames of many requests; only where no foreign code runs.
-   */
-  flush: 'tick' | 'immediate';
-  /** Told of the bodies that pass. */
-  garbage?: BodyGarbage;
 }
 
 /** Speaks the link on this socket from now on. The handler hears nothing before this call has returned. */
@@ -55,22 +30,17 @@ export function connectLink(socket: Socket, handler: LinkHandler, options: LinkO
 }
 
 class Connection implements Link, StreamOwner {
+  readonly outgoing: Outgoing;
   readonly #socket: Socket;
   readonly #handler: LinkHandler;
-  readonly #writer: FrameWriter;
-  readonly #later: (flush: () => void) => void;
   readonly #garbage: BodyGarbage | null;
   readonly #open = new Table<number, Stream>((id) => id >>> 1);
-  /** Streams with queued bytes and credit, in the order in which they are served; closed ones are passed over. */
-  readonly #ready: Stream[] = [];
   readonly #pings = new Map<number, { at: number; resolve(ms: number): void; reject(error: Error): void }>();
   #nextId: number;
   #lastPeerId: number;
   #nextPing = 1;
-  #flushing = false;
   #closed = false;
-  /** What we may still send, and what the other side has been given back too little of. */
-  #sendCredit = CONNECTION_CREDIT;
+  /** Of all streams: bytes that are held here, and those that the other side has been given back too little of. */
   #received = 0;
   #unreturned = 0;
   /** Pings answered since the socket was last seen empty. */
@@ -79,9 +49,8 @@ class Connection implements Link, StreamOwner {
   constructor(socket: Socket, handler: LinkHandler, options: LinkOptions) {
     this.#socket = socket;
     this.#handler = handler;
-    this.#writer = new FrameWriter(socket);
+    this.outgoing = new Outgoing(socket, options);
     this.#garbage = options.garbage ?? null;
-    this.#later = options.flush === 'tick' ? process.nextTick : setImmediate;
     this.#nextId = options.side === 'connect' ? 1 : 2;
     this.#lastPeerId = options.side === 'connect' ? 0 : -1;
     const reader = new FrameReader((type, fin, stream, payload) => this.#onFrame(type, fin, stream, payload));
@@ -96,7 +65,7 @@ class Connection implements Link, StreamOwner {
     });
     socket.on('drain', () => {
       this.#unreadPongs = 0;
-      this.#pump();
+      this.outgoing.pump();
     });
     socket.on('error', () => this.#end(null));
     socket.on('close', () => this.#end(null));
@@ -118,14 +87,12 @@ class Connection implements Link, StreamOwner {
     }
     this.#nextId += 2;
     this.#open.add(stream);
-    this.sendWithHead(stream, 'open', head, body, fin);
+    this.outgoing.withHead(stream, 'open', head, body, fin);
     return stream;
   }
 
   event(message: object): void {
-    if (this.#closed) return;
-    this.#writer.json(EVENT, 0, JSON.stringify(message));
-    this.schedule();
+    this.outgoing.event(message);
   }
 
   ping(): Promise<number> {
@@ -133,8 +100,7 @@ class Connection implements Link, StreamOwner {
     const id = this.#nextPing++;
     return new Promise((resolve, reject) => {
       this.#pings.set(id, { at: performance.now(), resolve, reject });
-      this.#writer.u32(PING, 0, id);
-      this.flush();
+      this.outgoing.ping(id);
     });
   }
 
@@ -142,126 +108,25 @@ class Connection implements Link, StreamOwner {
     this.#end(null);
   }
 
-  /** Writes what is pending now, before any other code runs. */
   flush(): void {
-    if (!this.#closed) this.#writer.flush();
+    this.outgoing.flush();
   }
 
-  schedule(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    this.#later(this.#flushLater);
-  }
+  /* ── StreamOwner ── */
 
-  readonly #flushLater = (): void => {
-    this.#flushing = false;
-    this.flush();
-  };
-
-  /** The head with as much of the body as one frame and the credit take; the rest is queued. */
-  sendWithHead(stream: Stream, kind: 'open' | 'head', head: object, body: Uint8Array | null, fin: boolean): void {
-    const type = kind === 'open' ? OPEN : HEAD;
-    let first = body;
-    if (body !== null && body.length > 0) {
-      const room = Math.min(MAX_BODY_BYTES, stream.credit, this.#sendCredit);
-      if (body.length > room) first = body.subarray(0, room);
-    }
-    const sent = first === null ? 0 : first.length;
-    const whole = body === null || sent === body.length;
-    this.#writer.head(fin && whole ? type | FIN : type, stream.id, JSON.stringify(head), first);
-    stream.credit -= sent;
-    this.#sendCredit -= sent;
-    if (body !== null) this.#garbage?.passed(body.length);
-    if (!whole) stream.enqueue(body.subarray(sent));
-    if (fin) {
-      if (whole) stream.localEnd();
-      else stream.finAfterQueue = true;
-    }
-    this.#makeReady(stream);
-    this.schedule();
-  }
-
-  /** True when the chunk went out; false when (part of) it waits in the stream's queue. */
-  sendData(stream: Stream, chunk: Uint8Array): boolean {
-    this.#garbage?.passed(chunk.length);
-    if (
-      stream.queue.length === 0 &&
-      chunk.length <= MAX_BODY_BYTES &&
-      chunk.length <= stream.credit &&
-      chunk.length <= this.#sendCredit &&
-      this.#socket.writableLength < SOCKET_HIGH_BYTES
-    ) {
-      this.#writer.bytes(DATA, stream.id, chunk);
-      stream.credit -= chunk.length;
-      this.#sendCredit -= chunk.length;
-      this.schedule();
-      return true;
-    }
-    stream.enqueue(chunk);
-    this.#makeReady(stream);
-    this.#pump();
-    return stream.queue.length === 0;
-  }
-
-  sendFin(stream: Stream): void {
-    this.#writer.empty(DATA | FIN, stream.id);
-    this.schedule();
-  }
-
-  sendCancel(stream: Stream, error: LinkError): void {
-    if (this.#closed) return;
-    const { code, message, stack } = error;
-    this.#writer.json(CANCEL, stream.id, JSON.stringify({ code, message: cut(message), stack: cut(stack) }));
-    this.schedule();
-  }
-
-  sendCredit(stream: Stream, bytes: number): void {
-    if (this.#closed) return;
-    this.#writer.u32(CREDIT, stream.id, bytes);
-    this.schedule();
-  }
-
-  /** Received bytes that nobody holds any more, whatever became of their stream. */
   returned(bytes: number): void {
     this.#unreturned += bytes;
     this.#received -= bytes;
     if (this.#unreturned < CONNECTION_PORTION || this.#closed) return;
-    this.#writer.u32(CREDIT, 0, this.#unreturned);
+    this.outgoing.giveCredit(0, this.#unreturned);
     this.#unreturned = 0;
-    this.schedule();
   }
 
   forget(stream: Stream): void {
     this.#open.delete(stream);
   }
 
-  #makeReady(stream: Stream): void {
-    if (stream.isReady || stream.queue.length === 0 || stream.credit <= 0) return;
-    stream.isReady = true;
-    this.#ready.push(stream);
-  }
-
-  #pump(): void {
-    while (this.#ready.length > 0 && this.#sendCredit > 0) {
-      if (this.#socket.writableLength + this.#writer.pendingBytes >= SOCKET_HIGH_BYTES) break;
-      const stream = this.#ready.shift() as Stream;
-      stream.isReady = false;
-      if (stream.queue.length === 0 || stream.credit <= 0) continue;
-      const chunk = stream.dequeue(Math.min(MAX_BODY_BYTES, stream.credit, this.#sendCredit));
-      const last = stream.queue.length === 0;
-      const fin = last && stream.finAfterQueue;
-      this.#writer.bytes(fin ? DATA | FIN : DATA, stream.id, chunk);
-      stream.credit -= chunk.length;
-      this.#sendCredit -= chunk.length;
-      if (!last) this.#makeReady(stream);
-      else if (fin) stream.localEnd();
-      else if (stream.wantsDrain) {
-        stream.wantsDrain = false;
-        stream.handler.drain();
-      }
-    }
-    this.flush();
-  }
+  /* ── what comes in ── */
 
   #onFrame(type: number, fin: boolean, id: number, payload: Buffer): void {
     if (this.#closed) return;
@@ -305,8 +170,7 @@ class Connection implements Link, StreamOwner {
         // Bodies that wait in the socket say nothing of it: they are within their credit, and may be megabytes.
         if (this.#socket.writableLength === 0) this.#unreadPongs = 0;
         if (++this.#unreadPongs > MOST_UNREAD_PONGS) throw new ProtocolViolation('pings without reading');
-        this.#writer.u32(PONG, 0, u32(payload));
-        this.flush();
+        this.outgoing.pong(u32(payload));
         return;
       case PONG: {
         const ping = this.#pings.get(u32(payload));
@@ -347,17 +211,8 @@ class Connection implements Link, StreamOwner {
 
   #onCredit(id: number, payload: Buffer): void {
     const bytes = u32(payload);
-    if (id === 0) {
-      this.#sendCredit += bytes;
-      if (this.#sendCredit > CONNECTION_CREDIT) throw new ProtocolViolation('credit over the limit');
-    } else {
-      const stream = this.#find(id);
-      if (stream === undefined) return;
-      stream.credit += bytes;
-      if (stream.credit > STREAM_CREDIT) throw new ProtocolViolation('credit over the limit');
-      this.#makeReady(stream);
-    }
-    this.#pump();
+    const stream = id === 0 ? null : this.#find(id);
+    if (stream !== undefined) this.outgoing.credited(stream, bytes);
   }
 
   /** Undefined for a stream that has ended here while the other side's frames were under way. */
@@ -380,6 +235,7 @@ class Connection implements Link, StreamOwner {
   #end(violation: string | null): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.outgoing.close();
     this.#socket.destroy();
     // The user of the link first: who hears of a broken exchange may ask at once for another connection.
     this.#handler.closed(violation);
@@ -390,48 +246,8 @@ class Connection implements Link, StreamOwner {
   }
 }
 
-/** Code of the error that exchanges get when their connection ends. */
-export const LINK_CLOSED = 'LINK_CLOSED';
-
 /** Until `opened` has set a handler: streams of a handler that forgot are answered by silence, never by a crash. */
 const NOBODY: ExchangeHandler = { head: noop, data: noop, end: noop, drain: noop, closed: noop };
 function noop(): void {
   return;
-}
-
-function splitHead(payload: Buffer): { head: unknown; body: Buffer } {
-  if (payload.length < 4) throw new ProtocolViolation('head cut short');
-  const end = 4 + payload.readUInt32BE(0);
-  if (end > payload.length) throw new ProtocolViolation('head cut short');
-  return { head: parseJson(payload.subarray(4, end)), body: payload.subarray(end) };
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw new ProtocolViolation('not JSON');
-  }
-}
-
-function u32(payload: Buffer): number {
-  if (payload.length !== 4) throw new ProtocolViolation('number cut short');
-  return payload.readUInt32BE(0);
-}
-
-function linkError(value: unknown): LinkError {
-  const { code, message, stack } = (typeof value === 'object' && value !== null ? value : {}) as Record<
-    string,
-    unknown
-  >;
-  return {
-    code: typeof code === 'string' ? code : 'UNKNOWN',
-    message: typeof message === 'string' ? message : '',
-    ...(typeof stack === 'string' ? { stack } : {}),
-  };
-}
-
-/** Messages and stacks come from function code: bounded, so that they fit a head. */
-function cut(text: string | undefined): string | undefined {
-  return text === undefined || text.length <= 32_768 ? text : `${text.slice(0, 32_768)}…`;
 }

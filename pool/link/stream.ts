@@ -1,4 +1,4 @@
-/** One stream of a connection: its states, its queue, its credit. The connection does the sending. */
+/** One stream of a connection: its states, its queue, its credit. outgoing.ts does the sending. */
 import type { Exchange, ExchangeHandler, LinkError } from './link.ts';
 
 /** Bytes of one direction that the other side has not consumed yet, at most. */
@@ -6,15 +6,21 @@ export const STREAM_CREDIT = 256 * 1024;
 /** Consumed bytes are given back in portions, so that small chunks do not cost a frame each. */
 const CREDIT_PORTION = STREAM_CREDIT / 4;
 
+/** What a stream has sent. */
+export interface StreamSender {
+  /** The head with as much of the body as one frame and the credit take; the rest is queued. */
+  withHead(stream: Stream, kind: 'open' | 'head', head: object, body: Uint8Array | null, fin: boolean): void;
+  /** True when the chunk went out; false when (part of) it waits in the stream's queue. */
+  data(stream: Stream, chunk: Uint8Array): boolean;
+  fin(stream: Stream): void;
+  cancel(stream: Stream, error: LinkError): void;
+  giveCredit(id: number, bytes: number): void;
+}
+
 /** What a stream asks of its connection. */
 export interface StreamOwner {
-  sendWithHead(stream: Stream, type: 'open' | 'head', head: object, body: Uint8Array | null, fin: boolean): void;
-  /** True when the chunk went out; false when (part of) it waits in the stream's queue. */
-  sendData(stream: Stream, chunk: Uint8Array): boolean;
-  sendFin(stream: Stream): void;
-  sendCancel(stream: Stream, error: LinkError): void;
-  sendCredit(stream: Stream, bytes: number): void;
-  /** Received bytes that nobody holds any more. */
+  readonly outgoing: StreamSender;
+  /** Received bytes that nobody holds any more, whatever became of their stream. */
   returned(bytes: number): void;
   forget(stream: Stream): void;
 }
@@ -63,14 +69,14 @@ export class Stream implements Exchange {
     if (this.#state === 'closed') return true;
     if (this.opener || this.headSeen) throw new Error('sendHead is for the answerer, once.');
     this.headSeen = true;
-    this.#owner.sendWithHead(this, 'head', head, body, fin);
+    this.#owner.outgoing.withHead(this, 'head', head, body, fin);
     return this.#mayWriteOn();
   }
 
   write(chunk: Uint8Array): boolean {
     if (this.#state === 'closed' || chunk.length === 0) return true;
     if (this.#state === 'localEnded' || this.finAfterQueue) throw new Error('write after end.');
-    if (this.#owner.sendData(this, chunk)) return true;
+    if (this.#owner.outgoing.data(this, chunk)) return true;
     return this.#mayWriteOn();
   }
 
@@ -80,13 +86,13 @@ export class Stream implements Exchange {
       this.finAfterQueue = true;
       return;
     }
-    this.#owner.sendFin(this);
+    this.#owner.outgoing.fin(this);
     this.localEnd();
   }
 
   cancel(error: LinkError): void {
     if (this.#state === 'closed') return;
-    this.#owner.sendCancel(this, error);
+    this.#owner.outgoing.cancel(this, error);
     this.#close(error);
   }
 
@@ -98,7 +104,7 @@ export class Stream implements Exchange {
     if (this.#state === 'remoteEnded') return;
     this.#unreturned += bytes;
     if (this.#unreturned < CREDIT_PORTION) return;
-    this.#owner.sendCredit(this, this.#unreturned);
+    this.#owner.outgoing.giveCredit(this.id, this.#unreturned);
     this.#unreturned = 0;
   }
 
