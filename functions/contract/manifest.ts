@@ -3,6 +3,7 @@
  * present, with its default where it was not given. How files become values is in manifest-file.ts.
  */
 import { z } from 'zod';
+import { asyncSettingsSchema } from './async.ts';
 import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
 import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
 import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
@@ -169,6 +170,8 @@ const settingsSchema = z
     /** null: what HEARTH_NETWORK says. */
     network: z.enum(['all', 'none']).nullable().default(null),
     auth: authSchema.nullable().default(null),
+    /** Asynchronous invocations; absent: two retries and no destinations. */
+    async: asyncSettingsSchema.optional(),
     /**
      * What its author calls this version, such as "1.2.0": part of its content, so the same files under another label are
      * another version. Absent: it is known by its hash alone.

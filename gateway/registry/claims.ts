@@ -31,7 +31,13 @@ export function createClaims(): (manifest: Manifest) => Claims {
     const resident = hearth.minInstances > 0 || hearth.reserved > 0;
     const grouped = hearth.group !== null;
     const label = hearth.label ?? null;
-    if (label === null && routes.length === 0 && consumers.length === 0 && producers.length === 0) {
+    if (
+      label === null &&
+      routes.length === 0 &&
+      consumers.length === 0 &&
+      producers.length === 0 &&
+      hearth.async === undefined
+    ) {
       const key = `${base} ${trustGroup} ${publish} ${crons} ${resident} ${grouped}`;
       let claims = shared.get(key);
       if (claims === undefined) {
@@ -43,7 +49,10 @@ export function createClaims(): (manifest: Manifest) => Claims {
     }
     const consumes = consumers.map(({ queue }) => queue);
     const dead = consumers.map(({ dead_letter_queue }) => dead_letter_queue);
-    const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead];
+    const told = [hearth.async?.onSuccess, hearth.async?.onFailure].flatMap((destination) =>
+      destination && 'queue' in destination ? [destination.queue] : [],
+    );
+    const queues = [...producers.map(({ queue }) => queue), ...consumes, ...dead, ...told];
     return { base, trustGroup, publish, routes: [...routes], consumes, queues, crons, resident, grouped, label };
   };
 }
