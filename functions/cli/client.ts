@@ -1,4 +1,7 @@
 /** The control API as the commands call it: one place for the address, the token, errors and streams. */
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { ERRORS, isErrorCode, type Problem } from '../contract/errors.ts';
 import type { Connection } from './connection.ts';
 import { ApiFailure, Failure } from './failure.ts';
@@ -18,24 +21,30 @@ export interface Client {
   call<Answer>(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** The answer as text. */
   text(path: string): Promise<string>;
-  /** Server-sent events until the gateway ends them. */
+  /** Server-sent events until the gateway ends them, however long none comes. */
   events(path: string, query: Record<string, string | undefined>): AsyncGenerator<ServerEvent>;
 }
 
 export function createClient(connection: Connection): Client {
   const { url, token } = connection;
 
-  async function send(method: string, path: string, { query = {}, json, form }: CallOptions = {}): Promise<Response> {
+  const authorization: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+
+  function targetOf(path: string, query: NonNullable<CallOptions['query']>): URL {
     const target = new URL(`${url}${path}`);
     for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
+    return target;
+  }
+
+  async function send(method: string, path: string, { query = {}, json, form }: CallOptions = {}): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(target, {
+      response = await fetch(targetOf(path, query), {
         method,
         // An answer from elsewhere is not the one asked for.
         redirect: 'manual',
         headers: {
-          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...authorization,
           ...(json === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(json === undefined ? {} : { body: JSON.stringify(json) }),
@@ -52,18 +61,31 @@ export function createClient(connection: Connection): Client {
     url,
     async call<Answer>(method: string, path: string, options?: CallOptions) {
       const response = await send(method, path, options);
-      const text = await response.text();
+      const text = await wholeText(url, response);
       if (text === '') return undefined as Answer;
       if (!isJson(response)) throw notTheApi(url, response);
       return JSON.parse(text) as Answer;
     },
     async text(path) {
-      return await (await send('GET', path)).text();
+      return await wholeText(url, await send('GET', path));
     },
     async *events(path, query) {
-      const { body } = await send('GET', path, { query });
-      if (body === null) return;
-      yield* eventsOf(body);
+      const target = targetOf(path, query);
+      // Not fetch: it gives up on a body of which nothing has come for five minutes, and functions may be silent longer.
+      const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, { headers: authorization });
+      request.end();
+      let response: IncomingMessage;
+      try {
+        [response] = (await once(request, 'response')) as [IncomingMessage];
+      } catch (error) {
+        throw unreachable(url, error);
+      }
+      try {
+        if (response.statusCode !== 200) throw await refusal(connection, await asResponse(response));
+        yield* eventsOf(response);
+      } finally {
+        response.destroy();
+      }
     },
   };
 }
@@ -73,11 +95,29 @@ export function segment(name: string): string {
   return encodeURIComponent(name);
 }
 
+async function wholeText(url: string, response: Response): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    throw new Failure(`The answer of ${url} broke off (${reasonOf(error)}).`, 'Look whether Hearth still runs.', error);
+  }
+}
+
+async function asResponse(response: IncomingMessage): Promise<Response> {
+  const text = Buffer.concat(await Array.fromAsync(response as AsyncIterable<Buffer>)).toString();
+  const type = response.headers['content-type'] ?? '';
+  return new Response(text, { status: response.statusCode ?? 502, headers: { 'content-type': type } });
+}
+
+/** What fetch throws says "fetch failed"; why is in its cause. */
+function reasonOf(error: unknown): string {
+  const cause = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+  return cause.code ?? cause.message;
+}
+
 function unreachable(url: string, error: unknown): Failure {
-  const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-  const reason = cause?.code ?? cause?.message ?? (error as Error).message;
   return new Failure(
-    `Nothing answers at ${url} (${reason}).`,
+    `Nothing answers at ${url} (${reasonOf(error)}).`,
     'Start Hearth with "npm start" in its directory, or say where it is with --url or HEARTH_URL.',
     error,
   );

@@ -12,7 +12,7 @@ export function checkedName(name: string): string {
 /** `./Shop_Cart.ts` → `shop-cart`. @throws UsageError where nothing of it can be a name. */
 export function nameFromPath(path: string): string {
   const plain = basename(path)
-    .replace(/\.[a-z]+$/, '')
+    .replace(/\.[cm]?[jt]sx?$/i, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^[^a-z]+|-+$/g, '')

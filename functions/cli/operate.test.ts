@@ -115,7 +115,14 @@ test('logs are printed, followed, and cannot steer the terminal', async () => {
     .split('\n')
     .map((line) => JSON.parse(line).message as string);
   assert.ok(all.at(-1)?.startsWith('at ?later'));
-  assert.equal((await cli.run('logs', 'nobody')).code, 1);
+  for (const args of [
+    ['logs', 'nobody'],
+    ['logs', 'nobody', '-f'],
+  ]) {
+    const none = await cli.run(...args);
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /hearth logs: Not found \(NOT_FOUND\)/);
+  }
 });
 
 test('crons are listed, paused and resumed by their id', async () => {
@@ -163,4 +170,26 @@ test('messages are sent, die, are looked at and brought back', async () => {
   const wrong = await cli.run('queue', 'dead', 'Not a queue');
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /hearth queue dead: Malformed request \(BAD_REQUEST\)\n {2}path\.name: a queue's name/);
+});
+
+test('a log that is followed ends with its gateway, 1', async () => {
+  await gateway.deploy('last', 'export default { fetch() { console.log("here"); return new Response("ok"); } };');
+  await fetch(`${gateway.url}/last`);
+  let stopped: Promise<number | null> | undefined;
+  const followed = await cli.with(
+    {
+      enough() {
+        stopped ??= gateway.stop();
+        return false;
+      },
+    },
+    ...['logs', 'last', '--follow'],
+  );
+  assert.equal(await stopped, 0);
+  assert.equal(followed.code, 1);
+  assert.match(followed.stdout, / {2}here\n$/);
+  assert.match(followed.stderr, /hearth logs: The gateway ended the stream/);
+  const gone = await cli.run('logs', 'last', '-f');
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /Nothing answers at .* \(ECONNREFUSED\)/);
 });

@@ -34,7 +34,7 @@ export async function readSource(path: string): Promise<SourceTree> {
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const inTree = prefix + entry.name;
       const onDisk = join(directory, entry.name);
-      if (entry.name === 'node_modules' || entry.name.startsWith('.')) leftOut.push(inTree);
+      if (entry.name === 'node_modules' || isHidden(entry.name)) leftOut.push(inTree);
       else if (entry.isDirectory()) await walk(onDisk, `${inTree}/`);
       else if (entry.isFile()) files.set(inTree, await readFile(onDisk));
       else leftOut.push(inTree);
@@ -49,4 +49,9 @@ export async function readSource(path: string): Promise<SourceTree> {
     leftOut,
     manifest: manifest === undefined ? null : { path: manifest, text: new TextDecoder().decode(files.get(manifest)) },
   };
+}
+
+/** `.well-known` is there to be served. */
+function isHidden(name: string): boolean {
+  return name.startsWith('.') && name !== '.well-known';
 }

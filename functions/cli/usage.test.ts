@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -146,9 +147,24 @@ test('a redirect is not followed', async () => {
   assert.match(ran.stderr, /answered 307/);
 });
 
-test('it starts on whatever Node is on PATH, and runs on its own', async () => {
+/** PATH as a user's shell has it, without what npm puts in front. */
+const SHELL_PATH = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((entry) => !entry.endsWith('node_modules/.bin') && !entry.endsWith('node-gyp-bin'));
+
+const shellNode = SHELL_PATH.some((entry) => existsSync(join(entry, 'node')));
+
+test('it starts on whatever Node is on PATH, and runs on its own', {
+  skip: shellNode ? false : 'there is no node on PATH but that of Hearth',
+}, async () => {
   const bin = fileURLToPath(new URL('./bin.js', import.meta.url));
-  // The way npm's link is run: by its first line, with the PATH of a user's shell.
-  const { stdout } = await promisify(execFile)(bin, ['--version'], { cwd: directory });
-  assert.equal(stdout, '0.1.0\n');
+  const env = { ...process.env, PATH: SHELL_PATH.join(delimiter) };
+  // The way npm's link is run: by its first line.
+  const run = (...args: string[]) =>
+    promisify(execFile)(bin, args, { cwd: directory, env }).then(
+      ({ stdout }) => ({ code: 0, stdout }),
+      ({ code, stdout }: { code: number; stdout: string }) => ({ code, stdout }),
+    );
+  assert.deepEqual(await run('--version'), { code: 0, stdout: '0.1.0\n' });
+  assert.deepEqual(await run('nonsense'), { code: 2, stdout: '' });
 });

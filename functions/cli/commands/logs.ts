@@ -40,10 +40,14 @@ export const logs: AddCommand = (program, cli) => {
         if (answer.dropped > 0) cli.note(`${answer.dropped} older lines are no longer kept`);
         return;
       }
-      for await (const { event, data } of client.events(path, { ...query, follow: 'true' })) {
-        if (event !== 'line') continue;
-        const line = JSON.parse(data) as LogLine;
-        cli.line(line, () => told(line));
+      try {
+        for await (const { event, data } of client.events(path, { ...query, follow: 'true' })) {
+          if (event !== 'line') continue;
+          const line = JSON.parse(data) as LogLine;
+          cli.line(line, () => told(line));
+        }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
       }
       throw new Failure('The gateway ended the stream.', 'Call it again once Hearth runs again.');
     });
