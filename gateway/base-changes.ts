@@ -14,12 +14,12 @@ import type { Tree } from '../functions/build/tree.ts';
 import { HearthError } from '../functions/contract/errors.ts';
 import { parseManifestValue } from '../functions/contract/manifest-file.ts';
 import type { Keeper } from '../pool/keeper/api.ts';
-import type { BaseDefinition } from '../pool/keeper/definition.ts';
 import type { BaseDefinitions, KeptBase } from './base-definitions.ts';
-import { proveAll, servingOn, type TrialParts } from './base-trial.ts';
+import type { BaseGate } from './base-gate.ts';
+import type { BaseProofs } from './base-proofs.ts';
+import { createTrial, type Trial, type TrialParts } from './base-trial.ts';
 import { ConfigError } from './config.ts';
 import type { Audit } from './control/audit.ts';
-import type { Registry } from './registry/registry.ts';
 import type { BaseGeneration, BaseStore } from './store/store.ts';
 import type { Logger } from './telemetry/log.ts';
 
@@ -37,7 +37,7 @@ export interface BaseInput {
 export interface BaseProgress {
   generation: number;
   state: 'building' | 'proving' | 'stocking' | 'moving' | 'done' | 'refused';
-  /** Versions that take traffic on it, those of them that came up on the new generation, and those that are still to be moved. */
+  /** Versions on it that may serve (registry/may-serve.ts), those of them that were tried, and those that are still to be moved. */
   versions: number;
   proved: number;
   left: number;
@@ -52,7 +52,7 @@ export interface BaseOutcome {
   /** False: it was like that already. */
   changed: boolean;
   created: boolean;
-  /** Functions that came up neither on the old generation nor on the new one. */
+  /** Functions with a version that came up neither on the old generation nor on the new one. */
   broken: string[];
 }
 
@@ -69,7 +69,8 @@ export interface BaseChangesParts extends Omit<TrialParts, 'bases'> {
   definitions: BaseDefinitions;
   store: BaseStore;
   keeper: Pick<Keeper, 'bases'>;
-  registry: Pick<Registry, 'functions'>;
+  gate: BaseGate;
+  proofs: Pick<BaseProofs, 'note' | 'forget'>;
   builder: Pick<Builder, 'build'>;
   audit: Audit;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
@@ -84,9 +85,9 @@ interface Wanted {
 }
 
 export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
-  const { definitions, store, keeper, registry, audit, log, now } = parts;
+  const { definitions, store, keeper, gate, proofs, audit, log, now } = parts;
   const changes = new Map<string, BaseProgress>();
-  const trial: TrialParts = { bases: keeper.bases, registry, network: parts.network };
+  const trialParts: TrialParts = { ...parts, bases: keeper.bases };
 
   return {
     change: (name, input, actor) =>
@@ -158,41 +159,55 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     const olderCode = older?.setup?.kind === 'code' ? await store.getSetup(name, older.setup.id) : null;
 
     keeper.bases.add(next);
-    let broken: string[];
+    const trial = createTrial(trialParts, {
+      before: before?.prepared.definition,
+      next,
+      progress(proved, versions) {
+        Object.assign(progress, { proved, versions, left: versions });
+      },
+      proved: (version) => proofs.note(version, next),
+    });
+    let moving: { done: Promise<void> } | null = null;
     try {
-      progress.state = 'proving';
-      const failed = await proveAll(trial, {
-        before: before?.prepared.definition,
-        next,
-        progress(proved, versions) {
-          Object.assign(progress, { proved, versions, left: versions });
-        },
-      });
-      broken = [...new Set(failed.map(({ functionName }) => functionName))];
-      if (broken.length > 0)
-        log.warn('functions that came up on neither generation of their base', { base: name, broken });
-      progress.state = 'stocking';
-      await keeper.bases.prepare(next);
       const made = code === null || given.setup?.kind !== 'code' ? null : { id: given.setup.id, code };
-      await store.put(base.record, made ?? kept?.setup ?? null);
+      while (moving === null) {
+        progress.state = 'proving';
+        await trial.run();
+        progress.state = 'stocking';
+        await keeper.bases.prepare(next);
+        moving = await gate.switch(name, async () => {
+          // Nothing is committed from here on, so this is what serves when the new generation is in use.
+          if (trial.untried.length > 0) return null;
+          await store.put(base.record, made ?? kept?.setup ?? null);
+          progress.state = 'moving';
+          return { done: use(base, progress, (spec) => trial.requires(spec)) };
+        });
+      }
     } catch (error) {
       keeper.bases.drop(next);
+      proofs.forget(next);
       throw error;
     }
-
-    progress.state = 'moving';
-    definitions.set(name, base);
+    const broken = [...new Set(trial.broken.map(({ functionName }) => functionName))];
+    if (broken.length > 0)
+      log.warn('functions that came up on neither generation of their base', { base: name, broken });
     try {
-      await move(next, broken, progress);
+      await moving.done;
     } catch (error) {
       await takeBack(
         name,
         before,
         older?.setup?.kind === 'code' && olderCode !== null ? { id: older.setup.id, code: olderCode } : null,
       );
+      // In that short time they were built and proved against the generation that is given up.
+      const versions = trial.untried.map(({ functionName, version }) => `${functionName} ${version}`);
+      if (versions.length > 0)
+        log.warn('deployed while their base changed and went back: not proved on it', { base: name, versions });
       keeper.bases.drop(next);
+      proofs.forget(next);
       throw error;
     }
+    if (before !== undefined) proofs.forget(before.prepared.definition);
     log.info('a base definition has changed', { base: name, generation: given.generation });
     return { base, changed: true, created: before === undefined, broken };
   }
@@ -225,12 +240,18 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     return { base, changed: true, created: false, broken: [] };
   }
 
-  function move(next: BaseDefinition, broken: readonly string[], progress: BaseProgress): Promise<void> {
-    return keeper.bases.move(next, {
-      required: ({ key, functionName }) =>
-        !broken.includes(functionName) && servingOn(registry, next.name).some((version) => version.key === key),
+  /** What is built and leased from now on is of it; resolves when what runs has moved. */
+  function use(base: KeptBase, progress: BaseProgress | null, required: Trial['requires']): Promise<void> {
+    const { record, prepared } = base;
+    definitions.set(record.name, base);
+    return keeper.bases.move(prepared.definition, {
+      required,
       progress(left) {
-        progress.left = left;
+        if (progress !== null) progress.left = left;
+      },
+      unloaded({ functionName, version, key }, error) {
+        const what = { base: record.name, function: functionName, version, key, why: error.message };
+        log.warn('moved to another generation of its base without an instance; its next call tries again', what);
       },
     });
   }
@@ -240,13 +261,16 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
     before: KeptBase | undefined,
     setup: { id: string; code: Uint8Array } | null,
   ): Promise<void> {
-    definitions.set(name, before);
-    if (before === undefined) {
-      await store.delete(name);
-      return;
-    }
-    await store.put(before.record, setup);
-    await keeper.bases.move(before.prepared.definition, { required: () => false });
+    const moving = await gate.switch(name, async () => {
+      if (before === undefined) {
+        definitions.set(name, undefined);
+        await store.delete(name);
+        return null;
+      }
+      await store.put(before.record, setup);
+      return { done: use(before, null, () => false) };
+    });
+    await moving?.done;
   }
 
   async function changed(

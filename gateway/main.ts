@@ -10,6 +10,8 @@ import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
 import { createArklet } from './arklet/arklet.ts';
 import { createBaseChanges } from './base-changes.ts';
 import { loadBaseDefinitions } from './base-definitions.ts';
+import { createBaseGate } from './base-gate.ts';
+import { createBaseProofs } from './base-proofs.ts';
 import { resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
@@ -42,6 +44,7 @@ import { keepDirect } from './group-calls.ts';
 import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
+import { provedTraffic } from './proved-traffic.ts';
 import { createRegistry } from './registry/memory.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { sandboxFor } from './sandbox.ts';
@@ -189,7 +192,18 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   let state: 'starting' | 'ready' | 'ending' = 'starting';
   const ending = new AbortController();
   const audit = createAudit(store.audit, now);
-  const rollouts = createRollouts({ store: store.rollouts, registry, audit, now, timers: realTimers, newId, log });
+  const gate = createBaseGate();
+  const proofs = createBaseProofs({ gate, inUse: definitions.inUse, keeper, registry });
+  const proved = provedTraffic({ registry, proofs, gate, log });
+  const rollouts = createRollouts({
+    store: store.rollouts,
+    registry: proved,
+    audit,
+    now,
+    timers: realTimers,
+    newId,
+    log,
+  });
   const access = await createAccess(adminToken, store.tokens);
   const deployer = createDeployer({
     registry,
@@ -197,6 +211,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     keeper,
     builder,
     bases: definitions.inUse,
+    gate,
+    proofs,
     pools: new Set(['default', ...Object.keys(file.pools)].filter((name) => name !== BUFFER_POOL)),
     audit,
     log,
@@ -208,13 +224,15 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     store: store.bases,
     keeper,
     registry,
+    gate,
+    proofs,
     builder,
     network: config.network,
     audit,
     log,
     now,
   });
-  const functionParts = { registry, keeper, deployer, audit, urlOf: functionUrl };
+  const functionParts = { registry: proved, keeper, deployer, audit, urlOf: functionUrl };
   const app = createControlApp({
     access,
     log,
@@ -232,7 +250,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       (target) => logsResource(target, registry, functionLogs, ending.signal),
       (target) => cronsResource(target, crons, registry, audit),
       (target) => queuesResource(target, queues, audit, now),
-      (target) => rolloutsResource(target, rollouts, registry),
+      (target) => rolloutsResource(target, rollouts, proved),
       (target) => poolResource(target, keeper, audit),
       (target) => basesResource(target, { definitions, changes: baseChanges, registry }),
       (target) => tokensResource(target, access, audit, now),
@@ -243,7 +261,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const arklet = createArklet({
     config,
     access,
-    registry,
+    registry: proved,
     deployer,
     keeper,
     secrets: store.secrets,

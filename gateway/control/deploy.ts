@@ -1,6 +1,7 @@
 /**
  * The deploy pipeline: manifest → builder → candidate → probe on a real base → stored and activated in one commit. The
- * version before is then given back by whom the registry tells of it (activation.ts). Whatever fails before the commit leaves the running version alone.
+ * version before is then given back by whom the registry tells of it (activation.ts). Whatever fails before the commit
+ * leaves the running version alone. A deploy whose base is switched on the way begins again, against the base as it is.
  */
 import type { BuildOutput } from '../../functions/build/api.ts';
 import { codeCacheKey } from '../../functions/build/cache-key.ts';
@@ -11,6 +12,8 @@ import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import { BUFFER_POOL } from '../../pool/keeper/pools.ts';
+import type { BaseGate } from '../base-gate.ts';
+import type { BaseProofs } from '../base-proofs.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
 import type { Artifact, RegistryStore, VersionRecord } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -56,7 +59,10 @@ export interface DeployerParts {
   store: Pick<RegistryStore, 'getArtifact'>;
   keeper: Pick<Keeper, 'probe' | 'retire' | 'evict'>;
   builder: Builder;
+  /** In use now. */
   bases: ReadonlyMap<string, BaseDefinition>;
+  gate: Pick<BaseGate, 'turn' | 'commit'>;
+  proofs: Pick<BaseProofs, 'note' | 'prove'>;
   /** Names of pools a manifest may ask for. */
   pools: ReadonlySet<string>;
   audit: Audit;
@@ -87,12 +93,12 @@ export function createDeployer(parts: DeployerParts): Deployer {
     const files = treeOf(request.upload);
     const manifest = manifestOf(request.upload, files, name);
     request.authorize(manifest);
-    const base = baseOf(manifest);
+    requirePlace(manifest);
 
     const version = versionOf(manifest, files);
     const known = parts.registry.function(name)?.versions.get(version);
     const outcome =
-      known === undefined ? await take(request, { manifest, files, base, version }) : await revive(known, activate);
+      known === undefined ? await take(request, { manifest, files, version }) : await revive(known, activate);
 
     const { record } = outcome.entry;
     const ownCopies = outcome.ownCopies ?? [];
@@ -112,14 +118,25 @@ export function createDeployer(parts: DeployerParts): Deployer {
   }
 
   /** A version that is new: built, proved, stored, and activated if asked. */
-  async function take(
-    request: DeployRequest,
-    source: { manifest: Manifest; files: Tree; base: BaseDefinition; version: string },
-  ): Promise<Proved> {
-    const { name, activate } = request;
+  async function take(request: DeployRequest, source: Source): Promise<Proved> {
+    for (;;) {
+      const taken = await tryToTake(request, source);
+      if (taken !== null) return taken;
+    }
+  }
+
+  /** Null: its base was switched meanwhile, and what was built and proved against the one before says nothing. */
+  async function tryToTake({ name, activate }: DeployRequest, source: Source): Promise<Proved | null> {
     const buildStart = performance.now();
-    const { manifest, files, base, version } = source;
-    const built = await parts.builder.build({ manifest, files, provided: base.shared });
+    const { manifest, files, version } = source;
+    const base = requirePlace(manifest);
+    const turn = parts.gate.turn(base.name);
+    const switched = () => parts.gate.turn(base.name) !== turn;
+    const built = await parts.builder.build({ manifest, files, provided: base.shared }).catch((error: unknown) => {
+      if (switched()) return null;
+      throw error;
+    });
+    if (built === null) return null;
     const buildMs = performance.now() - buildStart;
 
     const artifact: Artifact = { code: built.code, sourceMap: built.sourceMap, files: built.files, codeCache: null };
@@ -140,7 +157,16 @@ export function createDeployer(parts: DeployerParts): Deployer {
       requireHandlers(manifest, probe.handlers);
       const codeCache = probe.codeCache === null ? null : { key: codeCacheKey(built.code), bytes: probe.codeCache };
       const proved = { ...record, handlers: probe.handlers };
-      const entry = await parts.registry.addVersion(proved, { ...artifact, codeCache }, activate);
+      const entry = await parts.gate.commit(async () => {
+        if (switched()) return null;
+        const added = await parts.registry.addVersion(proved, { ...artifact, codeCache }, activate);
+        parts.proofs.note(proved, base);
+        return added;
+      });
+      if (entry === null) {
+        drain(candidate, 'its base changed while it was deployed');
+        return null;
+      }
       return {
         entry: entry.versions.get(version) ?? { ...candidate, record: proved },
         ownCopies: built.ownCopies,
@@ -149,22 +175,34 @@ export function createDeployer(parts: DeployerParts): Deployer {
     } catch (error) {
       // Refused after all: what the probe started has nothing to serve.
       drain(candidate, 'its deploy was refused');
+      // It may be for that alone.
+      if (switched()) return null;
       throw located(error, { name, main: mainOf(manifest, files), sourceMap: built.sourceMap });
     }
   }
 
-  /** A version that was taken before: not built again. The base that proves it anew makes the first call warm. */
+  /**
+   * A version that was taken before: not built again, so what it leaves to its base has to be there still. The base that
+   * proves it anew makes the first call warm.
+   */
   async function revive(known: VersionEntry, activate: boolean): Promise<Proved> {
     const unchanged = { entry: known, ownCopies: [], timings: { buildMs: 0, loadMs: 0, probeMs: 0 } };
-    const { record, manifest, spec } = known;
+    const { record, claims } = known;
     const current = parts.registry.function(record.functionName);
     // It takes everything already.
     if (!activate || (current?.active === known && current.plan?.single === known.version)) return unchanged;
-    const probe = await parts.keeper.probe(spec, manifest.hearth.ready);
-    const artifact = await parts.store.getArtifact(record.functionName, record.version);
-    if (artifact === null) throw new HearthError('INTERNAL', `The store has lost version ${record.version}.`);
-    await parts.registry.addVersion(record, artifact, true);
-    return { ...unchanged, timings: { buildMs: 0, loadMs: tenths(probe.loadMs), probeMs: tenths(probe.probeMs) } };
+    for (;;) {
+      const turn = parts.gate.turn(claims.base);
+      const probe = await parts.proofs.prove(known);
+      const artifact = await parts.store.getArtifact(record.functionName, record.version);
+      if (artifact === null) throw new HearthError('INTERNAL', `The store has lost version ${record.version}.`);
+      const added = await parts.gate.commit(async () => {
+        if (parts.gate.turn(claims.base) !== turn) return null;
+        return await parts.registry.addVersion(record, artifact, true);
+      });
+      if (added === null) continue;
+      return { ...unchanged, timings: { buildMs: 0, loadMs: tenths(probe.loadMs), probeMs: tenths(probe.probeMs) } };
+    }
   }
 
   function drain(version: VersionEntry, why: string): void {
@@ -174,7 +212,8 @@ export function createDeployer(parts: DeployerParts): Deployer {
     });
   }
 
-  function baseOf(manifest: Manifest): BaseDefinition {
+  /** Throws MANIFEST_INVALID for a base or a pool that is not there. */
+  function requirePlace(manifest: Manifest): BaseDefinition {
     const { base, pool } = manifest.hearth;
     const definition = parts.bases.get(base);
     if (definition === undefined) {
@@ -206,6 +245,12 @@ function located(error: unknown, source: { name: string; main: string; sourceMap
     functionStack: error.functionStack,
     cause: error,
   });
+}
+
+interface Source {
+  manifest: Manifest;
+  files: Tree;
+  version: string;
 }
 
 interface Proved {

@@ -20,6 +20,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createClaims } from './claims.ts';
 import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './entries.ts';
 import { createImageCache, toImage } from './images.ts';
+import { type MayServe, mayServe } from './may-serve.ts';
 import { type KeptClaims, Publications } from './publications.ts';
 import { createPublishing } from './publishing.ts';
 import { requireQueuesOfGroup } from './queue-groups.ts';
@@ -282,20 +283,24 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     return entry ?? known(name);
   }
 
+  function mayServeOf(entry: KeptFunction): MayServe[] {
+    return mayServe(entry, reservations.of(entry.record.name));
+  }
+
   /** Throws CONFLICT when the traffic, a rollback or a rollout needs this version. */
-  function requireUnused({ record: { name, traffic, previousTraffic } }: KeptFunction, version: string): void {
-    if (namedBy(traffic).includes(version)) {
-      throw new HearthError('CONFLICT', `Version ${version} of ${name} takes traffic; move the traffic first.`);
-    }
-    const rollout = reservations.ownerOf(name, version);
-    if (rollout !== null) {
-      const detail = `Version ${version} of ${name} is in the rollout ${rollout}, which is not over; abort it first.`;
-      throw new HearthError('CONFLICT', detail);
-    }
-    if (namedBy(previousTraffic).includes(version)) {
-      const detail = `A rollback of ${name} leads to version ${version}: it can go when the traffic was moved once more.`;
-      throw new HearthError('CONFLICT', detail);
-    }
+  function requireUnused(entry: KeptFunction, version: string): void {
+    const { name } = entry.record;
+    const needed = mayServeOf(entry).find((each) => each.version.version === version);
+    if (needed === undefined) return;
+    const rollout = reservations.of(name)?.rollout;
+    throw new HearthError(
+      'CONFLICT',
+      {
+        traffic: `Version ${version} of ${name} takes traffic; move the traffic first.`,
+        rollout: `Version ${version} of ${name} is in the rollout ${rollout}, which is not over; abort it first.`,
+        rollback: `A rollback of ${name} leads to version ${version}: it can go when the traffic was moved once more.`,
+      }[needed.by],
+    );
   }
 
   async function secretsChanged(name: string): Promise<FunctionEntry | undefined> {
@@ -376,6 +381,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       for (const name of reservations.release(rollout)) tell(name);
     },
     isRolledOut: (name) => reservations.has(name),
+    mayServe(name) {
+      const entry = functions.get(name);
+      return entry === undefined ? [] : mayServeOf(entry);
+    },
     rollback: (name) => inTurn(() => rollback(name)),
     deleteFunction: (name) =>
       inTurn(async () => {

@@ -8,6 +8,7 @@ import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Artifact, FunctionRecord, PublicationRecord, RolloutRecord, VersionRecord } from '../store/store.ts';
 import type { Claims } from './claims.ts';
+import type { MayServe } from './may-serve.ts';
 import type { Reservation } from './reservations.ts';
 import type { Splits } from './splits.ts';
 import type { Tagged } from './tags.ts';
@@ -136,6 +137,8 @@ export interface Registry {
   /** Listeners are told of its functions: they are no longer rolled out. */
   release(rollout: string): void;
   isRolledOut(name: string): boolean;
+  /** Versions of this function to which calls may come without a deploy or a change of its traffic: see may-serve.ts. */
+  mayServe(name: string): readonly MayServe[];
   /** To the traffic before the last change of it. NOT_FOUND, or CONFLICT when there is none to go back to. */
   rollback(name: string): Promise<FunctionEntry>;
   /** Returns what it was, so that it can drain; undefined when there was none. */

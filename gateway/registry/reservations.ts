@@ -3,7 +3,7 @@
  * routes and queues that only the old one claims. In memory: a rollout that goes on after a restart reserves anew.
  */
 import type { Traffic } from '../../functions/contract/traffic.ts';
-import { mainVersion, namedBy } from './entries.ts';
+import { mainVersion } from './entries.ts';
 
 /** One function of a rollout. */
 export interface Reservation {
@@ -12,9 +12,11 @@ export interface Reservation {
   readonly version: string;
   /** The traffic that a return leads to. */
   readonly before: Traffic;
+  /** What a rollback leads to after the return; null: nothing. */
+  readonly previous?: Traffic | null;
 }
 
-interface Reserved extends Reservation {
+export interface Reserved extends Reservation {
   readonly rollout: string;
 }
 
@@ -22,7 +24,8 @@ export class Reservations {
   readonly #byFunction = new Map<string, Reserved>();
 
   reserve(rollout: string, functions: readonly Reservation[]): void {
-    for (const { name, version, before } of functions) this.#byFunction.set(name, { rollout, name, version, before });
+    for (const { name, version, before, previous = null } of functions)
+      this.#byFunction.set(name, { rollout, name, version, before, previous });
   }
 
   /** Names of the functions that it still had. */
@@ -41,11 +44,8 @@ export class Reservations {
     return this.#byFunction.has(name);
   }
 
-  /** The rollout that needs this version; null: none does. */
-  ownerOf(name: string, version: string): string | null {
-    const reserved = this.#byFunction.get(name);
-    if (reserved === undefined) return null;
-    return reserved.version === version || namedBy(reserved.before).includes(version) ? reserved.rollout : null;
+  of(name: string): Reserved | undefined {
+    return this.#byFunction.get(name);
   }
 
   /** By function: the version whose routes and queues are kept. */

@@ -56,6 +56,8 @@ export interface RolloutsParts {
 
 /** A bad step's traffic is to be back within a second. */
 const LOOK_EVERY_MS = 250;
+/** What a step is refused with that would be refused again. */
+const FOR_GOOD = ['CONFLICT', 'NOT_FOUND', 'PROBE_FAILED'];
 /** Whoever acts for itself, in the audit. */
 const HEARTH = 'hearth';
 
@@ -155,7 +157,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       else await store.put(next);
     } catch (error) {
       const { code, message } = toHearthError(error);
-      if (outcome.traffic !== 'set' || (code !== 'CONFLICT' && code !== 'NOT_FOUND')) throw error;
+      if (outcome.traffic !== 'set' || !FOR_GOOD.includes(code)) throw error;
       // Somebody else was first. Else it is the step itself that cannot be, and trying again would not change that.
       const moved = movedBySomebody(live, registry);
       const why = `step ${next.step + 1} could not be taken: ${message}`;

@@ -293,6 +293,8 @@ export interface BaseGenerations {
 export interface MoveOptions {
   /** Whether the move is given up when this version does not load. */
   required(spec: ModuleSpec): boolean;
+  /** It moves without instances: it does not load there and is not required, or no base came free. Its next call tries again. */
+  unloaded?(spec: ModuleSpec, error: HearthError): void;
   /** Versions that are still to be moved. */
   progress?(left: number): void;
 }

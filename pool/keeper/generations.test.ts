@@ -108,6 +108,7 @@ test('as many instances as there were stand on the new generation before calls g
   const leases = () => events.filter(({ what }) => what === 'leased').length;
   await until(() => leases() === 3);
   keeper.bases.add(next);
+  await keeper.bases.prepare(next);
   await keeper.bases.move(next, ANY);
   assert.equal(leases(), 6);
   const answers = await Promise.all(Array.from({ length: 3 }, () => ask(keeper, spec)));

@@ -3,7 +3,7 @@
  * version a pool on the new generation in the place of the one on the old, host after host. What still runs on the old
  * one comes to its end there.
  */
-import { HearthError } from '../../functions/contract/errors.ts';
+import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { BaseGenerations, ModuleSpec, MoveOptions } from './api.ts';
 import type { BaseDefinition } from './definition.ts';
 import type { Definitions } from './definitions.ts';
@@ -140,7 +140,7 @@ export class Generations implements BaseGenerations {
   async #replace(
     old: FunctionPool,
     definition: BaseDefinition,
-    { required }: MoveOptions,
+    { required, unloaded }: MoveOptions,
   ): Promise<{ ended: Promise<void> }> {
     const fresh = this.#options.make(old.spec, definition, 'usual');
     if (old.live > 0) {
@@ -153,6 +153,7 @@ export class Generations implements BaseGenerations {
           void this.#options.discard(fresh, 'it did not load');
           throw error;
         }
+        unloaded?.(old.spec, toHearthError(error));
       }
     }
     const ended = this.#options.swap(old, fresh);
