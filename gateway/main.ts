@@ -162,8 +162,10 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     log,
     logs: functionLogs,
     traceOf(invocationId) {
-      const parsed = parseTraceparent(dispatcher.invocation(invocationId)?.traceparent ?? '');
-      return parsed === null ? undefined : { traceId: parsed.traceId, invokeSpanId: parsed.spanId };
+      const invocation = dispatcher.invocation(invocationId);
+      const parsed = parseTraceparent(invocation?.traceparent ?? '');
+      if (invocation === undefined || parsed === null) return undefined;
+      return { traceId: parsed.traceId, invokeSpanId: parsed.spanId, arm: invocation.arm };
     },
   });
   const triggerParts = { registry, dispatcher, now, timers: realTimers, newId, log };
@@ -315,10 +317,11 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   url = urlOf(config.host, port);
   await withinStart(keeper.start(), () => poolLog.lastTrouble());
   keepActive(registry, keeper, log);
-  keepDirect(registry, keeper);
   await queues.start();
   await crons.start();
   await rollouts.start();
+  // After it: what is rolled out is called over the gateway.
+  keepDirect(registry, keeper);
   const examples =
     config.examples === 'auto' && dataDir.isNew
       ? await deployExamples(join(ROOT, 'functions/examples'), deployer, definitions.inUse, log)

@@ -47,7 +47,7 @@ export function serviceCall(
   exchange.handler = relay;
   const dispatch = (to: Target): Dispatched => {
     requireReach(registry, caller.trustGroup, binding, to.version);
-    return dispatcher.dispatch(to.entry, to.version, head, context, relay.answer);
+    return dispatcher.dispatch(to.entry, to.version, head, context, relay.answer, to.arm);
   };
   const queryAt = url.indexOf('?');
   const askWith = (early: EarlyBody | null) =>
@@ -63,6 +63,8 @@ export function serviceCall(
 interface Target {
   entry: FunctionEntry;
   version: VersionEntry;
+  /** What chose it; absent: there was nothing to choose. */
+  arm?: string;
 }
 
 /** Throws NOT_FOUND. */
@@ -74,7 +76,7 @@ function targetOf(registry: Pick<Registry, 'function'>, { name, service }: { nam
 }
 
 function chosen({ entry, version }: Target, ask: HttpAsk): Target {
-  return { entry, version: entry.pick(ask) ?? version };
+  return { entry, ...(entry.choose(ask) ?? { version }) };
 }
 
 /**

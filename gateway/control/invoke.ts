@@ -5,6 +5,8 @@ import type { HeaderList } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES } from '../../functions/contract/limits.ts';
 import { EarlyBody, HttpAsk } from '../registry/ask.ts';
 import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
+import type { Choice } from '../registry/traffic.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { servedBy } from '../triggers/served-by.ts';
 import { requireScope } from './access.ts';
@@ -129,12 +131,12 @@ export function invokeResource(app: ControlApp, { registry, dispatcher, now, new
     const entry = functionNamed(registry, name);
     const named = request.version === undefined ? null : versionNamed(entry, request.version);
     const { head, body } = triggerOf(request, named ?? activeVersion(entry), now(), newId);
-    const version = named ?? pick(entry, head, body);
+    const { version, arm } = named === null ? choose(entry, head, body) : { version: named, arm: ARM.override };
     const context = { traceparent: c.req.header('traceparent') ?? null, hops: 0 };
     const invocationId = newId();
     c.set('invocationId', invocationId);
     const { signal } = c.req.raw;
-    const result = await dispatcher.call(entry, version, head, context, body, { signal, invocationId });
+    const result = await dispatcher.call(entry, version, head, context, body, { signal, invocationId, arm });
     return c.json(outcomeOf(result, version.record.version), 200);
   });
 }
@@ -145,21 +147,22 @@ interface Trigger {
 }
 
 /** As the traffic has it for such a trigger. */
-function pick(entry: FunctionEntry, head: TriggerHead, body: Uint8Array | null): VersionEntry {
+function choose(entry: FunctionEntry, head: TriggerHead, body: Uint8Array | null): Choice<VersionEntry> {
   const active = activeVersion(entry);
+  const split = (version = active) => ({ version, arm: ARM.split });
   switch (head.trigger) {
     case 'http': {
       const early = new EarlyBody();
       if (body !== null) early.add(body);
       early.end();
-      return entry.pick(new HttpAsk(head.headers, new URL(head.url).search, early)) ?? active;
+      return entry.choose(new HttpAsk(head.headers, new URL(head.url).search, early)) ?? split();
     }
     case 'cron':
-      return servedBy(entry, 'scheduled') ?? active;
+      return split(servedBy(entry, 'scheduled'));
     case 'queue':
-      return servedBy(entry, 'queue') ?? active;
+      return split(servedBy(entry, 'queue'));
     case 'rpc':
-      return entry.pick(null) ?? active;
+      return split(entry.pick(null));
   }
 }
 

@@ -28,6 +28,9 @@ const route = createRoute({
         .max(128)
         .optional()
         .openapi({ description: 'Only lines of versions whose id begins so' }),
+      arm: z.string().min(1).max(200).optional().openapi({
+        description: 'Only lines of calls whose version was chosen so: split, rule, override or PUBLICATION/SPLIT',
+      }),
     }),
   },
   responses: otherAnswer('Lines, or with follow=true a text/event-stream', 'application/json'),
@@ -36,11 +39,12 @@ const route = createRoute({
 export function logsResource(app: ControlApp, registry: Registry, logs: FunctionLogs, ended: AbortSignal): void {
   app.openapi(route, (c) => {
     const { name } = c.req.valid('param');
-    const { follow, limit, invocation, version } = c.req.valid('query');
+    const { follow, limit, invocation, version, arm } = c.req.valid('query');
     functionNamed(registry, name);
     const wanted = (line: FunctionLogLine) =>
       (invocation === undefined || line.invocationId === invocation) &&
-      (version === undefined || line.version.startsWith(version));
+      (version === undefined || line.version.startsWith(version)) &&
+      (arm === undefined || line.arm === arm);
     // Never slice(-0): that is everything.
     const recent = limit === 0 ? [] : logs.recent(name, 1000).filter(wanted).slice(-limit);
     if (follow === 'false') return c.json({ lines: recent.map(view), dropped: logs.dropped(name) });

@@ -1,6 +1,8 @@
 /** `hearth-version-override`: a tester names the version that is to serve the request, whatever the traffic says. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
+import type { Choice } from '../registry/traffic.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { ParsedRequest } from './request.ts';
 
 /** Why the holder of a token may not choose the version of a function; null: it may. */
@@ -15,7 +17,7 @@ export function overridden(
   entry: FunctionEntry,
   wanted: string,
   check: OverrideCheck,
-): VersionEntry | HearthError {
+): Choice<VersionEntry> | HearthError {
   const { name } = entry.record;
   const token = parsed.token ?? takeBearer(parsed);
   if (token === null) {
@@ -24,9 +26,9 @@ export function overridden(
   }
   const refusal = check(token, name);
   if (refusal !== null) return refusal;
-  return (
-    entry.find(wanted) ?? new HearthError('NOT_FOUND', `There is no one version "${wanted.slice(0, 128)}" of ${name}.`)
-  );
+  const version = entry.find(wanted);
+  if (version !== undefined) return { version, arm: ARM.override };
+  return new HearthError('NOT_FOUND', `There is no one version "${wanted.slice(0, 128)}" of ${name}.`);
 }
 
 function takeBearer(parsed: ParsedRequest): string | null {

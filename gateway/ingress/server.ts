@@ -11,6 +11,7 @@ import { monotonicMs } from '../../functions/contract/invocation.ts';
 import { EarlyBody, HttpAsk, MAX_EARLY_BYTES } from '../registry/ask.ts';
 import type { FunctionEntry, Registry, RouteMatch, VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { refusal } from './access.ts';
 import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
@@ -57,6 +58,8 @@ export interface Ingress {
 export interface Routed {
   entry: FunctionEntry;
   version: VersionEntry;
+  /** What chose it: ARM in telemetry/names.ts. */
+  arm: string;
   head: TriggerHead;
   traceparent: string | null;
   hasBody: boolean;
@@ -150,7 +153,7 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
     }
     const call = new HttpCall(callParts, req, res);
     const context = { traceparent: routed.traceparent, hops: 0, arrivedAt };
-    const handle = dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call);
+    const handle = dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call, routed.arm);
     if (expectsContinue && routed.hasBody) res.writeContinue();
     call.begin(handle, routed.hasBody, early);
   }
@@ -196,7 +199,7 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
     }
     // The usual case: nothing is to be chosen, and nothing is made for it.
     if (parsed.override === null && match.splits === null && match.entry.plan?.single !== null) {
-      return admit(req, origin, parsed, match, version, upgrade);
+      return admit(req, origin, parsed, match, version, ARM.split, upgrade);
     }
     return { req, origin, parsed, match, upgrade };
   }
@@ -205,12 +208,13 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
   function choose({ req, origin, parsed, match, upgrade }: Arrived, early: EarlyBody | null): Routed | HearthError {
     const { entry, splits } = match;
     const ask = new HttpAsk(parsed.headers, parsed.query, early);
-    const version =
-      parsed.override === null ? entry.pick(ask) : overridden(parsed, entry, parsed.override, mayOverride);
-    if (version instanceof HearthError) return version;
-    if (version === undefined) return new HearthError('NO_ROUTE', `No version of ${entry.record.name} takes traffic.`);
+    const choice =
+      parsed.override === null ? entry.choose(ask) : overridden(parsed, entry, parsed.override, mayOverride);
+    if (choice instanceof HearthError) return choice;
+    if (choice === undefined) return new HearthError('NO_ROUTE', `No version of ${entry.record.name} takes traffic.`);
+    const { version, arm } = choice;
     const served = splits === null ? version : splits.of(version, ask, parsed);
-    return admit(req, origin, parsed, match, served, upgrade);
+    return admit(req, origin, parsed, match, served, served.part ?? arm, upgrade);
   }
 
   /** Whether this version takes it. */
@@ -220,6 +224,7 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
     parsed: ParsedRequest,
     match: RouteMatch,
     version: VersionEntry,
+    arm: string,
     upgrade: boolean,
   ): Routed | HearthError {
     const handlers = version.record.handlers;
@@ -236,6 +241,7 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
     return {
       entry: match.entry,
       version,
+      arm,
       traceparent: parsed.traceparent,
       hasBody: parsed.hasBody,
       head: {

@@ -27,7 +27,10 @@ function entryOf(traffic: Traffic): FunctionEntry {
     record: { name: 'shop' },
     active: OLD,
     plan,
-    pick: (ask: Ask | null) => byName(plan.pick(ask)),
+    choose(ask: Ask | null) {
+      const { version, arm } = plan.choose(ask);
+      return { version: byName(version), arm };
+    },
     find: (name: string) => (name === 'old' || name === 'new' ? byName(name) : undefined),
   } as unknown as FunctionEntry;
 }

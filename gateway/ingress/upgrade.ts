@@ -83,7 +83,7 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
         upgrade.accepted();
       });
       const context = { traceparent: routed.traceparent, hops: 0 };
-      call.begin(parts.dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call));
+      call.begin(parts.dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call, routed.arm));
     },
     drain() {
       for (const relay of relays) relay.goAway();

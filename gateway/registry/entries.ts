@@ -7,7 +7,7 @@ import type { Claims } from './claims.ts';
 import { compact, expand } from './compact.ts';
 import type { FunctionEntry, VersionEntry } from './registry.ts';
 import { keyOf, type OpenedSecrets } from './specs.ts';
-import { type Ask, compileTraffic, type TrafficPlan } from './traffic.ts';
+import { type Ask, type Choice, compileTraffic, type TrafficPlan } from './traffic.ts';
 
 interface Opened {
   readonly record: VersionRecord;
@@ -173,9 +173,14 @@ export class KeptFunction implements FunctionEntry {
 
   pick(ask: Ask | null): KeptVersion | undefined {
     const plan = this.plan;
-    if (plan === null || plan.single !== null) return this.active;
-    const chosen = plan.pick(ask);
-    return this.serving.find(({ version }) => version === chosen) ?? this.active;
+    return plan === null || plan.single !== null ? this.active : this.choose(ask)?.version;
+  }
+
+  choose(ask: Ask | null): Choice<KeptVersion> | undefined {
+    const choice = this.plan?.choose(ask);
+    if (choice === undefined || this.active === undefined) return undefined;
+    const version = this.serving.find((each) => each.version === choice.version);
+    return { version: version ?? this.active, arm: choice.arm };
   }
 
   get versions(): ReadonlyMap<string, KeptVersion> {

@@ -12,7 +12,7 @@ import type { MayServe } from './may-serve.ts';
 import type { Reservation } from './reservations.ts';
 import type { Splits } from './splits.ts';
 import type { Tagged } from './tags.ts';
-import type { Ask, TrafficPlan } from './traffic.ts';
+import type { Ask, Choice, TrafficPlan } from './traffic.ts';
 
 export interface VersionEntry {
   readonly functionName: string;
@@ -25,6 +25,8 @@ export interface VersionEntry {
   readonly manifest: Manifest;
   /** The same object while it is in use; always of one key, until a secret changes. See ModuleSpec. */
   readonly spec: ModuleSpec;
+  /** PUBLICATION/SPLIT, where it is the part of a publication that is served apart. */
+  readonly part?: string;
 }
 
 export interface FunctionEntry {
@@ -42,6 +44,8 @@ export interface FunctionEntry {
   readonly plan: TrafficPlan | null;
   /** Who serves this call; null: one without a request (cron, queue, async). Undefined when nothing is activated. */
   pick(ask: Ask | null): VersionEntry | undefined;
+  /** The same, and what chose it. */
+  choose(ask: Ask | null): Choice<VersionEntry> | undefined;
   /** Whether the traffic, or what a rollback leads to, names this version. */
   names(version: string): boolean;
   /** By its whole id, or the first eight characters or more of it where only one version begins so. */

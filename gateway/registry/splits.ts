@@ -29,7 +29,7 @@ export class Splits {
     );
     if (split === undefined) return version;
     const made = this.#made.getOrInsertComputed(version, () => new Map());
-    return made.getOrInsertComputed(split.name, () => new SplitVersion(version, splitKeys(this.#publication), split));
+    return made.getOrInsertComputed(split.name, () => new SplitVersion(version, this.#publication, split));
   }
 }
 
@@ -42,6 +42,7 @@ class SplitVersion implements VersionEntry {
   readonly functionName: string;
   readonly version: string;
   readonly key: string;
+  readonly part: string;
   readonly claims: Claims;
   readonly #whole: VersionEntry;
   readonly #split: Split;
@@ -49,11 +50,12 @@ class SplitVersion implements VersionEntry {
   #spec: ModuleSpec | null = null;
   #madeOf: ModuleSpec | null = null;
 
-  constructor(whole: VersionEntry, keys: string, split: Split) {
+  constructor(whole: VersionEntry, publication: string, split: Split) {
     this.functionName = whole.functionName;
     this.version = whole.version;
     this.claims = whole.claims;
-    this.key = `${whole.key}${keys}${split.name}`;
+    this.key = `${whole.key}${splitKeys(publication)}${split.name}`;
+    this.part = `${publication}/${split.name}`;
     this.#whole = whole;
     this.#split = split;
   }

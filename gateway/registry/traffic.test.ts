@@ -35,6 +35,15 @@ test('one version with nothing to decide is the single one', () => {
   assert.equal(compileTraffic('f', { split: split(['a', 50], ['b', 50]) }).single, null);
 });
 
+test('a choice says whether a rule made it or the split, also of one and the same version', () => {
+  const rules = [{ when: { header: { 'x-beta': 'yes' } }, version: 'b' }];
+  const plan = compileTraffic('f', { split: split(['b', 100]), rules, stickyBy: { query: 'user' } });
+  assert.deepEqual(plan.choose(ask({ header: { 'x-beta': 'yes' } })), { version: 'b', arm: 'rule' });
+  for (const other of [null, ask({}), ask({ header: { 'x-beta': 'no' } }), ask({ query: { user: 'me' } })]) {
+    assert.deepEqual(plan.choose(other), { version: 'b', arm: 'split' });
+  }
+});
+
 test('a split is kept within a tenth of a point over ten thousand calls, and from the first hundred on', () => {
   const plan = compileTraffic('f', { split: split(['a', 70], ['b', 20], ['c', 9.5], ['d', 0.5]) });
   const counts = shares(() => plan.pick(ask({})));

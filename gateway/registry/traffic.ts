@@ -1,6 +1,7 @@
 /** Chooses the version for a call. Pure: the same setting and the same caller always give the same version. */
 import { createHash } from 'node:crypto';
 import type { StickyBy, Traffic, When } from '../../functions/contract/traffic.ts';
+import { ARM } from '../telemetry/names.ts';
 
 /** What a choice may ask about a call. Null or undefined: the call has none. */
 export interface Ask {
@@ -12,12 +13,19 @@ export interface Ask {
   json(pointer: string): unknown;
 }
 
+/** A version, and what chose it: ARM in telemetry/names.ts. */
+export interface Choice<Version> {
+  readonly version: Version;
+  readonly arm: string;
+}
+
 export interface TrafficPlan {
   /** The one version that takes everything; null: ask `pick`. */
   readonly single: string | null;
   /** Whether `pick` may ask for the body. */
   readonly needsBody: boolean;
   /** `ask` null: a call without a request (cron, queue), which no rule matches and nothing binds. */
+  choose(ask: Ask | null): Choice<string>;
   pick(ask: Ask | null): string;
 }
 
@@ -28,19 +36,21 @@ export function compileTraffic(functionName: string, traffic: Traffic): TrafficP
   if (first === undefined) throw new RangeError('A traffic setting without a version.');
   const alone = arms.length <= 1;
   const spread = createSpread(arms);
+  const bySplit = (ask: Ask | null): string => {
+    if (alone) return first.version;
+    const caller = ask === null || stickyBy === undefined ? null : callerOf(stickyBy, ask);
+    return caller === null || caller === '' ? spread() : armOf(functionName, caller, arms);
+  };
+  const choose = (ask: Ask | null): Choice<string> => {
+    const rule = ask === null ? undefined : rules.find(({ when }) => matches(when, ask));
+    return rule === undefined ? { version: bySplit(ask), arm: ARM.split } : { version: rule.version, arm: ARM.rule };
+  };
   return {
     single: alone && rules.length === 0 ? first.version : null,
     needsBody:
       rules.some(({ when }) => when.json !== undefined) || (!alone && stickyBy !== undefined && 'json' in stickyBy),
-    pick(ask) {
-      if (ask !== null) {
-        const rule = rules.find(({ when }) => matches(when, ask));
-        if (rule !== undefined) return rule.version;
-      }
-      if (alone) return first.version;
-      const caller = ask === null || stickyBy === undefined ? null : callerOf(stickyBy, ask);
-      return caller === null || caller === '' ? spread() : armOf(functionName, caller, arms);
-    },
+    choose,
+    pick: (ask) => choose(ask).version,
   };
 }
 

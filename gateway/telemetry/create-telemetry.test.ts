@@ -61,6 +61,7 @@ describe('spans of an HTTP call', () => {
       'faas.trigger': 'http',
       'faas.name': 'hello',
       'faas.version': 'v1',
+      'hearth.arm': 'split',
       'faas.instance': 'base-1',
       'faas.invocation_id': 'inv-1',
       'faas.coldstart': false,
@@ -359,7 +360,7 @@ describe('an unreachable collector', () => {
     await telemetry.shutdown(1);
     assert.match(
       await telemetry.metricsText(),
-      /faas_invocations_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/,
+      /faas_invocations_total\{faas_name="hello",faas_trigger="http",faas_version="v1",hearth_arm="split"\} 1\n/,
     );
   });
 
@@ -421,7 +422,7 @@ describe('export', () => {
     telemetry.finished(finished(telemetry, { facts: COLD }));
     assert.match(
       await telemetry.metricsText(),
-      /faas_coldstarts_total\{faas_name="hello",faas_trigger="http",faas_version="v1"\} 1\n/,
+      /faas_coldstarts_total\{faas_name="hello",faas_trigger="http",faas_version="v1",hearth_arm="split"\} 1\n/,
     );
     await telemetry.shutdown(1000);
   });

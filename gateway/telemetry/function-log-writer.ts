@@ -7,8 +7,8 @@ import type { TraceContext } from './telemetry.ts';
 export interface FunctionLogWriterOptions {
   log: Logger;
   logs: FunctionLogs;
-  /** The trace of an invocation that runs or has just ended. */
-  traceOf(invocationId: string): Pick<TraceContext, 'traceId' | 'invokeSpanId'> | undefined;
+  /** The trace of an invocation that runs or has just ended, and how its version was chosen. */
+  traceOf(invocationId: string): (Pick<TraceContext, 'traceId' | 'invokeSpanId'> & { arm: string }) | undefined;
 }
 
 export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWriterOptions): KeeperHooks['log'] {
@@ -21,7 +21,7 @@ export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWrite
         version,
         instance,
         ...(invocationId === null ? {} : { invocation_id: invocationId }),
-        ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.invokeSpanId }),
+        ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.invokeSpanId, arm: trace.arm }),
       });
       logs.append({
         time,
@@ -30,6 +30,7 @@ export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWrite
         version,
         instance,
         invocationId,
+        arm: trace?.arm ?? null,
         traceId: trace?.traceId ?? null,
         spanId: trace?.invokeSpanId ?? null,
         message,

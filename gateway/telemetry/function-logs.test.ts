@@ -13,6 +13,7 @@ function line(message: string, changes: Partial<FunctionLogLine> = {}): Function
     version: 'v1',
     instance: 'base-1',
     invocationId: null,
+    arm: null,
     traceId: null,
     spanId: null,
     message,
@@ -84,7 +85,7 @@ test('lines of bases go into the log and the ring with their trace, and what a b
   const record = createFunctionLogWriter({
     log: createLogger({ level: 'trace', pretty: false, write: (text) => written.push(JSON.parse(text)) }),
     logs,
-    traceOf: (id) => (id === 'inv-1' ? { traceId: 'trace', invokeSpanId: 'span' } : undefined),
+    traceOf: (id) => (id === 'inv-1' ? { traceId: 'trace', invokeSpanId: 'span', arm: 'rule' } : undefined),
   });
   const spec = { functionName: 'hello', version: 'v1' } as ModuleSpec;
   record(
@@ -106,17 +107,20 @@ test('lines of bases go into the log and the ring with their trace, and what a b
     invocation_id: 'inv-1',
     trace_id: 'trace',
     span_id: 'span',
+    arm: 'rule',
   });
   assert.deepEqual(idle, { level: 'debug', msg: 'idle', ...common });
   assert.deepEqual(late, { level: 'info', msg: 'late', ...common, invocation_id: 'inv-unknown' });
   assert.equal(dropped?.dropped, 4);
   assert.equal(dropped?.level, 'warn');
   assert.deepEqual(
-    logs.recent('hello', 10).map(({ time, traceId, spanId, invocationId }) => [time, traceId, spanId, invocationId]),
+    logs
+      .recent('hello', 10)
+      .map(({ time, traceId, spanId, invocationId, arm }) => [time, traceId, spanId, invocationId, arm]),
     [
-      [5, 'trace', 'span', 'inv-1'],
-      [6, null, null, null],
-      [7, null, null, 'inv-unknown'],
+      [5, 'trace', 'span', 'inv-1', 'rule'],
+      [6, null, null, null, null],
+      [7, null, null, 'inv-unknown', null],
     ],
   );
   assert.equal(logs.dropped('hello'), 4);

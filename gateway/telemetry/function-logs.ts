@@ -11,6 +11,8 @@ export interface FunctionLogLine {
   version: string;
   instance: string;
   invocationId: string | null;
+  /** How the version was chosen for its invocation: ARM in names.ts. Null where that is not known. */
+  arm: string | null;
   traceId: string | null;
   spanId: string | null;
   message: string;

@@ -40,7 +40,7 @@ function point(metrics: Map<string, ReceivedMetric>, name: string, attributes: R
   return same[0]!;
 }
 
-const LABELS = 'faas_name="hello",faas_trigger="http",faas_version="v1"';
+const LABELS = 'faas_name="hello",faas_trigger="http",faas_version="v1",hearth_arm="split"';
 
 test('invocations count what succeeded, errors what did not, by code, and timeouts are among them', async () => {
   const telemetry = create();
@@ -127,7 +127,7 @@ test('metrics of a deleted function and queue go, those of others stay', async (
   telemetry.finished(finished(telemetry, { functionName: 'gone' }));
   assert.match(
     await telemetry.metricsText(),
-    /faas_invocations_total\{faas_name="gone",faas_trigger="http",faas_version="v1"\} 1\n/,
+    /faas_invocations_total\{faas_name="gone",faas_trigger="http",faas_version="v1",hearth_arm="split"\} 1\n/,
   );
 });
 
@@ -141,7 +141,7 @@ test('versions are told apart while traffic leads to them, all others are counte
   for (const version of ['v1', 'v2', 'v2', 'v3', 'v4']) telemetry.finished(finished(telemetry, { version }));
   telemetry.finished(finished(telemetry, { version: 'v1', facts: COLD, error }));
   const count = async (version: string) => {
-    const labels = `faas_name="hello",faas_trigger="http",faas_version="${version}"`;
+    const labels = `faas_name="hello",faas_trigger="http",faas_version="${version}",hearth_arm="split"`;
     return (await samples(await telemetry.metricsText())).get(`faas_invocations_total{${labels}}`);
   };
   assert.deepEqual(await Promise.all(['v1', 'v2', 'other', 'v3'].map(count)), [1, 2, 2, undefined]);
@@ -152,6 +152,25 @@ test('versions are told apart while traffic leads to them, all others are counte
   assert.doesNotMatch(await telemetry.metricsText(), /"v1"/);
   telemetry.finished(finished(telemetry, { version: 'v1' }));
   assert.deepEqual(await Promise.all(['v1', 'v2', 'other'].map(count)), [undefined, 2, 3]);
+});
+
+test('arms of one version are told apart, and beyond fifty of them all others are counted together', async () => {
+  const telemetry = create();
+  for (const arm of ['split', 'rule', 'rule', 'override']) telemetry.finished(finished(telemetry, { arm }));
+  for (let n = 0; n < 60; n++) telemetry.finished(finished(telemetry, { arm: `shop/${n}` }));
+  telemetry.finished(finished(telemetry, { arm: 'shop/0' }));
+  const found = await samples(await telemetry.metricsText());
+  const count = (arm: string) =>
+    found.get(`faas_invocations_total{faas_name="hello",faas_trigger="http",faas_version="v1",hearth_arm="${arm}"}`);
+  assert.deepEqual(['split', 'rule', 'override', 'shop/0', 'shop/46', 'shop/47', 'other'].map(count), [
+    1,
+    2,
+    1,
+    2,
+    1,
+    undefined,
+    13,
+  ]);
 });
 
 test('the pool is told by state, and hosts with the memory and CPU time that are known', async (t) => {

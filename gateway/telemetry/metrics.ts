@@ -1,8 +1,8 @@
-/** What Hearth counts and times. Cells are kept per function and version, so that a call costs two additions and two lookups. */
+/** What Hearth counts and times. Cells are kept per function, version and arm, so that a call costs two additions and three lookups. */
 
 import type { TriggerKind } from '../../functions/contract/invocation.ts';
 import { type CounterCell, counter, type HistogramCell, histogram, type MetricFamily } from './instruments.ts';
-import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, METRIC } from './names.ts';
+import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, METRIC, OTHER } from './names.ts';
 import { poolFamilies } from './pool-metrics.ts';
 import type { DropCounters } from './span-export.ts';
 import type { FinishedInvocation, TelemetrySources } from './telemetry.ts';
@@ -27,7 +27,7 @@ export interface Metrics {
   forgetQueue(queue: string): void;
 }
 
-/** Of one version and trigger. */
+/** Of one version, arm and trigger. */
 interface Cells {
   readonly invocations: CounterCell;
   readonly invokeDuration: HistogramCell;
@@ -39,8 +39,8 @@ interface Cells {
 
 type CellsByTrigger = Partial<Record<TriggerKind, Cells>>;
 
-/** Stands for all versions of a function that are not in its traffic: testers may call any of hundreds. */
-const OTHER = 'other';
+/** Of one version: publications and their splits come and go. */
+const MOST_ARMS = 50;
 
 export function createMetrics(sources: TelemetrySources): Metrics {
   const invocations = counter(METRIC.invocations);
@@ -54,18 +54,25 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   const spansDropped = counter(METRIC.spansDropped);
   const acquireCell = acquireDuration.cell({});
   const phaseCells = new Map<string, HistogramCell>();
-  const functions = new Map<string, Map<string, CellsByTrigger>>();
+  const functions = new Map<string, Map<string, Map<string, CellsByTrigger>>>();
   const queues = new Map<string, { depth: CounterCell; age: CounterCell }>();
 
-  function cellsOf(functionName: string, version: string, trigger: TriggerKind): Cells {
+  function cellsOf({ functionName, version, arm, trigger }: FinishedInvocation): Cells {
+    const known = functions.get(functionName)?.get(version)?.get(arm)?.[trigger];
+    return known ?? newCellsOf(functionName, version, arm, trigger);
+  }
+  function newCellsOf(functionName: string, given: string, givenArm: string, trigger: TriggerKind): Cells {
     const byVersion = functions.getOrInsertComputed(functionName, () => new Map());
-    const label = byVersion.has(version) || sources.serves?.(functionName, version) !== false ? version : OTHER;
-    const byTrigger = byVersion.getOrInsertComputed(label, (): CellsByTrigger => ({}));
-    byTrigger[trigger] ??= newCells(functionName, label, trigger);
+    // Of what is not in the traffic testers may call any of hundreds.
+    const version = byVersion.has(given) || sources.serves?.(functionName, given) !== false ? given : OTHER;
+    const byArm = byVersion.getOrInsertComputed(version, () => new Map());
+    const arm = byArm.has(givenArm) || byArm.size < MOST_ARMS ? givenArm : OTHER;
+    const byTrigger = byArm.getOrInsertComputed(arm, (): CellsByTrigger => ({}));
+    byTrigger[trigger] ??= newCells(attributesOf(functionName, version, arm, trigger));
     return byTrigger[trigger];
   }
-  function drop(byTrigger: CellsByTrigger): void {
-    for (const cells of Object.values(byTrigger)) {
+  function drop(byArm: ReadonlyMap<string, CellsByTrigger>): void {
+    for (const cells of byArm.values().flatMap((byTrigger) => Object.values(byTrigger))) {
       invocations.drop(cells.invocations);
       invokeDuration.drop(cells.invokeDuration);
       if (cells.coldstarts !== null) coldstarts.drop(cells.coldstarts);
@@ -74,8 +81,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       for (const cell of cells.errors.values()) errors.drop(cell);
     }
   }
-  function newCells(functionName: string, version: string, trigger: TriggerKind): Cells {
-    const attributes = attributesOf(functionName, version, trigger);
+  function newCells(attributes: Record<string, string>): Cells {
     return {
       invocations: invocations.cell(attributes),
       invokeDuration: invokeDuration.cell(attributes),
@@ -129,7 +135,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     },
     finished(invocation) {
       if (invocation.probe) return;
-      const cells = cellsOf(invocation.functionName, invocation.version, invocation.trigger);
+      const cells = cellsOf(invocation);
       const { facts, error } = invocation;
       if (facts !== null) {
         const { wait, acquire = 0, transfer = 0, compile = 0, evaluate = 0 } = facts.phases;
@@ -150,14 +156,14 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       cells.age.value = oldestAgeMs / 1000;
     },
     forgetFunction(functionName) {
-      for (const byTrigger of functions.get(functionName)?.values() ?? []) drop(byTrigger);
+      for (const byArm of functions.get(functionName)?.values() ?? []) drop(byArm);
       functions.delete(functionName);
     },
     forgetVersions(functionName, named) {
       const byVersion = functions.get(functionName);
-      for (const [version, byTrigger] of byVersion ?? []) {
+      for (const [version, byArm] of byVersion ?? []) {
         if (version === OTHER || named(version)) continue;
-        drop(byTrigger);
+        drop(byArm);
         byVersion?.delete(version);
       }
     },
@@ -165,6 +171,16 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   };
 }
 
-function attributesOf(functionName: string, version: string, trigger: TriggerKind): Record<string, string> {
-  return { [ATTR.faasName]: functionName, [ATTR.faasTrigger]: FAAS_TRIGGER[trigger], [ATTR.faasVersion]: version };
+function attributesOf(
+  functionName: string,
+  version: string,
+  arm: string,
+  trigger: TriggerKind,
+): Record<string, string> {
+  return {
+    [ATTR.faasName]: functionName,
+    [ATTR.faasTrigger]: FAAS_TRIGGER[trigger],
+    [ATTR.faasVersion]: version,
+    [HEARTH_ATTR.arm]: arm,
+  };
 }

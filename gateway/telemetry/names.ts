@@ -55,6 +55,8 @@ export const HEARTH_ATTR = {
   /** true on the spans of a deploy's probe. */
   probe: 'hearth.probe',
   trustGroup: 'hearth.trust_group',
+  /** How the version of a call was chosen: see ARM. */
+  arm: 'hearth.arm',
   host: 'hearth.host',
   base: 'hearth.base',
   pool: 'hearth.pool',
@@ -67,6 +69,14 @@ export const HEARTH_ATTR = {
   messageAttempts: 'hearth.message.attempts',
   reason: 'hearth.reason',
 } as const;
+
+/**
+ * Values of `hearth.arm`; and PUBLICATION/SPLIT, where a part of a publication serves the call. `split` is also what has
+ * nothing to choose from; `override` what a caller named.
+ */
+export const ARM = { split: 'split', rule: 'rule', override: 'override' } as const;
+/** Stands for what is beyond the values that are counted one by one, of versions and of arms. */
+export const OTHER = 'other';
 
 export const MESSAGING_SYSTEM = 'hearth';
 export const RPC_SYSTEM = 'hearth';

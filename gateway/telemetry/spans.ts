@@ -148,6 +148,7 @@ function commonAttributes(invocation: FinishedInvocation): Attributes {
     [ATTR.faasTrigger]: FAAS_TRIGGER[invocation.trigger],
     [ATTR.faasName]: invocation.functionName,
     [ATTR.faasVersion]: invocation.version,
+    [HEARTH_ATTR.arm]: invocation.arm,
     [ATTR.faasInvocationId]: invocation.invocationId,
   };
   if (facts !== null) {

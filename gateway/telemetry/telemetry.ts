@@ -23,6 +23,8 @@ export interface FinishedInvocation {
   invocationId: string;
   functionName: string;
   version: string;
+  /** How that version was chosen: ARM in names.ts. */
+  arm: string;
   trustGroup: string;
   trigger: TriggerKind;
   /** The deploy's probe: marked, and counted as no one's cold start. */

@@ -3,6 +3,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import type { InvokeFacts } from '../../pool/keeper/api.ts';
 import type { VersionEntry } from '../registry/registry.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { DispatchExtras } from './dispatch.ts';
 import {
   type CallContext,
@@ -21,6 +22,7 @@ type Start = (
   context: CallContext,
   sink: DispatchSink,
   extras: DispatchExtras,
+  arm: string,
 ) => Dispatched;
 
 /** Bytes given to the link at once: a larger body waits for credit between pieces. */
@@ -39,7 +41,7 @@ export function createCall(start: Start): Dispatcher['call'] {
         producers: options.producers,
         released: () => collector.released(),
       };
-      collector.begin(start(version, head, context, collector, extras));
+      collector.begin(start(version, head, context, collector, extras, options.arm ?? ARM.split));
     });
 }
 

@@ -8,6 +8,7 @@ import { MAX_HOPS } from '../../functions/contract/limits.ts';
 import type { InvokeCall, InvokeFacts, InvokeHandle, InvokeSink, Keeper, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { FinishedInvocation, Telemetry, TraceContext } from '../telemetry/telemetry.ts';
 import { createCall } from './call.ts';
 import type { CallContext, Dispatched, Dispatcher, DispatchSink, TriggerHead } from './dispatcher.ts';
@@ -53,12 +54,13 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     context: CallContext,
     sink: DispatchSink,
     extras: DispatchExtras | null,
+    arm: string,
   ): Dispatched {
     const id = extras?.invocationId ?? newId();
     const spec = version.spec;
     const trace = telemetry.begin(context.traceparent);
     const traceparent = telemetry.traceparent(trace);
-    const kept = new KeptInvocation(id, spec, head.trigger, now(), trace.traceId, traceparent, context.hops);
+    const kept = new KeptInvocation(id, spec, head.trigger, now(), trace.traceId, traceparent, context.hops, arm);
     const relay = new Relay(kept, version, head, trace, sink, extras, finish);
     const dispatched = new Handle(id, version, relay);
     invocations.begun(kept);
@@ -89,7 +91,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   }
 
   return {
-    dispatch: (_entry, version, head, context, sink) => start(version, head, context, sink, null),
+    dispatch: (_entry, version, head, context, sink, arm = ARM.split) => start(version, head, context, sink, null, arm),
     call: createCall(start),
     context: (invocationId, spec) => invocations.context(invocationId, spec),
     reported: (spec, invocationId, spans) => invocations.reported(spec, invocationId, spans),
@@ -202,6 +204,7 @@ class Relay implements InvokeSink {
       invocationId: kept.id,
       functionName: kept.functionName,
       version: kept.version,
+      arm: kept.arm,
       trustGroup: this.version.spec.trustGroup,
       trigger: kept.trigger,
       probe: false,

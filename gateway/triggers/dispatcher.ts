@@ -46,6 +46,8 @@ export interface CallOptions {
   invocationId?: string;
   /** Resolve only when `waitUntil` has ended as well (default: when the answer has). */
   settled?: boolean;
+  /** As for `dispatch`. */
+  arm?: string;
   /** Of a batch: who sent each message, in the messages' order; each message's span links to it. */
   producers?: (string | null)[];
 }
@@ -65,6 +67,8 @@ export interface Dispatcher {
     head: TriggerHead,
     context: CallContext,
     sink: DispatchSink,
+    /** How the version was chosen: ARM in telemetry/names.ts. Default: by the split. */
+    arm?: string,
   ): Dispatched;
   /**
    * For triggers with a whole body and a small answer: cron, queue, RPC. Rejects with HearthError: PAYLOAD_TOO_LARGE
@@ -96,6 +100,8 @@ export interface InvocationRecord {
   id: string;
   functionName: string;
   version: string;
+  /** How that version was chosen. */
+  arm: string;
   trigger: 'http' | 'cron' | 'queue' | 'rpc';
   state: 'running' | 'ok' | 'error';
   /** Epoch ms. */

@@ -2,6 +2,7 @@
 import { MAX_SPANS, type SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, ModuleSpec } from '../../pool/keeper/api.ts';
 import { Table } from '../../pool/link/table.ts';
+import { ARM } from '../telemetry/names.ts';
 import type { CallContext, InvocationRecord } from './dispatcher.ts';
 
 /** A record with its place in the chain of calls. One object per invocation, changed as it goes on. */
@@ -9,6 +10,7 @@ export class KeptInvocation implements InvocationRecord {
   readonly id: string;
   readonly functionName: string;
   readonly version: string;
+  readonly arm: string;
   readonly trigger: InvocationRecord['trigger'];
   readonly startedAt: number;
   readonly traceId: string;
@@ -33,10 +35,12 @@ export class KeptInvocation implements InvocationRecord {
     traceId: string,
     traceparent: string,
     hops: number,
+    arm: string = ARM.split,
   ) {
     this.id = id;
     this.functionName = spec.functionName;
     this.version = spec.version;
+    this.arm = arm;
     this.trigger = trigger;
     this.startedAt = startedAt;
     this.traceId = traceId;

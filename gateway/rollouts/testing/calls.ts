@@ -33,6 +33,7 @@ export function call(sketch: CallSketch): FinishedInvocation {
     invocationId: 'i',
     functionName,
     version,
+    arm: 'split',
     trustGroup: 'default',
     trigger: 'http',
     probe,

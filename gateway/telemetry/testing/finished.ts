@@ -26,6 +26,7 @@ export function finished(telemetry: Telemetry, changes: Partial<FinishedInvocati
     invocationId: 'inv-1',
     functionName: 'hello',
     version: 'v1',
+    arm: 'split',
     trustGroup: 'default',
     trigger: 'http',
     probe: false,
