@@ -32,6 +32,13 @@ export interface Verdict {
   readonly figure: 'errorRate' | 'p95' | 'coldStart';
   /** In words with numbers. */
   readonly why: string;
+  /** Of what is slower: the new version's figures, and the bucket behind which they are too many. */
+  readonly slow?: Slow;
+}
+
+export interface Slow {
+  readonly fresh: Histogram;
+  readonly limit: number;
 }
 
 /**
@@ -74,7 +81,7 @@ function isSlower(fresh: Histogram, old: Histogram, { p95, minRequests }: Guard,
   if (slower === null) return null;
   const [there, before] = [`${fresh.count} requests`, `${old.count} requests`];
   const why = `p95 latency ${slower.freshMs} (${there}) against ${slower.oldMs} (${before}) of the version before`;
-  return { figure: 'p95', why };
+  return { figure: 'p95', why, slow: slower.slow };
 }
 
 function startsSlower({ fresh, old }: Window, { coldStart, minColdStarts }: Guard, enough: number): Verdict | null {
@@ -83,7 +90,7 @@ function startsSlower({ fresh, old }: Window, { coldStart, minColdStarts }: Guar
   if (slower === null) return null;
   const [there, before] = [`of ${fresh.coldStart.count}`, `of ${old.coldStart.count}`];
   const why = `median cold start ${slower.freshMs} (${there}) against ${slower.oldMs} (${before}) of the version before`;
-  return { figure: 'coldStart', why };
+  return { figure: 'coldStart', why, slow: slower.slow };
 }
 
 interface Tolerance {
@@ -94,8 +101,14 @@ interface Tolerance {
   minIncreaseMs: number;
 }
 
+interface Slower {
+  freshMs: string;
+  oldMs: string;
+  slow: Slow;
+}
+
 /** Slower: its quantile is beyond what is allowed, and so many more of its calls are, that chance does not explain it. */
-function compare(fresh: Histogram, old: Histogram, wanted: Tolerance): { freshMs: string; oldMs: string } | null {
+function compare(fresh: Histogram, old: Histogram, wanted: Tolerance): Slower | null {
   const { quantile, least, enough, maxIncreasePercent, minIncreaseMs } = wanted;
   if (fresh.count < least || old.count < least) return null;
   const oldMs = boundOf(old.bucketAt(quantile));
@@ -105,7 +118,11 @@ function compare(fresh: Histogram, old: Histogram, wanted: Tolerance): { freshMs
   const beyond = fresh.above(limit);
   const share = fresh.count / (fresh.count + old.count);
   if (evidence(beyond, beyond + old.above(limit), share) < enough) return null;
-  return { freshMs: `${rounded(boundOf(bucket))} ms`, oldMs: `${rounded(oldMs)} ms` };
+  return {
+    freshMs: `${rounded(boundOf(bucket))} ms`,
+    oldMs: `${rounded(oldMs)} ms`,
+    slow: { fresh, limit },
+  };
 }
 
 function rateOf({ errors, requests }: Arm): string {

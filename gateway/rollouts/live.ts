@@ -2,10 +2,10 @@
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { RolloutRecord } from '../store/store.ts';
-import { judge, missing } from './guard.ts';
+import { judge, missing, type Slow } from './guard.ts';
 import { trafficAt } from './plan.ts';
 import type { Happening } from './state.ts';
-import type { Window } from './windows.ts';
+import type { Histogram, Window } from './windows.ts';
 
 export interface Live {
   record: RolloutRecord;
@@ -14,22 +14,32 @@ export interface Live {
   turn: Promise<void>;
   /** Whether a change is under way. */
   busy: boolean;
-  /** Looks in a row that found one of the functions slower. */
-  slowLooks: number;
+  /** What the last looks found slower; null: nothing. */
+  doubt: Doubt | null;
   /** Whether the last try failed for a reason that passes: said once. */
   failing: boolean;
 }
 
 export type Rolled = RolloutRecord['functions'][number];
 
+interface Doubt {
+  readonly of: Histogram;
+  /** As it was at the first of these looks. */
+  readonly first: Histogram;
+  /** In a row. */
+  looks: number;
+}
+
 /**
- * Looks in a row that must find it slower. Calls are slow by the dozen when a base collects garbage or the machine halts,
- * and what counts each call as a witness of its own takes that for proof; a second later it is diluted.
+ * Calls are slow by the dozen when a base collects garbage or the machine halts, and what counts each call as a witness
+ * of its own takes that for proof. So calls must go on being slow: most of those that came since the first look that
+ * found it, and so many at least; or, where few come, so many looks in a row must find it: a second later it is diluted.
  */
+const AGAIN_CALLS = 20;
 const SLOW_LOOKS = 4;
 
 export function newLive(record: RolloutRecord): Live {
-  return { record, windows: new Map(), turn: Promise.resolve(), busy: false, slowLooks: 0, failing: false };
+  return { record, windows: new Map(), turn: Promise.resolve(), busy: false, doubt: null, failing: false };
 }
 
 /** What a look finds; at the least, that time has passed. */
@@ -39,27 +49,38 @@ export function look(live: Live, registry: Pick<Registry, 'function'>): Happenin
   if (moved !== null) return moved;
   if (guard === false) return { what: 'tick', hold: false };
   let hold = false;
-  let slower: string | null = null;
+  let slower: { why: string; slow: Slow | undefined } | null = null;
   for (const { name, version } of functions) {
     const window = live.windows.get(name);
     if (window === undefined) continue;
     const verdict = judge(window, guard, functions.length);
     const why = verdict === null ? null : `${name} ${version}: ${verdict.why}`;
     if (why !== null && verdict?.figure === 'errorRate') return { what: 'bad', why };
-    slower ??= why;
+    if (why !== null) slower ??= { why, slow: verdict?.slow };
     if (why === null && window.isFull) window.begin(window.round + 1, keepsOld(live.record));
     const left = missing(window, guard);
     hold ||= guard.whenTooFew === 'wait' && left.fresh + left.old > 0;
   }
-  live.slowLooks = slower === null ? 0 : live.slowLooks + 1;
-  if (slower === null) return { what: 'tick', hold };
+  if (slower?.slow === undefined) {
+    live.doubt = null;
+    return { what: 'tick', hold };
+  }
   // No step is taken while it is in doubt.
-  return live.slowLooks < SLOW_LOOKS ? { what: 'tick', hold: true } : { what: 'bad', why: slower };
+  return isSlowStill(live, slower.slow) ? { what: 'bad', why: slower.why } : { what: 'tick', hold: true };
+}
+
+function isSlowStill(live: Live, { fresh, limit }: Slow): boolean {
+  if (live.doubt?.of !== fresh) live.doubt = { of: fresh, first: fresh.copy(), looks: 0 };
+  const { doubt } = live;
+  doubt.looks += 1;
+  const calls = fresh.count - doubt.first.count;
+  const slow = fresh.above(limit) - doubt.first.above(limit);
+  return doubt.looks >= SLOW_LOOKS || (calls >= AGAIN_CALLS && slow > calls / 2);
 }
 
 /** Each step is judged by its own calls. */
 export function beginWindows(live: Live): void {
-  live.slowLooks = 0;
+  live.doubt = null;
   for (const window of live.windows.values()) window.begin(1, keepsOld(live.record));
 }
 

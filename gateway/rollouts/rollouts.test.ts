@@ -201,6 +201,24 @@ describe('rollouts', () => {
     assert.equal(shares(rig), 'v1 50, v2 50');
   });
 
+  it('are stopped by latency with the next look when most calls since the first go on being slow', async (t) => {
+    for (const [again, stopped] of [
+      [{ count: 20, latencyMs: 200 }, true],
+      [{ count: 19, latencyMs: 200 }, false],
+      [{ count: 20, latencyMs: 1 }, false],
+    ] as const) {
+      const rig = await openRig(t);
+      await rig.rollouts.create(request([{ percent: 50, confirm: true }, { percent: 100 }]), 'admin');
+      feed(rig, 'shop', 'v1', 200);
+      feed(rig, 'shop', 'v2', 200, { latencyMs: 200 });
+      await rig.pass(250);
+      assert.equal(shares(rig), 'v1 50, v2 50', 'one look is not enough');
+      feed(rig, 'shop', 'v2', again.count, { latencyMs: again.latencyMs });
+      await rig.pass(250);
+      assert.equal(shares(rig), stopped ? 'v1 100' : 'v1 50, v2 50', JSON.stringify(again));
+    }
+  });
+
   it('judge each step by its own calls', async (t) => {
     const rig = await openRig(t);
     const { record } = await rig.rollouts.create(request(STEPS), 'admin');

@@ -39,6 +39,14 @@ export class Histogram {
     return above;
   }
 
+  /** As it is now. */
+  copy(): Histogram {
+    const copy = new Histogram();
+    copy.count = this.count;
+    copy.#counts.set(this.#counts);
+    return copy;
+  }
+
   clear(): void {
     this.count = 0;
     this.#counts.fill(0);
