@@ -162,7 +162,8 @@ test('invoke prints the body alone to stdout, and what is told about it beside i
   const threw = await cli.run('invoke', 'echo', '/throw');
   assert.equal(threw.code, 1);
   assert.match(threw.stderr, /hearth invoke: The function threw \(FUNCTION_EXCEPTION\)/);
-  assert.match(threw.stderr, /→ Read the function's log/);
+  const invocation = /→ Read its log: hearth logs NAME --invocation (\S+)$/m.exec(threw.stderr)?.[1];
+  assert.match(threw.stderr, new RegExp(`^ {2}invocation ${invocation}$`, 'm'));
   const both = await cli.run('invoke', 'echo', '--cron', '--queue');
   assert.equal(both.code, 2);
 });

@@ -26,9 +26,27 @@ export class ApiFailure extends Failure {
   /** `next` replaces what the error table advises. */
   constructor(problem: Problem, next: string | null = null) {
     const { what, advice } = apart(problem);
-    super(what, next ?? advice);
+    super(what, next ?? inCommands(problem) ?? advice);
     this.problem = problem;
   }
+}
+
+/** Where the table speaks of calls of the API, and a command does it. */
+function inCommands({ code, instance }: Problem): string | null {
+  switch (code) {
+    case 'NOT_FOUND':
+      return 'What there is: hearth ls, hearth versions NAME, hearth publish, hearth cron, hearth queue, hearth token ls.';
+    case 'BAD_REQUEST':
+      return 'Mend what is named here; the command with --help says what it takes.';
+    case 'FUNCTION_EXCEPTION':
+      return instance === undefined ? null : `Read its log: hearth logs NAME --invocation ${invocationOf(instance)}`;
+    default:
+      return null;
+  }
+}
+
+function invocationOf(instance: string): string {
+  return instance.slice('/v1/invocations/'.length);
 }
 
 /** The detail of a problem ends in the advice of the error table; here they are told on lines of their own. */
@@ -64,7 +82,7 @@ export function tell(thrown: unknown, command: string): Told {
     `${command}: ${problem.title} (${problem.code})`,
     ...(said ? [] : [`  ${message}`]),
     ...errors.map((error) => `  ${placeOf(error)}${error.message}`),
-    ...(problem.instance === undefined ? [] : [`  invocation ${problem.instance.slice('/v1/invocations/'.length)}`]),
+    ...(problem.instance === undefined ? [] : [`  invocation ${invocationOf(problem.instance)}`]),
     ...(next === null ? [] : [`  → ${next}`]),
   ];
   return { exitCode, text: lines.join('\n'), json: { ...problem } };

@@ -45,11 +45,15 @@ export async function jsonOf(path: string, world: World): Promise<unknown> {
 /** Typed where nobody sees it, or piped; the end of its last line does not belong to it. */
 export async function secretOf(prompt: string, world: World): Promise<string> {
   if (world.stdin.isTTY !== true) return (await allOf(world)).replace(/\r?\n$/, '');
-  world.stderr.write(prompt);
   const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
+  // Before the prompt: from here on the terminal itself shows nothing of what is typed.
   const line = createInterface({ input: world.stdin, output: unseen, terminal: true });
+  world.stderr.write(prompt);
   try {
     return await line.question('');
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new Failure('Given up before a value was there.', null, error);
   } finally {
     line.close();
     world.stderr.write('\n');

@@ -97,7 +97,7 @@ function source(name: string, { provides, libraries }: BaseTypes): string {
   return [
     shared.length === 0
       ? '// Its base shares no libraries: what this imports is deployed with it.'
-      : `// Import ${shared.join(', ')} as usual: the base has them, so they are left out of what is deployed.`,
+      : `// Import ${shared.join(', ')} as usual: what the base has is left out of what is deployed.`,
     "import type { BaseEnv } from './base.d.ts';",
     '',
     '/** What this module is given: what its base made, and the bindings of hearth.jsonc. */',
