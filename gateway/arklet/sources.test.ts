@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { createAddressCheck } from './addresses.ts';
+import { createAddressCheck } from '../addresses.ts';
 import { createSources } from './sources.ts';
 
 const MOST = 64 * 1024;
@@ -25,7 +25,7 @@ function refuses(code: string, message: RegExp): (error: unknown) => boolean {
 const sourcesOf = (allowed: string[], timeoutMs = 10_000) => createSources({ allowed, mostBytes: MOST, timeoutMs });
 
 describe('addresses', () => {
-  const check = createAddressCheck();
+  const check = createAddressCheck(true);
 
   test('of this machine, its link and the metadata services are refused, in every spelling', () => {
     for (const address of [

@@ -1,6 +1,6 @@
 /**
  * Where modules come from: http(s) URLs, and files under directories that the operator named. Everything is bounded in
- * bytes and time; see addresses.ts for what is not fetched from.
+ * bytes and time; see gateway/addresses.ts for what is not fetched from.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, opendir, realpath } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { isIP } from 'node:net';
 import { basename, isAbsolute, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { checkedLookup, createAddressCheck, refusedAddress } from './addresses.ts';
+import { checkedLookup, createAddressCheck } from '../addresses.ts';
 
 export interface SourceSettings {
   /** HEARTH_ARKLET_SOURCES: absolute directories, and hosts (`HOST` or `HOST:PORT`) that may be at any address. */
@@ -41,8 +41,9 @@ const MAX_LISTED = 10_000;
 export function createSources({ allowed, mostBytes, timeoutMs }: SourceSettings): Sources {
   const directories = allowed.filter((source) => isAbsolute(source));
   const hosts = new Set(allowed.filter((source) => !isAbsolute(source)).map((host) => host.toLowerCase()));
-  const checkAddress = createAddressCheck();
-  const lookup = checkedLookup(checkAddress);
+  // Artifact stores stand in private networks as a rule.
+  const checkAddress = createAddressCheck(true);
+  const lookup = checkedLookup(checkAddress, refusedAddress);
 
   return {
     async read(bizUrl) {
@@ -225,4 +226,12 @@ function unreachable(url: URL, error: unknown, signal: AbortSignal): HearthError
   if (error instanceof HearthError) return error;
   const why = signal.aborted ? 'it took too long' : error instanceof Error ? error.message : String(error);
   return new HearthError('BAD_REQUEST', `bizUrl could not be fetched from ${url.host}: ${why}.`, { cause: error });
+}
+
+function refusedAddress(host: string, address: string): HearthError {
+  return new HearthError(
+    'FORBIDDEN',
+    `${host} is ${host === address ? 'an' : `at ${address}, an`} address of this machine or its surroundings, which ` +
+      `Hearth does not fetch from; name ${host} in HEARTH_ARKLET_SOURCES to allow it.`,
+  );
 }
