@@ -28,6 +28,10 @@ const LAZY = `export default { async fetch() {
   return new Response('prices ' + version);
 } };`;
 
+/** Does not load without it. */
+const EAGER = `import { version } from 'prices';
+export default { fetch: () => new Response('prices ' + version) };`;
+
 const plain = (text: string) => `export default { fetch: () => new Response(${JSON.stringify(text)}) };`;
 
 /** Ready once the server at this URL has answered. */
@@ -173,6 +177,31 @@ describe('a base that changes under what does not take traffic now', { timeout: 
     const first = await fetch(`${arklet.gateway.url}/shop`);
     assert.equal(first.headers.get('hearth-start'), 'warm', 'the base that proved it is its first instance');
     assert.equal(await first.text(), 'prices 1.4.0');
+  });
+
+  test('says which of those moved without an instance, and its next call is told why', async (t) => {
+    own(t, 'shop');
+    const oldest = await arklet.gateway.deploy('shop', EAGER);
+    for (const text of ['second', 'third']) await arklet.gateway.deploy('shop', plain(text));
+    const byHand = () =>
+      api<{ status: number; code?: string }>('POST', '/v1/functions/shop/invoke', {
+        trigger: 'http',
+        version: oldest.version,
+      });
+    assert.equal((await byHand()).body.status, 200);
+    assert.equal((await share(WITHOUT)).status, 200);
+    const told = 'moved to another generation of its base without an instance';
+    await arklet.gateway.said(told);
+    const line = arklet.gateway
+      .output()
+      .split('\n')
+      .find((each) => each.includes(told));
+    const { version, why } = JSON.parse(line ?? '{}') as { version: string; why: string };
+    assert.equal(version, oldest.version);
+    assert.match(why, /prices/);
+    assert.equal((await byHand()).body.code, 'FUNCTION_EXCEPTION');
+    const logs = await arklet.gateway.api<string>('GET', '/v1/functions/shop/logs');
+    assert.match(JSON.stringify(logs.body), /prices/);
   });
 
   test('in the middle of a deploy: that one is built and proved anew, against the base as it is', async (t) => {

@@ -441,26 +441,28 @@ describe('rollouts', () => {
     assert.equal(shares(rig), 'v2 100');
   });
 
-  it('stop when a step cannot be taken, and say why', async (t) => {
-    const rig = await openRig(t, (registry) => ({
-      registry: {
-        ...registry,
-        setTraffic(changes, rollout) {
-          const most = changes[0]?.traffic?.split.find(({ version }) => version === 'v2')?.percent ?? 0;
-          if (most === 50) return Promise.reject(new HearthError('CONFLICT', 'The route /x belongs to another.'));
-          return registry.setTraffic(changes, rollout);
+  for (const [code, why] of [
+    ['CONFLICT', 'The route /x belongs to another.'],
+    ['PROBE_FAILED', 'Version v2 of shop does not come up.'],
+  ] as const) {
+    it(`stop when a step cannot be taken (${code}), and say why`, async (t) => {
+      const rig = await openRig(t, (registry) => ({
+        registry: {
+          ...registry,
+          setTraffic(changes, rollout) {
+            const most = changes[0]?.traffic?.split.find(({ version }) => version === 'v2')?.percent ?? 0;
+            if (most === 50) return Promise.reject(new HearthError(code, why));
+            return registry.setTraffic(changes, rollout);
+          },
         },
-      },
-    }));
-    const { record } = await rig.rollouts.create(request(STEPS), 'admin');
-    await rig.pass(1000);
-    const ended = await rig.rollouts.get(record.id);
-    assert.deepEqual(
-      [ended.record.state, ended.record.why],
-      ['stopped', 'step 2 could not be taken: The route /x belongs to another.'],
-    );
-    assert.equal(shares(rig), 'v1 100');
-  });
+      }));
+      const { record } = await rig.rollouts.create(request(STEPS), 'admin');
+      await rig.pass(1000);
+      const ended = await rig.rollouts.get(record.id);
+      assert.deepEqual([ended.record.state, ended.record.why], ['stopped', `step 2 could not be taken: ${why}`]);
+      assert.equal(shares(rig), 'v1 100');
+    });
+  }
 
   it('keep what they may return to, and let it go when they are over', async (t) => {
     const rig = await openRig(t);

@@ -148,7 +148,7 @@ test('a move that fails goes back: what had moved returns, and nothing of the ne
   await event(({ subject, why }) => subject === 'host' && why === 'its base definition has changed');
 });
 
-test('what need not come up on the new generation does not hold the move up', async (t) => {
+test('what need not come up on the new generation does not hold the move up, and is told of', async (t) => {
   const { keeper } = await startKeeper(t);
   const good = tellsTag();
   const picky = moduleOf(`const { env } = require('hearth'); if (env.BASE) throw new Error('not with a base');
@@ -156,7 +156,16 @@ test('what need not come up on the new generation does not hold the move up', as
   await Promise.all([ask(keeper, good), ask(keeper, picky)]);
   const next = nextDefault(t, 'module.exports = () => ({ tag: 2 });');
   keeper.bases.add(next);
-  await keeper.bases.move(next, { required: ({ key }) => key === good.key });
+  const unloaded: [key: string, why: string][] = [];
+  await keeper.bases.move(next, {
+    required: ({ key }) => key === good.key,
+    unloaded: ({ key }, { message }) => unloaded.push([key, message]),
+  });
+  assert.deepEqual(
+    unloaded.map(([key]) => key),
+    [picky.key],
+  );
+  assert.match(unloaded[0]?.[1] ?? '', /not with a base/);
   assert.equal((await ask(keeper, good)).text, '2');
   await assert.rejects(ask(keeper, picky), (error: Error) => /not with a base/.test(String(error.cause)));
 });
