@@ -35,7 +35,9 @@ const changeSchema = z
   .object({
     generation: z.int(),
     state: z.enum(['building', 'proving', 'stocking', 'moving', 'done', 'refused']),
-    versions: z.int().openapi({ description: 'On this base that take traffic, or that a rollback or a rollout may lead to' }),
+    versions: z
+      .int()
+      .openapi({ description: 'On this base that take traffic, or that a rollback or a rollout may lead to' }),
     proved: z.int().openapi({ description: 'Of these, tried on the new generation' }),
     left: z.int().openapi({ description: 'Still to be moved' }),
     why: z.string().nullable().openapi({ description: 'Why it was refused' }),
@@ -58,7 +60,9 @@ const baseSchema = z
 const changedSchema = baseSchema
   .extend({
     changed: z.boolean().openapi({ description: 'false: it was like that already' }),
-    broken: z.array(z.string()).openapi({ description: 'Functions with a version that came up neither before nor now' }),
+    broken: z
+      .array(z.string())
+      .openapi({ description: 'Functions with a version that came up neither before nor now' }),
   })
   .openapi('ChangedBase');
 
