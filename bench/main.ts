@@ -45,8 +45,6 @@ const SUITES: Record<string, Suite> = {
       services: of(size, 2, 20, 200),
       versions: of(size, 40, 1000),
       registered: of(size, 300, 10_000),
-      moves: of(size, 4, 100),
-      rollouts: of(size, 1, 5),
     }),
   density: (size) =>
     density({

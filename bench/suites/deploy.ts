@@ -1,12 +1,11 @@
 /**
  * Deploys: from the request sent to the first answer served, beside an ordinary Node service that is rebuilt and
- * restarted; a thousand deploys of one function; ten thousand functions registered; traffic that is moved.
+ * restarted; a thousand deploys of one function; ten thousand functions registered.
  */
 import { Connection } from '../load/connection.ts';
 import { type HearthPeer, startHearth, untilWarm } from '../peers/hearth.ts';
 import { type Service, startService } from '../peers/service.ts';
 import { figure, median, percentile, quoted, ratio, table } from '../report.ts';
-import { type Moves, moves, movesReport } from './moves.ts';
 import { deployMany, type Growth, type Registered, registerMany } from './registered.ts';
 
 export interface DeployOptions {
@@ -19,10 +18,6 @@ export interface DeployOptions {
   versions: number;
   /** Functions registered. */
   registered: number;
-  /** Rollbacks, publications taken back and given again. */
-  moves: number;
-  /** Rollouts that a guard has to stop, of each kind. */
-  rollouts: number;
 }
 
 /** What an author writes; types and all. */
@@ -53,8 +48,7 @@ export async function deploy(options: DeployOptions): Promise<{ text: string; da
   const times = await compare(options);
   const growth = await deployMany(options.versions, source);
   const registered = await registerMany(options.registered);
-  const moved = await moves(options);
-  return { text: report(times, growth, registered, moved), data: { options, times, growth, registered, moved } };
+  return { text: report(times, growth, registered), data: { options, times, growth, registered } };
 }
 
 async function compare({ rounds, deploys, services }: DeployOptions): Promise<Times> {
@@ -114,7 +108,7 @@ async function deployOnce({ gateway, port }: HearthPeer, id: string, manifest?: 
   }
 }
 
-function report(times: Times, growth: Growth, registered: Registered, moved: Moves): string {
+function report(times: Times, growth: Growth, registered: Registered): string {
   const middle = (rounds: number[][] = []) => median(rounds.map((round) => percentile(round, 50)));
   const rows = Object.entries(times).map(([name, rounds]) => {
     const all = rounds.flat();
@@ -169,6 +163,5 @@ function report(times: Times, growth: Growth, registered: Registered, moved: Mov
       ],
     ),
     'ready: from the start of the process to its line `ready`, 2 warm bases wanted. The functions were written through the store, each as a deploy writes it: record, artifact with code cache, traffic.',
-    movesReport(moved),
   ].join('\n');
 }
