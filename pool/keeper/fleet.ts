@@ -59,17 +59,18 @@ export class Fleet {
       },
     });
     const hosts = this.#hosts;
-    this.#lending = new Lending({ ...options, hosts, room: (pool) => this.#stock.room(pool) });
+    const { roster, leaving } = hosts;
+    this.#lending = new Lending({ ...options, roster, leaving, room: (pool) => this.#stock.room(pool) });
     this.#stock = new Stock({ ...options, hosts, pending, memoryMb: (pool) => this.#lending.memoryMb(pool) });
     this.#placement = new Placement({ ...options, hosts, stock: this.#stock, lending: this.#lending, pending });
   }
 
   get hosts(): Iterable<HostProcess> {
-    return this.#hosts.all;
+    return this.#hosts.roster.hosts;
   }
 
   get bases(): Iterable<Base> {
-    return this.#hosts.bases;
+    return this.#hosts.roster.bases;
   }
 
   /** Leases that wait for a base. */
@@ -129,9 +130,9 @@ export class Fleet {
     return this.#stock.stocked(definition);
   }
 
-  /** See Hosts. */
+  /** See Leaving. */
   clear(definition: BaseDefinition, why: string): boolean {
-    return this.#hosts.clear(definition, why);
+    return this.#hosts.leaving.clear(definition, why);
   }
 
   /** There may be something to boot now. */
@@ -157,7 +158,7 @@ export class Fleet {
 
   /** Gives up hosts that are bound and serve nobody. Call it now and then. */
   sweepHosts(nowMs: number): void {
-    this.#hosts.sweep(nowMs);
+    this.#hosts.leaving.sweep(nowMs);
   }
 
   /** How near hosts of a pool are to the memory they may use together, and what that is. */
@@ -184,12 +185,12 @@ export class Fleet {
 
   /** What is leased in this host, and null for each base in stock. */
   limitsMb(host: HostProcess): (number | null)[] {
-    return this.#hosts.limitsMb(host);
+    return this.#hosts.roster.limitsMb(host);
   }
 
   /** The base that is at work there; null when bases of several functions are, or none. */
   suspect(host: HostProcess): string | null {
-    return this.#hosts.suspect(host);
+    return this.#hosts.roster.suspect(host);
   }
 
   kill(why: string): void {
@@ -200,14 +201,14 @@ export class Fleet {
 
   /** Its size was lowered: what nobody holds goes, then what idles, one at a time; what is busy stays until it does. */
   #shrinkToSize(pool: string): void {
-    if (this.#hosts.countIn(pool) <= this.#pools.size(pool).maxBases) return;
+    if (this.#hosts.roster.countIn(pool) <= this.#pools.size(pool).maxBases) return;
     const why = 'the size of its pool was lowered';
     if (!this.#stock.giveUp(pool, why, 0)) this.#evictIdle(pool, why);
   }
 
   #unheld(pool: string): number {
     let count = 0;
-    for (const { host, takenFor } of this.#hosts.bases) if (host.pool === pool && takenFor === null) count++;
+    for (const { host, takenFor } of this.#hosts.roster.bases) if (host.pool === pool && takenFor === null) count++;
     return count;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Hosts and the bases in them: how they start, how they end, and which function is to blame when one has to go. When a
- * base is booted is the stock's business (stock.ts), who gets it that of placement.ts.
+ * Hosts and the bases in them, from spawn to their end, and which function is to blame for that. When a base is booted is
+ * the stock's business (stock.ts), who gets it that of placement.ts, when a host leaves that of leaving.ts.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -11,11 +11,12 @@ import { Base } from './base.ts';
 import type { BaseDefinition } from './definition.ts';
 import { Endings } from './endings.ts';
 import { describeFault, type Fault } from './fault.ts';
-import { keyOf } from './host-key.ts';
 import { type HostBinding, HostProcess } from './host-process.ts';
+import { Leaving } from './leaving.ts';
 import type { Logger } from './log.ts';
 import type { Pools } from './pools.ts';
 import { rehearse } from './rehearsal.ts';
+import { Roster } from './roster.ts';
 import type { FleetSettings } from './settings.ts';
 
 export interface HostsOptions {
@@ -50,24 +51,23 @@ export interface HostsOwner {
 /** From spawn to warm; on a machine that is busy a boot takes several times its usual 100 ms. */
 const BOOT_MS = 5_000;
 const FAILED_BOOTS = 3;
-/** A host that is bound and empty for so long is given up: its warm bases serve nobody else. */
-const IDLE_HOST_MS = 60_000;
 
 export class Hosts {
+  readonly roster = new Roster();
+  readonly leaving: Leaving;
   readonly #options: HostsOptions;
-  readonly #hosts = new Map<string, HostProcess>();
-  readonly #bases = new Map<string, Base>();
-  /** Bases that are dead while their threads are not gone yet. */
-  readonly #ending = new Map<string, Base>();
   readonly #endings: Endings;
   /** Warm ones that were ended to make room: no fault of theirs. */
   readonly #givenUp = new WeakSet<Base>();
-  /** Since when a bound host has had no lease. */
-  readonly #idleSince = new Map<string, number>();
   #closed = false;
 
   constructor(options: HostsOptions) {
     this.#options = options;
+    this.leaving = new Leaving({
+      roster: this.roster,
+      giveUp: (base, why) => this.giveUp(base, why),
+      event: (host, what, why) => this.#event(host, what, why),
+    });
     this.#endings = new Endings({
       quiet: () => !options.owner.leasing(),
       end: (base) => this.#endThread(base),
@@ -77,27 +77,6 @@ export class Hosts {
         return { cancel: () => clearTimeout(timer) };
       },
     });
-  }
-
-  get all(): Iterable<HostProcess> {
-    return this.#hosts.values();
-  }
-
-  get bases(): Iterable<Base> {
-    return this.#bases.values();
-  }
-
-  /** Bases that count against the size of this pool: those it has lent too, and not those of hosts that leave it. */
-  countIn(pool: string): number {
-    let count = 0;
-    for (const { host } of this.#bases.values()) {
-      if ((host.lentBy ?? host.pool) === pool && host.state !== 'draining') count++;
-    }
-    return count;
-  }
-
-  get(id: string): HostProcess | undefined {
-    return this.#hosts.get(id);
   }
 
   /* ── from spawn to warm ── */
@@ -130,16 +109,16 @@ export class Hosts {
         if (state === 'running') this.#event(changed, 'started', why);
         if (state === 'dead') this.#hostDied(changed, dir, why);
       },
-      onBaseEnded: (base, reason) => this.#bases.get(base)?.end(reason),
+      onBaseEnded: (base, reason) => this.roster.base(base)?.end(reason),
       onBreach: (base, breach) => this.#breached(base, breach),
       onMeasured: (id, heldMb) => {
-        const base = this.#bases.get(id);
+        const base = this.roster.base(id);
         if (base !== undefined) base.heldMb = heldMb;
       },
     });
     host.pool = pool;
     if (binding !== null) host.bind(binding);
-    this.#hosts.set(id, host);
+    this.roster.addHost(host);
     return host;
   }
 
@@ -153,7 +132,7 @@ export class Hosts {
         this.#onBaseState(changed, state, why);
       },
     });
-    this.#bases.set(base.id, base);
+    this.roster.addBase(base);
     this.#event(base, 'started', 'refill');
     host.boot({
       base: base.id,
@@ -170,7 +149,7 @@ export class Hosts {
 
   /** The base that may say hello with this token. */
   claim(id: string, token: string): Base | undefined {
-    const base = this.#bases.get(id);
+    const base = this.roster.base(id);
     return base !== undefined && base.state === 'booting' && base.token === token ? base : undefined;
   }
 
@@ -210,13 +189,12 @@ export class Hosts {
   }
 
   #baseDied(base: Base, why: string): void {
-    this.#bases.delete(base.id);
     if (base.takenFor !== null) base.host.leased--;
     const failed = base.takenFor === null && !this.#givenUp.has(base);
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
     this.#event(base, failed ? 'died' : ended, why, base.takenFor ?? undefined);
-    this.#ending.set(base.id, base);
+    this.roster.baseDied(base);
     this.#endings.add(base);
     this.#options.owner.ended();
   }
@@ -228,11 +206,11 @@ export class Hosts {
     await Promise.resolve();
     base.close('retired');
     await gone;
-    this.#ending.delete(base.id);
+    this.roster.threadGone(base);
     if (base.host.state === 'dead') return;
     emptyDirectory(base.filesDir);
     base.host.returnSlot(base.filesDir);
-    this.#endIfSpare(base.host);
+    this.leaving.endIfSpare(base.host);
     this.#options.owner.slotFree();
   }
 
@@ -250,140 +228,26 @@ export class Hosts {
   }
 
   #hostDied(host: HostProcess, dir: string, why: string): void {
-    this.#hosts.delete(host.id);
-    this.#idleSince.delete(host.id);
-    const culprit = host.killed ? host.culprit : this.suspect(host);
-    const blamed = culprit === null ? undefined : (this.#bases.get(culprit) ?? this.#ending.get(culprit))?.lessee?.spec;
+    this.roster.hostDied(host);
+    const culprit = host.killed ? host.culprit : this.roster.suspect(host);
+    const blamed = culprit === null ? undefined : this.roster.lesseeOf(culprit)?.spec;
     this.#event(host, culprit === null ? 'died' : 'killed', why, blamed?.functionName);
-    for (const base of [...this.#bases.values()]) if (base.host === host) base.end(`its host died: ${why}`);
+    for (const base of this.roster.basesOf(host)) base.end(`its host died: ${why}`);
     // Not before the process is gone: until then it may still write.
     void host.exited.then(() => rmSync(dir, { recursive: true, force: true }));
     if (blamed !== undefined) this.#options.owner.tookDown(blamed, why);
     this.#options.owner.ended();
   }
 
-  /** Gives up hosts that are bound and serve nobody. Call it now and then. */
-  sweep(nowMs: number): void {
-    for (const host of [...this.#hosts.values()]) {
-      // A lease of its last moment.
-      if (host.state === 'draining') this.#leave(host, 'its host ends');
-      const used = [...this.#bases.values()].some(
-        (base) => base.host === host && (base.state === 'leased' || base.state === 'draining'),
-      );
-      if (host.binding === null || used) {
-        this.#idleSince.delete(host.id);
-        continue;
-      }
-      const since = this.#idleSince.get(host.id) ?? nowMs;
-      this.#idleSince.set(host.id, since);
-      if (nowMs - since >= IDLE_HOST_MS) host.kill('bound, and without a lease for a minute');
-    }
-  }
-
-  /** A host without any base keeps its memory for nothing when another of its kind has room. */
-  #endIfSpare(host: HostProcess): void {
-    if (host.state === 'draining') {
-      if (!this.#holdsAny(host)) host.kill('nothing runs in it any more');
-      return;
-    }
-    // One that is lent goes back as it is, or ends, when its time has come.
-    if (host.lentBy !== null || host.freeSlots < host.slots.length) return;
-    for (const other of this.#hosts.values()) {
-      if (other === host || other.definition !== host.definition || other.freeSlots === 0 || other.stuck) continue;
-      if (other.pool !== host.pool || other.lentBy !== null || bindingKey(other) !== bindingKey(host)) continue;
-      host.kill('it holds nothing, and another host of its kind has room');
-      return;
-    }
-  }
-
-  /**
-   * Ends what nobody holds of this definition: its warm bases, and hosts in which there are no others. False: something
-   * of it is left still.
-   */
-  clear(definition: BaseDefinition, why: string): boolean {
-    for (const base of [...this.#bases.values()]) {
-      if (base.host.definition === definition && base.state === 'warm') this.giveUp(base, why);
-    }
-    let cleared = true;
-    for (const host of [...this.#hosts.values()]) {
-      if (host.definition !== definition) continue;
-      if ([...this.#bases.values()].some((base) => base.host === host)) cleared = false;
-      else host.kill(why);
-    }
-    return cleared;
-  }
-
-  /* ── from one pool to another; see lending.ts ── */
-
-  /** It serves another pool from now on. `lentBy`: whose it stays. */
-  assign(
-    host: HostProcess,
-    pool: string,
-    lentBy: string | null,
-    what: 'lent' | 'returned' | 'moved',
-    why: string,
-  ): void {
-    host.pool = pool;
-    host.lentBy = lentBy;
-    this.#event(host, what, why);
-  }
-
-  /** It takes no more leases, and ends when those it has are over. What nobody holds in it ends now. */
-  vacate(host: HostProcess, what: 'returned' | 'moved', why: string): void {
-    this.#event(host, what, why);
-    if (host.leased === 0) {
-      host.kill(why);
-      return;
-    }
-    host.drain(why);
-    for (const base of [...this.#bases.values()])
-      if (base.host === host && base.takenFor === null) this.giveUp(base, why);
-    this.#leave(host, why);
-  }
-
-  /** Who holds bases of it begins elsewhere, and ends here when nothing runs any more. */
-  #leave(host: HostProcess, why: string): void {
-    for (const base of [...this.#bases.values()]) {
-      if (base.host === host && base.state === 'leased') base.lessee?.event({ event: 'broken', reason: why });
-    }
-  }
-
-  #holdsAny(host: HostProcess): boolean {
-    for (const base of this.#bases.values()) if (base.host === host) return true;
-    for (const base of this.#ending.values()) if (base.host === host) return true;
-    return false;
-  }
-
   /** All of them, at once. */
   kill(why: string): void {
     this.#closed = true;
-    for (const host of [...this.#hosts.values()]) host.kill(why);
+    for (const host of [...this.roster.hosts]) host.kill(why);
     this.#endings.flush();
   }
 
-  /* ── what they may use, and who uses more ── */
-
-  /** What is leased in this host, and null for each base in stock. */
-  limitsMb(host: HostProcess): (number | null)[] {
-    const limits: (number | null)[] = [];
-    for (const base of this.#bases.values()) if (base.host === host) limits.push(limitMb(base));
-    for (const base of this.#ending.values()) if (base.host === host) limits.push(limitMb(base));
-    return limits;
-  }
-
-  /** The base that is at work there; null when bases of several functions are, or none. */
-  suspect(host: HostProcess): string | null {
-    const faulty = [...this.#ending.values()].filter((base) => base.host === host && base.fault !== null);
-    const busy = [...this.#bases.values()].filter(
-      (base) => base.host === host && base.lessee !== null && base.lessee.inFlight > 0,
-    );
-    const suspects = faulty.length > 0 ? faulty : busy;
-    const keys = new Set(suspects.map((base) => base.lessee?.spec.key));
-    return keys.size === 1 ? (suspects[0]?.id ?? null) : null;
-  }
-
   #breached(id: string, breach: Breach): void {
-    const base = this.#bases.get(id);
+    const base = this.roster.base(id);
     const spec = base?.lessee?.answerable(breach);
     if (base === undefined || spec === undefined) return;
     const fault: Fault =
@@ -406,14 +270,6 @@ export class Hosts {
       ...(functionName === undefined ? {} : { function: functionName }),
     });
   }
-}
-
-function bindingKey({ binding }: HostProcess): string | null {
-  return binding === null ? null : keyOf(binding);
-}
-
-function limitMb(base: Base): number | null {
-  return base.lessee?.spec.limits.memoryMb ?? null;
 }
 
 /** The directory itself stays: a thread that starts meanwhile must find each slot to be one. */

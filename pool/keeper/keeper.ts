@@ -1,8 +1,7 @@
-/** The pool behind its one interface (api.ts): wires fleet, link server and function pools. */
+/** The pool behind its one interface (api.ts): makes its parts and passes on what is asked. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import type net from 'node:net';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
@@ -18,29 +17,25 @@ import type {
   PoolSnapshot,
   ProbeResult,
 } from './api.ts';
-import type { Base } from './base.ts';
+import { Blame, blamedKey } from './blame.ts';
 import { bundleBase } from './bundle.ts';
 import type { BaseDefinition } from './definition.ts';
 import { Definitions } from './definitions.ts';
 import { Fleet } from './fleet.ts';
-import { FunctionPool } from './function-pool.ts';
+import { FunctionPools } from './function-pools.ts';
 import { Generations } from './generations.ts';
-import { Groups, groupKey } from './groups.ts';
+import { Groups } from './groups.ts';
 import type { HostProcess } from './host-process.ts';
-import { HostWatch, LOOK_MS } from './host-watch.ts';
-import type { Instance } from './instance.ts';
-import type { Occupant } from './lending.ts';
+import { HostWatch } from './host-watch.ts';
 import { listenForBases } from './link-server.ts';
 import type { Logger } from './log.ts';
-import { IdleHistory } from './policy/keep-alive.ts';
 import { type PoolChange, Pools } from './pools.ts';
-import { Proofs, type ProvedWhere } from './proofs.ts';
-import { Quarantine, refuse } from './quarantine.ts';
-import { limitsOf } from './scaling.ts';
+import { Proofs } from './proofs.ts';
+import { refuse } from './quarantine.ts';
+import { checkAlive, Rounds } from './rounds.ts';
 import type { FleetSettings } from './settings.ts';
 import { Sharing } from './sharing.ts';
 import { snapshotOf } from './snapshot.ts';
-import { Warmth } from './warmth.ts';
 
 export interface KeeperOptions {
   definitions: BaseDefinition[];
@@ -56,17 +51,6 @@ export interface KeeperOptions {
   collectYoung?: CollectYoung;
 }
 
-const SWEEP_MS = 50;
-const TEND_MS = 250;
-/** Functions without an instance are tended each so many times. */
-const TENDS_OF_COLD = 4;
-/** The gateway's own loop was later than this: it cannot tell whether others are. */
-const OWN_LAG_MS = 15;
-/** Functions whose idle times are remembered, the last used ones. */
-const HISTORIES_KEPT = 20_000;
-const FLEET_SWEEP_MS = 5_000;
-/** A base that answers no ping for so long is blocked. */
-const PING_MS = 1_000;
 const EVENTS_KEPT = 2_000;
 const SHORT_OF_MEMORY = 'memory runs short';
 
@@ -82,93 +66,109 @@ export async function createKeeper(options: KeeperOptions): Promise<Keeper> {
 class Pool implements Keeper {
   readonly bases: Generations;
   readonly #options: KeeperOptions;
-  readonly #definitions: Definitions;
-  readonly #fleet: Fleet;
-  readonly #pools: Pools;
-  readonly #sharing: Sharing;
+  readonly #functions: FunctionPools;
   readonly #groups: Groups;
   /** Where modules of groups are proved before they are brought into theirs. */
   readonly #proving: Groups;
   readonly #proofs: Proofs;
-  readonly #functions = new Map<string, FunctionPool>();
-  /** Pools that get no calls: retired ones whose last invocations still run, and those made to take another's place. */
-  readonly #beside = new Set<FunctionPool>();
+  readonly #pools: Pools;
+  readonly #sharing: Sharing;
+  readonly #fleet: Fleet;
+  readonly #blame: Blame;
+  readonly #rounds: Rounds;
   readonly #events: PoolEvent[] = [];
   readonly #socketPath: string;
-  readonly #timers: NodeJS.Timeout[] = [];
-  /** By function, over all its versions. */
-  readonly #histories = new Map<string, IdleHistory>();
-  readonly #quarantine = new Quarantine();
-  readonly #hostWatch: HostWatch<HostProcess>;
-  #tendedAt = monotonicMs();
-  #tends = 0;
   #server: net.Server | null = null;
   #draining = false;
 
   constructor(options: KeeperOptions, baseFile: string) {
+    const { hooks, now, settings } = options;
+    const idleClock = options.idleClock === undefined ? {} : { idleClock: options.idleClock };
+    const event = (one: PoolEvent) => this.#note(one);
     this.#options = options;
     this.#socketPath = path.join(options.runDir, 'link.sock');
-    this.#definitions = new Definitions(options.definitions);
-    this.#pools = new Pools(options.settings);
+    const definitions = new Definitions(options.definitions);
+    this.#pools = new Pools(settings);
     this.#sharing = new Sharing({
       maxBases: (pool) => this.#pools.size(pool).maxBases + this.#fleet.borrowed(pool),
       bases: () => this.#fleet.bases,
-      functions: () => this.#functions.values(),
-      all: () => this.#all(),
+      functions: () => this.#functions.serving,
+      all: () => this.#functions.all(),
       idleGroups: (pool) => this.#groups.idle(pool),
     });
-    const groupParts = {
-      hooks: options.hooks,
-      take: (spec: ModuleSpec, definition: BaseDefinition) => this.#lease(spec, definition),
-      event: (event: PoolEvent) => this.#note(event),
-      now: options.now,
-    };
-    this.#groups = new Groups({ ...groupParts, proofs: false });
-    this.#proving = new Groups({ ...groupParts, proofs: true });
-    this.#proofs = new Proofs({
-      pool: (spec) => this.#pool(spec),
-      make: (spec, where) => {
-        const made = this.#make(spec, this.#definitions.inUse(spec.base), where);
-        this.#beside.add(made);
-        return made;
+    const lease = ({ trustGroup, network, pool, functionName }: ModuleSpec, definition: BaseDefinition) =>
+      this.#fleet.take({ definition, trustGroup, network, pool, functionName });
+    this.#groups = new Groups({ hooks, take: lease, event, now, proofs: false });
+    this.#proving = new Groups({ hooks, take: lease, event, now, proofs: true });
+    this.#functions = new FunctionPools({
+      definitions,
+      hooks,
+      now,
+      ...idleClock,
+      take: (spec, definition, where) => {
+        if (spec.group === null || where === 'alone') return lease(spec, definition);
+        return (where === 'proofs' ? this.#proving : this.#groups).take(spec, definition);
       },
-      definition: (spec) => this.#definitions.inUse(spec.base),
+      sharing: this.#sharing,
+      unresponsive: checkAlive,
+    });
+    this.#proofs = new Proofs({
+      pool: (spec) => this.#functions.of(spec),
+      make: (spec, where) => this.#functions.make(spec, definitions.inUse(spec.base), where),
+      definition: (spec) => definitions.inUse(spec.base),
       groups: this.#proving,
     });
+    this.#blame = new Blame({
+      event,
+      now,
+      refuse: (key, refusal) => {
+        for (const pool of this.#functions.serving) if (blamedKey(pool.spec) === key) pool.refuse(refusal);
+      },
+    });
     this.#fleet = new Fleet({
-      definitions: this.#definitions,
-      settings: options.settings,
+      definitions,
+      settings,
       pools: this.#pools,
       runDir: options.runDir,
       socketPath: this.#socketPath,
       baseFile,
       newId: (kind) => `${kind}-${randomUUID().slice(0, 8)}`,
-      now: options.now,
+      now,
       log: options.log,
-      event: (event) => this.#note(event),
-      busy: (pool) => this.#waiting(pool) > 0,
+      event,
+      busy: (pool) => this.#functions.waiting(pool) > 0,
       clock: options.idleClock ?? monotonicMs,
       evictIdle: (pool, why) => this.#sharing.evictOne(pool, why, 'bases'),
       takeFrom: (pool, functionName) => this.#sharing.takeFrom(pool, functionName),
       admits: (pool, functionName, freed) => this.#sharing.admits(pool, functionName, freed),
-      occupants: (host) => this.#occupants(host),
-      tookDown: (spec, why) => this.#tookDown(spec, why),
+      occupants: (host) => this.#functions.occupants(host),
+      tookDown: (spec, why) => {
+        if (!this.#draining) this.#blame.tookDown(spec, why);
+      },
     });
     this.bases = new Generations({
-      definitions: this.#definitions,
+      definitions,
       fleet: this.#fleet,
-      functions: () => this.#functions.values(),
-      all: () => this.#all(),
-      make: (spec, definition, where) => {
-        const made = this.#make(spec, definition, where);
-        this.#beside.add(made);
-        return made;
-      },
+      functions: () => this.#functions.serving,
+      all: () => this.#functions.all(),
+      make: (spec, definition, where) => this.#functions.make(spec, definition, where),
       spoilt: (spec, definition) => this.#proving.leave(spec, definition, 'a proof failed here'),
       discard: (made, why) => made.retire(why),
-      swap: (old, fresh) => this.#swap(old, fresh),
+      swap: (old, fresh) => this.#functions.swap(old, fresh),
     });
-    this.#hostWatch = new HostWatch({
+    this.#rounds = new Rounds({
+      functions: this.#functions,
+      fleet: this.#fleet,
+      hostWatch: this.#watch(),
+      generations: this.bases,
+      blame: this.#blame,
+      now,
+      ...idleClock,
+    });
+  }
+
+  #watch(): HostWatch<HostProcess> {
+    return new HostWatch({
       hosts: () => this.#fleet.hosts,
       limitsMb: (host) => this.#fleet.limitsMb(host),
       suspect: (host) => this.#fleet.suspect(host),
@@ -178,10 +178,6 @@ class Pool implements Keeper {
         this.#sharing.evictOne(pool, SHORT_OF_MEMORY, 'memory') || this.#fleet.giveUpStock(pool, SHORT_OF_MEMORY, 1),
       now: monotonicMs,
     });
-    this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS).unref());
-    this.#timers.push(setInterval(() => this.#hostWatch.look(), LOOK_MS).unref());
-    this.#timers.push(setInterval(() => this.#tend(), TEND_MS).unref());
-    this.#timers.push(setInterval(() => this.#slowSweep(), FLEET_SWEEP_MS).unref());
   }
 
   async listen(): Promise<void> {
@@ -200,15 +196,12 @@ class Pool implements Keeper {
   }
 
   invoke(spec: ModuleSpec, call: InvokeCall, sink: InvokeSink, arrivedAt = monotonicMs()): InvokeHandle {
-    const refusal = this.#quarantine.isEmpty ? null : this.#quarantine.refusal(blamedKey(spec), arrivedAt);
-    return refusal === null ? this.#pool(spec).invoke(call, sink, arrivedAt) : refuse(sink, refusal);
+    const refusal = this.#blame.refusal(spec, arrivedAt);
+    return refusal === null ? this.#functions.of(spec).invoke(call, sink, arrivedAt) : refuse(sink, refusal);
   }
 
   async probe(spec: ModuleSpec, readyPath: string | null): Promise<ProbeResult> {
-    // What is served apart from it runs the same code.
-    for (const key of [...this.#quarantine.lift(blamedKey(spec)), ...this.#quarantine.liftParts(spec.key)]) {
-      this.#lifted(key, 'it was deployed again');
-    }
+    this.#blame.deployedAgain(spec);
     try {
       return await this.#proofs.prove(spec, readyPath);
     } catch (error) {
@@ -223,44 +216,25 @@ class Pool implements Keeper {
   }
 
   activate(spec: ModuleSpec): void {
-    if (this.#draining) return;
-    this.#pool(spec);
-    for (const pool of this.#withParts(spec.key)) {
-      pool.upkeep.activate();
-      this.#sharing.reserve(pool);
-    }
+    this.#functions.activate(spec);
   }
 
   deactivate(key: string): void {
-    for (const pool of this.#withParts(key)) {
-      pool.upkeep.deactivate();
-      this.#sharing.forget(pool);
-    }
+    this.#functions.deactivate(key);
   }
 
   prewarm(spec: ModuleSpec, keepMs: number): void {
-    if (!this.#draining) this.#pool(spec).upkeep.prewarm(keepMs);
+    this.#functions.prewarm(spec, keepMs);
   }
 
-  async retire(key: string, why: string): Promise<void> {
-    const pools = this.#withParts(key);
-    for (const pool of pools) {
-      this.#functions.delete(pool.spec.key);
-      this.#sharing.forget(pool);
-      this.#beside.add(pool);
-    }
-    await Promise.all(pools.map((pool) => pool.retire(why)));
-  }
-
-  /** The pool of this key, and those of what is served apart from it. */
-  #withParts(key: string): FunctionPool[] {
-    const parts = `${key}/`;
-    return [...this.#functions.values()].filter(({ spec }) => spec.key === key || spec.key.startsWith(parts));
+  retire(key: string, why: string): Promise<void> {
+    return this.#functions.retire(key, why);
   }
 
   evict(functionName: string): Promise<number> {
     let count = 0;
-    for (const pool of this.#all()) if (pool.spec.functionName === functionName) count += pool.evictIdle('evicted');
+    for (const pool of this.#functions.all())
+      if (pool.spec.functionName === functionName) count += pool.evictIdle('evicted');
     return Promise.resolve(count);
   }
 
@@ -274,7 +248,7 @@ class Pool implements Keeper {
   }
 
   snapshot(): PoolSnapshot {
-    return snapshotOf(this.#fleet, this.#all());
+    return snapshotOf(this.#fleet, this.#functions.all());
   }
 
   events(): readonly PoolEvent[] {
@@ -282,10 +256,8 @@ class Pool implements Keeper {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    this.#draining = true;
-    this.#groups.close();
-    this.#proving.close();
-    const all = Promise.all([...this.#all()].map((pool) => pool.retire('Hearth is shutting down')));
+    this.#close();
+    const all = Promise.all([...this.#functions.all()].map((pool) => pool.retire('Hearth is shutting down')));
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadlineMs);
     await Promise.race([all, late]);
@@ -297,181 +269,19 @@ class Pool implements Keeper {
   }
 
   kill(): void {
-    this.#draining = true;
-    this.#groups.close();
-    this.#proving.close();
-    for (const timer of this.#timers) clearInterval(timer);
-    for (const pool of this.#all()) pool.kill('Hearth is shutting down.');
+    this.#close();
+    this.#rounds.end();
+    for (const pool of this.#functions.all()) pool.kill('Hearth is shutting down.');
     this.#fleet.kill('the gateway ends');
     this.#server?.close();
   }
 
-  #pool(spec: ModuleSpec): FunctionPool {
-    const known = this.#functions.get(spec.key);
-    if (known !== undefined) return known;
-    const pool = this.#make(spec, this.#definitions.inUse(spec.base));
-    this.#functions.set(spec.key, pool);
-    return pool;
-  }
-
-  /** `where`: `usual`, or for the proof of one of a group, of which nothing is remembered, beside other proofs or alone. */
-  #make(
-    spec: ModuleSpec,
-    definition: BaseDefinition | undefined,
-    where: 'usual' | ProvedWhere = 'usual',
-  ): FunctionPool {
-    if (this.#draining) throw new HearthError('NO_CAPACITY', 'Hearth is shutting down.', { retryAfterS: 5 });
-    return new FunctionPool({
-      spec,
-      definition,
-      hooks: this.#options.hooks,
-      now: this.#options.now,
-      take: (wanted) => {
-        if (definition === undefined) {
-          return Promise.reject(new HearthError('NO_CAPACITY', `There is no base definition "${wanted.base}".`));
-        }
-        if (wanted.group === null || where === 'alone') return this.#lease(wanted, definition);
-        return (where === 'proofs' ? this.#proving : this.#groups).take(wanted, definition);
-      },
-      warmth: new Warmth({
-        limits: limitsOf(spec),
-        history: where === 'usual' ? this.#history(spec.functionName) : new IdleHistory(),
-      }),
-      ...(this.#options.idleClock === undefined ? {} : { idleClock: this.#options.idleClock }),
-      unresponsive: (instance) => this.#checkAlive(instance),
-      emptied: (empty) => {
-        this.#beside.delete(empty);
-        if (this.#functions.get(spec.key) === empty) this.#functions.delete(spec.key);
-      },
-    });
-  }
-
-  #lease({ trustGroup, network, pool, functionName }: ModuleSpec, definition: BaseDefinition): Base | Promise<Base> {
-    return this.#fleet.take({ definition, trustGroup, network, pool, functionName });
-  }
-
-  /** Null when that one has been retired meanwhile. */
-  #swap(old: FunctionPool, fresh: FunctionPool): Promise<void> | null {
-    if (this.#draining || this.#functions.get(old.spec.key) !== old) return null;
-    fresh.upkeep.takeOver(old.upkeep);
-    if (old.upkeep.active) this.#sharing.reserve(fresh);
-    this.#sharing.forget(old);
-    this.#beside.delete(fresh);
-    this.#functions.set(fresh.spec.key, fresh);
-    this.#beside.add(old);
-    return old.retire('its base definition has changed');
-  }
-
-  *#all(): Iterable<FunctionPool> {
-    yield* this.#functions.values();
-    yield* this.#beside;
-  }
-
-  #waiting(of: string): number {
-    let sum = 0;
-    for (const pool of this.#all()) if (pool.spec.pool === of) sum += pool.waiting;
-    return sum;
-  }
-
-  /** The instances that stand in this host. */
-  *#occupants(host: HostProcess): Iterable<Occupant> {
-    for (const pool of this.#all()) {
-      for (const instance of pool.instances) {
-        if (!instance.placed || instance.base.host !== host || instance.state === 'gone') continue;
-        yield {
-          busy: instance.state !== 'ready' || instance.inFlight > 0,
-          usedAt: instance.lastUsedAt,
-          needed: pool.basesHeld <= pool.upkeep.leastBases,
-          drain: (why) => instance.drain(why),
-        };
-      }
-    }
-  }
-
-  #history(functionName: string): IdleHistory {
-    const history = this.#histories.get(functionName) ?? new IdleHistory();
-    this.#histories.delete(functionName);
-    this.#histories.set(functionName, history);
-    const [oldest] = this.#histories.keys();
-    if (this.#histories.size > HISTORIES_KEPT && oldest !== undefined) this.#histories.delete(oldest);
-    return history;
-  }
-
-  #tend(): void {
-    const now = monotonicMs();
-    const lagged = now - this.#tendedAt - TEND_MS > OWN_LAG_MS;
-    this.#tendedAt = now;
-    this.#fleet.tidy();
-    const busyLoops = new Map<string, number>();
-    for (const { spec, busyLoops: busy } of this.#functions.values()) {
-      busyLoops.set(spec.pool, (busyLoops.get(spec.pool) ?? 0) + busy);
-    }
-    const rooms = new Map<string, boolean>();
-    // Without an instance there is only prewarming to think of, which has time.
-    const all = this.#tends++ % TENDS_OF_COLD === 0;
-    for (const pool of this.#functions.values()) {
-      if (!all && pool.instances.size === 0) continue;
-      const name = pool.spec.pool;
-      pool.tend({
-        now: this.#options.idleClock?.() ?? now,
-        busyLoops: busyLoops.get(name) ?? 0,
-        cores: availableParallelism(),
-        lagged,
-        room: rooms.getOrInsertComputed(name, () => this.#fleet.hasRoom(name)),
-      });
-    }
-    for (const pool of this.#beside) for (const instance of pool.instances) instance.giveUpLoading(now);
-  }
-
-  /** After a timeout: a base that answers goes on draining, one that does not is ended. */
-  #checkAlive(instance: Instance): void {
-    if (instance.state === 'acquiring' || instance.state === 'gone') return;
-    let answered = false;
-    const settle = () => {
-      answered = true;
-      clearTimeout(timer);
-    };
-    const late = () => {
-      if (!answered) instance.kill(`no answer to a ping within ${PING_MS} ms`, { kind: 'blocked' });
-    };
-    // If it was the gateway that stood still, the answer has come by now and is read before the immediate.
-    const timer = setTimeout(() => setImmediate(late), PING_MS);
-    instance.base.ping().then(settle, settle);
-  }
-
-  #sweep(): void {
-    const now = monotonicMs();
-    for (const pool of this.#all()) pool.sweep(now);
-    // Somebody waits in a full pool: an instance may have become idle since.
-    if (this.#fleet.pending > 0) this.#fleet.sweepPending(now);
-  }
-
-  #slowSweep(): void {
-    this.#fleet.sweepHosts(this.#options.now());
-    this.bases.tidy();
-    for (const key of this.#quarantine.expired(monotonicMs())) this.#lifted(key, 'its time is over');
-  }
-
-  #tookDown(spec: ModuleSpec, why: string): void {
-    const now = monotonicMs();
-    if (this.#draining || !this.#quarantine.killed(spec.key, why, now)) return;
-    const { key, functionName } = spec;
-    this.#note({
-      time: this.#options.now(),
-      subject: 'function',
-      id: key,
-      what: 'quarantined',
-      why,
-      function: functionName,
-    });
-    const refusal = this.#quarantine.refusal(key, now);
-    if (refusal === null) return;
-    for (const pool of this.#functions.values()) if (blamedKey(pool.spec) === key) pool.refuse(refusal);
-  }
-
-  #lifted(key: string, why: string): void {
-    const name = key.slice(0, key.lastIndexOf('@'));
-    this.#note({ time: this.#options.now(), subject: 'function', id: key, what: 'lifted', why, function: name });
+  /** Nothing is begun any more. */
+  #close(): void {
+    this.#draining = true;
+    this.#functions.close();
+    this.#groups.close();
+    this.#proving.close();
   }
 
   #note(event: PoolEvent): void {
@@ -479,9 +289,4 @@ class Pool implements Keeper {
     if (this.#events.length > EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT / 2);
     this.#options.hooks.event(event);
   }
-}
-
-/** Who is put in quarantine for what it does: of a group all together. */
-function blamedKey(spec: ModuleSpec): string {
-  return spec.group === null ? spec.key : groupKey(spec);
 }

@@ -19,12 +19,14 @@ function world(occupants: Occupant[] = []) {
   const state = { bases: ['warm', 'warm'], room: 0 };
   const real = host as unknown as HostProcess;
   const lending = new Lending({
-    hosts: {
-      all: [real],
+    roster: {
+      hosts: [real],
       get bases() {
         return state.bases.map((of) => ({ state: of, host: real }) as Base);
       },
-      get: (id) => (id === host.id ? real : undefined),
+      host: (id) => (id === host.id ? real : undefined),
+    },
+    leaving: {
       assign(_host, pool, lentBy, what, why) {
         Object.assign(host, { pool, lentBy });
         told.push(`${what}: ${why}`);

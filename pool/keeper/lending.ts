@@ -6,9 +6,10 @@
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HostProcess } from './host-process.ts';
-import type { Hosts } from './hosts.ts';
+import type { Leaving } from './leaving.ts';
 import { LENT_IDLE_MS, leavesLentHost, lentStep, type Need, nextLoan, type Spare } from './policy/lend.ts';
 import { BUFFER_POOL, type Pools } from './pools.ts';
+import type { Roster } from './roster.ts';
 
 /** An instance that stands in a host. */
 export interface Occupant {
@@ -22,7 +23,8 @@ export interface Occupant {
 }
 
 export interface LendingOptions {
-  hosts: Pick<Hosts, 'all' | 'bases' | 'get' | 'assign' | 'vacate'>;
+  roster: Pick<Roster, 'hosts' | 'bases' | 'host'>;
+  leaving: Pick<Leaving, 'assign' | 'vacate'>;
   pools: Pools;
   occupants(host: HostProcess): Iterable<Occupant>;
   /** Bases that may still be booted in this pool. */
@@ -44,23 +46,29 @@ export class Lending {
 
   /** Lends one host to one of these. False: nothing is there for any of them. */
   lend(needs: readonly Need[]): boolean {
-    const { hosts, pools, clock } = this.#options;
+    const { roster, leaving, pools, clock } = this.#options;
     if (needs.length === 0 || !pools.has(BUFFER_POOL)) return false;
     const spares = new Map<HostProcess, Spare>();
-    for (const { state, host } of hosts.bases) {
+    for (const { state, host } of roster.bases) {
       if (state !== 'warm' || host.pool !== BUFFER_POOL || host.binding !== null || host.stuck) continue;
       const { id, definition } = host;
       spares.getOrInsertComputed(host, () => ({ id, definition, warm: 0 })).warm++;
     }
     const loan = nextLoan([...spares.values()], needs);
-    const host = loan === null ? undefined : hosts.get(loan.host);
+    const host = loan === null ? undefined : roster.host(loan.host);
     if (loan === null || host === undefined) return false;
     const { pool, bases } = loan.need;
     const warm = spares.get(host)?.warm ?? 0;
     this.#memoryMb.set(host, pools.memoryOf(BUFFER_POOL, warm));
     this.#usedAt.set(host, clock());
     const calls = bases === 1 ? '1 lease waits' : `${bases} leases wait`;
-    hosts.assign(host, pool, BUFFER_POOL, 'lent', `"${pool}" is full and ${calls} there: it brings ${warm} warm bases`);
+    leaving.assign(
+      host,
+      pool,
+      BUFFER_POOL,
+      'lent',
+      `"${pool}" is full and ${calls} there: it brings ${warm} warm bases`,
+    );
     return true;
   }
 
@@ -71,27 +79,27 @@ export class Lending {
 
   /** Takes back what is idle. Call it some times a second. */
   sweep(): void {
-    for (const host of [...this.#options.hosts.all]) if (host.lentBy !== null) this.#look(host);
+    for (const host of [...this.#options.roster.hosts]) if (host.lentBy !== null) this.#look(host);
   }
 
   /** Bases of other pools that serve this one. */
   borrowed(pool: string): number {
     let count = 0;
-    for (const { host } of this.#options.hosts.bases) if (host.lentBy !== null && host.pool === pool) count++;
+    for (const { host } of this.#options.roster.bases) if (host.lentBy !== null && host.pool === pool) count++;
     return count;
   }
 
   /** Bases of this pool that serve others. */
   lent(pool: string): number {
     let count = 0;
-    for (const { host } of this.#options.hosts.bases) if (host.lentBy === pool) count++;
+    for (const { host } of this.#options.roster.bases) if (host.lentBy === pool) count++;
     return count;
   }
 
   /** What the hosts that serve this pool may use together now, MB. */
   memoryMb(pool: string): number {
     let memoryMb = this.#options.pools.size(pool).memoryMb;
-    for (const host of this.#options.hosts.all) {
+    for (const host of this.#options.roster.hosts) {
       if (host.lentBy === null) continue;
       if (host.pool === pool) memoryMb += this.#memoryMb.get(host) ?? 0;
       if (host.lentBy === pool) memoryMb -= this.#memoryMb.get(host) ?? 0;
@@ -101,8 +109,8 @@ export class Lending {
 
   /** See Keeper. */
   move(id: string, to: string): 'moved' | 'draining' {
-    const { hosts, pools } = this.#options;
-    const host = hosts.get(id);
+    const { roster, leaving, pools } = this.#options;
+    const host = roster.host(id);
     if (host === undefined) throw new HearthError('NOT_FOUND', `There is no host "${id}"; GET /v1/pool lists them.`);
     if (!pools.has(to)) {
       throw new HearthError('BAD_REQUEST', `There is no pool "${to}"; there are: ${pools.names.join(', ')}.`);
@@ -116,15 +124,15 @@ export class Lending {
     }
     if (host.pool === to) return 'moved';
     let bases = 0;
-    for (const base of hosts.bases) if (base.host === host) bases++;
+    for (const base of roster.bases) if (base.host === host) bases++;
     pools.transfer(host.pool, to, bases);
     const brings = `${bases} ${bases === 1 ? 'base' : 'bases'}`;
     if (host.binding === null) {
-      hosts.assign(host, to, null, 'moved', `from "${host.pool}" to "${to}" by an operator, with ${brings}`);
+      leaving.assign(host, to, null, 'moved', `from "${host.pool}" to "${to}" by an operator, with ${brings}`);
       return 'moved';
     }
     const why = `its room for ${brings} goes from "${host.pool}" to "${to}"; what served trust group "${host.binding.trustGroup}" serves no other`;
-    hosts.vacate(host, 'moved', why);
+    leaving.vacate(host, 'moved', why);
     return 'draining';
   }
 
@@ -144,13 +152,13 @@ export class Lending {
   }
 
   #giveBack(host: HostProcess, why: string): 'moved' | 'draining' {
-    const { hosts } = this.#options;
+    const { leaving } = this.#options;
     const { pool, lentBy, binding } = host;
     if (binding === null && lentBy !== null) {
-      hosts.assign(host, lentBy, null, 'returned', `from "${pool}" as it is: ${why}`);
+      leaving.assign(host, lentBy, null, 'returned', `from "${pool}" as it is: ${why}`);
       return 'moved';
     }
-    hosts.vacate(host, 'returned', `from "${pool}" by a new process in its place, since it has served: ${why}`);
+    leaving.vacate(host, 'returned', `from "${pool}" by a new process in its place, since it has served: ${why}`);
     return 'draining';
   }
 }

@@ -119,7 +119,7 @@ export class Placement {
 
   #lacksBases(pool: string): boolean {
     const { hosts, pools } = this.#options;
-    return hosts.countIn(pool) >= pools.size(pool).maxBases;
+    return hosts.roster.countIn(pool) >= pools.size(pool).maxBases;
   }
 
   #waitingIn(pool: string): Set<string> {
@@ -141,7 +141,7 @@ export class Placement {
       const need = needs.getOrInsertComputed(key, () => ({ pool, definition: wanted.definition, bases: 0, borrowed }));
       need.bases++;
     }
-    for (const { state, host } of hosts.bases) {
+    for (const { state, host } of hosts.roster.bases) {
       if (host.pool !== pool || (state !== 'booting' && state !== 'rehearsing')) continue;
       for (const need of needs.values()) if (need.definition === host.definition) need.bases--;
     }
@@ -159,7 +159,7 @@ export class Placement {
     if (!this.#options.admits(wanted.pool, wanted.functionName, 0)) return undefined;
     const warm = new Map<HostProcess, Base>();
     let unbound = 0;
-    for (const base of hosts.bases) {
+    for (const base of hosts.roster.bases) {
       const { host } = base;
       if (base.state !== 'warm' || !fits(host, wanted) || host.stuck || host.state === 'draining') continue;
       if (host.binding === null) {
@@ -192,7 +192,7 @@ export class Placement {
 
   #boundHosts(of: string): number {
     let count = 0;
-    for (const { binding, pool, lentBy } of this.#options.hosts.all) {
+    for (const { binding, pool, lentBy } of this.#options.hosts.roster.hosts) {
       if (binding !== null && pool === of && lentBy === null) count++;
     }
     return count;
@@ -201,7 +201,7 @@ export class Placement {
   /** Leased bases by function. */
   #held(): Map<string, number> {
     const held = new Map<string, number>();
-    for (const { state, takenFor } of this.#options.hosts.bases) {
+    for (const { state, takenFor } of this.#options.hosts.roster.bases) {
       if (state === 'leased' && takenFor !== null) held.set(takenFor, (held.get(takenFor) ?? 0) + 1);
     }
     return held;

@@ -106,7 +106,7 @@ export class Stock {
   /** Bases of this pool that are on their way to be warm. */
   booting(pool: string): number {
     let booting = 0;
-    for (const base of this.#options.hosts.bases) if (base.host.pool === pool && boots(base)) booting++;
+    for (const base of this.#options.hosts.roster.bases) if (base.host.pool === pool && boots(base)) booting++;
     return booting;
   }
 
@@ -156,7 +156,7 @@ export class Stock {
   /** Ends a warm base of this pool's own that nobody holds, as long as more than so many are there. */
   giveUp(pool: string, why: string, left: number): boolean {
     const { hosts } = this.#options;
-    const own = [...hosts.bases].filter(({ host }) => host.pool === pool && host.lentBy === null);
+    const own = [...hosts.roster.bases].filter(({ host }) => host.pool === pool && host.lentBy === null);
     const base = own.filter(({ state }) => state === 'warm')[left];
     if (base === undefined) return false;
     hosts.giveUp(base, why);
@@ -247,7 +247,7 @@ export class Stock {
       }
       const host =
         step.kind === 'boot'
-          ? hosts.get(step.host)
+          ? hosts.roster.host(step.host)
           : hosts.start(definition, pool, step.bound === null ? null : bindingOf(step.bound));
       if (host !== undefined) hosts.boot(host);
       // For who waits still, and for the other pools.
@@ -269,7 +269,7 @@ export class Stock {
       for (let left = surplusStep(shelf.warm + shelf.booting - target); left > 0; left--) {
         const id = nextEnd({ target, hosts: shelf.hosts });
         const view = shelf.hosts.find((host) => host.id === id);
-        const base = [...hosts.bases].find(({ state, host }) => state === 'warm' && host.id === id);
+        const base = [...hosts.roster.bases].find(({ state, host }) => state === 'warm' && host.id === id);
         if (view === undefined || base === undefined) break;
         view.warm--;
         hosts.giveUp(base, 'more in stock than leases are expected');
@@ -317,7 +317,7 @@ export class Stock {
       }),
     );
     const views = new Map<HostProcess, { view: HostView; shelf: Shelf }>();
-    for (const host of hosts.all) {
+    for (const host of hosts.roster.hosts) {
       const shelf = shelves.find(({ pool, definition }) => pool === host.pool && definition === host.definition);
       if (shelf === undefined || host.state === 'draining' || host.state === 'dead' || host.stuck) continue;
       const { id, leased, leasedAt, binding } = host;
@@ -328,7 +328,7 @@ export class Stock {
       views.set(host, { view, shelf });
       shelf.hosts.push(view);
     }
-    for (const base of hosts.bases) {
+    for (const base of hosts.roster.bases) {
       const found = views.get(base.host);
       if (found === undefined) continue;
       const kind = base.state === 'warm' ? 'warm' : boots(base) ? 'booting' : null;
@@ -387,9 +387,9 @@ export class Stock {
   room(pool: string): number {
     const { hosts, pools } = this.#options;
     if (this.#stateOf(pool).pressure === 'full') {
-      for (const { host, takenFor } of hosts.bases) if (host.pool === pool && takenFor !== null) return 0;
+      for (const { host, takenFor } of hosts.roster.bases) if (host.pool === pool && takenFor !== null) return 0;
     }
-    return pools.size(pool).maxBases - hosts.countIn(pool);
+    return pools.size(pool).maxBases - hosts.roster.countIn(pool);
   }
 }
 
