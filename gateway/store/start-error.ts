@@ -7,7 +7,13 @@ export type StoreStartCode =
   /** The directory or a file in it cannot be made, read or written. */
   | 'STORE_UNWRITABLE'
   /** The file is no database of Hearth, or damaged. */
-  | 'STORE_DAMAGED';
+  | 'STORE_DAMAGED'
+  /** Redis is not there, or does not answer. */
+  | 'STORE_AWAY'
+  /** Redis is there and cannot be a store: password, replica, too old. */
+  | 'STORE_REFUSED'
+  /** Its secrets are sealed with a key that this gateway has not. */
+  | 'STORE_KEY';
 
 export class StoreStartError extends Error {
   readonly code: StoreStartCode;

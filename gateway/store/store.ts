@@ -513,7 +513,8 @@ export interface LeaseStore {
 /* ── what other gateways on the same store have changed ─────────────────────────────────────────────────────── */
 
 export interface Change {
-  kind: 'function' | 'publication' | 'rollout' | 'base' | 'token' | 'queue' | 'cron';
+  /** `messages`: there may be something to claim in the queue of this name; '' says so of every queue. */
+  kind: 'function' | 'publication' | 'rollout' | 'base' | 'token' | 'queue' | 'cron' | 'messages';
   /** Of a cron: the function's. */
   name: string;
 }
