@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { filled, type Results, tableOf } from './tables.ts';
 
 const MB = 1024 ** 2;
-const NOTHING: Results = { density: null, rpc: null };
+const NOTHING: Results = { density: null, rpc: null, pools: null };
 const group = (each: number) => ({
   sourceBytes: 2048,
   points: [1, 250, 500].map((modules) => ({ modules, pssBytes: (40 + each * modules) * MB })),
@@ -21,6 +21,7 @@ const MEASURED: Results = {
       groups: { small: group(0.1), large: group(0.4) },
     },
   },
+  pools: { data: { phases: { 'batch idle': { p50Us: 612, p99Us: 3456, errors: 0, requests: 10_000 } } } },
   rpc: {
     data: {
       kinds: { 'plain call': { p50Ns: 4.26, p99Ns: 9 }, 'across bases': { p50Ns: 149_960, p99Ns: null } },
@@ -34,7 +35,7 @@ test('the README has a place for each table, and keeps what stands there when no
   assert.throws(() => filled('# Hearth', MEASURED), /no place for the table "memory"/);
 });
 
-test('figures of memory are slopes over the counts, and the same again writes the same', () => {
+test('figures of memory are slopes over the counts; to write the same again changes nothing', () => {
   const once = filled(README, MEASURED);
   assert.match(once, /\| a base of its own, idle \| 11\.0 MB \|/);
   assert.match(
@@ -43,6 +44,7 @@ test('figures of memory are slopes over the counts, and the same again writes th
   );
   assert.match(once, /\| that host after 500 replacements of a large one \| 90 MB → 91 MB \| RSS 140 MB → 142 MB \|/);
   assert.match(once, /--> 11 MB with a base of its own, 0\.10 MB as one of 500 in a group <!--/);
+  assert.match(once, /\| batch idle \| 0\.61 ms \| 3\.46 ms \| 0 of 10000 \|/);
   assert.equal(filled(once, MEASURED), once);
 });
 
@@ -56,6 +58,6 @@ test('calls are in the unit that fits them, and what had too few samples is not 
 test('results of before there were groups say nothing', () => {
   const { density } = structuredClone(MEASURED);
   if (density !== null) delete density.data.groups;
-  assert.equal(tableOf('memory', { density, rpc: null }), null);
-  assert.equal(tableOf('module-memory', { density, rpc: null }), null);
+  assert.equal(tableOf('memory', { ...NOTHING, density }), null);
+  assert.equal(tableOf('module-memory', { ...NOTHING, density }), null);
 });

@@ -26,16 +26,20 @@ interface Memory {
 interface Rpc {
   data: { kinds?: Record<string, { p50Ns: number; p99Ns: number | null }> };
 }
+interface Pools {
+  data: { phases: Record<string, { p50Us: number | null; p99Us: number | null; errors: number; requests: number }> };
+}
 export interface Results {
   density: Density | null;
   rpc: Rpc | null;
+  pools: Pools | null;
 }
 
-const NAMES = ['memory', 'module-memory', 'calls'] as const;
+const NAMES = ['memory', 'module-memory', 'calls', 'pools'] as const;
 type Name = (typeof NAMES)[number];
 
 /** Null: not measured. */
-export function tableOf(name: Name, { density, rpc }: Results): string | null {
+export function tableOf(name: Name, { density, rpc, pools }: Results): string | null {
   switch (name) {
     case 'memory':
       return memory(density);
@@ -43,6 +47,8 @@ export function tableOf(name: Name, { density, rpc }: Results): string | null {
       return moduleMemory(density);
     case 'calls':
       return calls(rpc);
+    case 'pools':
+      return fullPools(pools);
   }
 }
 
@@ -102,6 +108,19 @@ function calls(rpc: Rpc | null): string | null {
   return `\n${markdown(['a call', 'p50', 'p99'], rows)}\n`;
 }
 
+/** pools.json: phases, by name. */
+function fullPools(pools: Pools | null): string | null {
+  if (pools === null) return null;
+  const ms = (us: number | null) => (us === null ? 'n/a' : `${figure(us / 1000)} ms`);
+  const rows = Object.entries(pools.data.phases).map(([name, { p50Us, p99Us, errors, requests }]) => [
+    name,
+    ms(p50Us),
+    ms(p99Us),
+    `${errors} of ${requests}`,
+  ]);
+  return `\n${markdown(['pool `batch`', 'p50 in `default`', 'p99', 'errors'], rows)}\n`;
+}
+
 function slopeOf<Key extends string>(points: (Record<Key, number> & { pssBytes: number })[], key: Key): number {
   return leastSquares(points.map((point) => [point[key], point.pssBytes])).slope;
 }
@@ -131,6 +150,6 @@ function resultOf<Result>(name: string): Result | null {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const path = join(import.meta.dirname, '..', 'README.md');
-  const results = { density: resultOf<Density>('density'), rpc: resultOf<Rpc>('rpc') };
+  const results = { density: resultOf<Density>('density'), rpc: resultOf<Rpc>('rpc'), pools: resultOf<Pools>('pools') };
   writeFileSync(path, filled(readFileSync(path, 'utf8'), results));
 }
