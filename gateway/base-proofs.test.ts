@@ -57,8 +57,18 @@ async function rig(t: TestContext, probe: (spec: ModuleSpec) => Promise<void> = 
       true,
     );
   }
-  await use(generation(1, ['hono']));
-  return { registry, proofs, probed, warned, generation, use, active: () => raw.function('shop')?.active?.version };
+  const first = generation(1, ['hono']);
+  await use(first);
+  return {
+    registry,
+    proofs,
+    probed,
+    warned,
+    generation,
+    first,
+    use,
+    active: () => raw.function('shop')?.active?.version,
+  };
 }
 
 const to = (registry: Registry, version: string) =>
@@ -119,16 +129,21 @@ test('one whose base is gone is refused', async (t) => {
   await assert.rejects(proofs.prove(apart), { code: 'PROBE_FAILED', message: /no such base/ });
 });
 
-test('a base that is switched while a version is proved is asked again before the traffic moves', async (t) => {
-  let switching: Promise<void> | null = null;
-  const made = await rig(t, async () => {
-    switching ??= made.use(made.generation(2));
-    await switching;
+for (const [how, back] of [
+  ['switched', false],
+  ['switched, and back again,', true],
+] as const) {
+  test(`a base that is ${how} while a version is proved is asked again before the traffic moves`, async (t) => {
+    let switching: Promise<void> | null = null;
+    const made = await rig(t, async () => {
+      switching ??= made.use(made.generation(2)).then(() => (back ? made.use(made.first) : undefined));
+      await switching;
+    });
+    const { registry, probed, active } = made;
+    await to(registry, 'v2');
+    assert.deepEqual([probed, active()], [['v2', 'v2'], 'v2']);
   });
-  const { registry, probed, active } = made;
-  await to(registry, 'v2');
-  assert.deepEqual([probed, active()], [['v2', 'v2'], 'v2']);
-});
+}
 
 test('a rollback is not held up by want of room, anything else is', async (t) => {
   const { registry, warned, active } = await rig(t, async () => {
