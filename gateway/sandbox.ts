@@ -1,5 +1,5 @@
 /** HEARTH_SANDBOX: whether hosts run in bubblewrap. */
-import { findSandbox, type Sandbox } from '../pool/keeper/sandbox.ts';
+import { findSandbox, type Sandbox } from '../pool/keeper/hosts/sandbox.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';
 import type { Logger } from './telemetry/log.ts';

@@ -13,7 +13,7 @@ import type {
 import type { SpanReport } from '../../functions/contract/span.ts';
 import type { Exchange } from '../link/link.ts';
 import type { BaseDefinition } from './definition.ts';
-import type { Pressure } from './host-watch.ts';
+import type { Pressure } from './hosts/host-watch.ts';
 import type { PoolChange } from './pools.ts';
 import type { PlacementRule } from './settings.ts';
 

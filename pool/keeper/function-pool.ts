@@ -12,9 +12,9 @@ import { Instances } from './instances.ts';
 import { didNotLoad, Invocation, type InvocationOwner } from './invocation.ts';
 import type { Room } from './place.ts';
 import type { Idle } from './policy/evict.ts';
-import { limitsOf, mayGrow, waitingLimit } from './scaling.ts';
-import { type Surroundings, Upkeep } from './upkeep.ts';
-import type { Warmth } from './warmth.ts';
+import { limitsOf, mayGrow, waitingLimit } from './policy/scaling.ts';
+import { type Surroundings, Upkeep } from './upkeep/upkeep.ts';
+import type { Warmth } from './upkeep/warmth.ts';
 
 export interface FunctionPoolOptions {
   spec: ModuleSpec;

@@ -5,17 +5,17 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { KeeperHooks, ModuleSpec } from './api.ts';
 import type { BaseDefinition } from './definition.ts';
-import type { Definitions } from './definitions.ts';
 import { FunctionPool } from './function-pool.ts';
-import type { HostProcess } from './host-process.ts';
+import type { Definitions } from './generations/definitions.ts';
+import type { ProvedWhere } from './generations/proofs.ts';
+import type { HostProcess } from './hosts/host-process.ts';
 import type { Instance } from './instance.ts';
-import type { Occupant } from './lending.ts';
 import type { Room } from './place.ts';
 import { IdleHistory } from './policy/keep-alive.ts';
-import type { ProvedWhere } from './proofs.ts';
-import { limitsOf } from './scaling.ts';
-import type { Sharing } from './sharing.ts';
-import { Warmth } from './warmth.ts';
+import { limitsOf } from './policy/scaling.ts';
+import type { Occupant } from './stock/lending.ts';
+import type { Sharing } from './upkeep/sharing.ts';
+import { Warmth } from './upkeep/warmth.ts';
 
 /** `usual`, or for the proof of one of a group, of which nothing is remembered, beside other proofs or alone. */
 export type Where = 'usual' | ProvedWhere;

@@ -16,12 +16,12 @@ import { LINK_CLOSED } from '../link/connection.ts';
 import { MAX_BODY_BYTES, ProtocolViolation } from '../link/frames.ts';
 import type { Exchange, LinkError } from '../link/link.ts';
 import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
-import type { Base } from './base.ts';
-import { errorOfFault, type Fault } from './fault.ts';
 import { writeModuleFiles } from './files.ts';
+import type { Base } from './hosts/base.ts';
+import { errorOfFault, type Fault } from './hosts/fault.ts';
 import { FromBase, type Invocation } from './invocation.ts';
-import { LoopWatch } from './loop-watch.ts';
 import type { Place, Room, Tenant, TenantOwner } from './place.ts';
+import { LoopWatch } from './upkeep/loop-watch.ts';
 import { bindingCall, loadedHead } from './validate.ts';
 
 export type InstanceState = 'acquiring' | 'loading' | 'ready' | 'draining' | 'gone';

@@ -1,7 +1,7 @@
 /** The instances of one version: which takes the next call, which are idle, and how many there are of each kind. */
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Instance } from './instance.ts';
-import { handicap } from './scaling.ts';
+import { handicap } from './policy/scaling.ts';
 
 export class Instances {
   /** In order of their making. It changes with loads and ends, never with calls: see pool/link/table.ts. */

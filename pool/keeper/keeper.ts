@@ -17,25 +17,25 @@ import type {
   PoolSnapshot,
   ProbeResult,
 } from './api.ts';
-import { Blame, blamedKey } from './blame.ts';
-import { bundleBase } from './bundle.ts';
+import { Blame, blamedKey } from './blame/blame.ts';
+import { refuse } from './blame/quarantine.ts';
 import type { BaseDefinition } from './definition.ts';
-import { Definitions } from './definitions.ts';
-import { Fleet } from './fleet.ts';
 import { FunctionPools } from './function-pools.ts';
-import { Generations } from './generations.ts';
-import { Groups } from './groups.ts';
-import type { HostProcess } from './host-process.ts';
-import { HostWatch } from './host-watch.ts';
-import { listenForBases } from './link-server.ts';
+import { Definitions } from './generations/definitions.ts';
+import { Generations } from './generations/generations.ts';
+import { Proofs } from './generations/proofs.ts';
+import { Groups } from './groups/groups.ts';
+import { bundleBase } from './hosts/bundle.ts';
+import type { HostProcess } from './hosts/host-process.ts';
+import { HostWatch } from './hosts/host-watch.ts';
+import { listenForBases } from './hosts/link-server.ts';
 import type { Logger } from './log.ts';
 import { type PoolChange, Pools } from './pools.ts';
-import { Proofs } from './proofs.ts';
-import { refuse } from './quarantine.ts';
 import { checkAlive, Rounds } from './rounds.ts';
 import type { FleetSettings } from './settings.ts';
-import { Sharing } from './sharing.ts';
 import { snapshotOf } from './snapshot.ts';
+import { Fleet } from './stock/fleet.ts';
+import { Sharing } from './upkeep/sharing.ts';
 
 export interface KeeperOptions {
   definitions: BaseDefinition[];

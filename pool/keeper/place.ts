@@ -1,7 +1,7 @@
 /** How an instance stands in a base: alone in one of its own, or as one of the modules of a group (group-base.ts). */
 import type { ModuleSpec } from './api.ts';
-import type { Base, Lessee } from './base.ts';
-import type { Fault } from './fault.ts';
+import type { Base, Lessee } from './hosts/base.ts';
+import type { Fault } from './hosts/fault.ts';
 import type { Invocation } from './invocation.ts';
 
 /** What is taken for an instance: a base, or a place beside others. */

@@ -1,13 +1,13 @@
 /** What the keeper looks after by itself, at its own pace: calls that wait too long, instances, hosts, quarantine. */
 import { availableParallelism } from 'node:os';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import type { Blame } from './blame.ts';
-import type { Fleet } from './fleet.ts';
+import type { Blame } from './blame/blame.ts';
 import type { FunctionPools } from './function-pools.ts';
-import type { Generations } from './generations.ts';
-import type { HostProcess } from './host-process.ts';
-import { type HostWatch, LOOK_MS } from './host-watch.ts';
+import type { Generations } from './generations/generations.ts';
+import type { HostProcess } from './hosts/host-process.ts';
+import { type HostWatch, LOOK_MS } from './hosts/host-watch.ts';
 import type { Instance } from './instance.ts';
+import type { Fleet } from './stock/fleet.ts';
 
 export interface RoundsOptions {
   functions: FunctionPools;

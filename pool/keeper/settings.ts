@@ -1,5 +1,5 @@
 /** What the operator says of all hosts, and of each named pool of them. */
-import type { Sandbox } from './sandbox.ts';
+import type { Sandbox } from './hosts/sandbox.ts';
 
 export interface FleetSettings {
   /** Warm bases without a lessee, per definition. */

@@ -1,7 +1,7 @@
 /** The pool as people and metrics see it. */
 import type { BaseState, PoolSnapshot, PoolView } from './api.ts';
-import type { Fleet } from './fleet.ts';
 import type { FunctionPool } from './function-pool.ts';
+import type { Fleet } from './stock/fleet.ts';
 
 export function snapshotOf(fleet: Fleet, pools: Iterable<FunctionPool>): PoolSnapshot {
   const bases = noBases();

@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import type { ModuleLimits, ModuleSpec } from '../api.ts';
-import { bundleBase } from '../bundle.ts';
+import { bundleBase } from '../hosts/bundle.ts';
 import type { FleetSettings } from '../settings.ts';
 import { type Answer, ask, Call, fetchModule, type Harness, moduleOf, startKeeper } from '../testing/harness.ts';
 import { type Belongings, belongingsAtRest, nothingLeft, Timers } from './belongings.ts';
