@@ -55,6 +55,7 @@ test('a directory goes with its manifest, without node_modules, hidden files and
     'shop/src/parts/greet.ts': 'export const greet = (who: string) => "hi ".concat(who);',
     'shop/node_modules/evil/index.js': 'throw new Error("not to be sent")',
     'shop/.env': 'SECRET=1',
+    'shop/public/.well-known/hello.txt': 'there to be served',
   });
   await symlink('/etc/hostname', join(directory, 'shop/src/link.txt'));
   const ran = await cli.run('deploy', 'shop');

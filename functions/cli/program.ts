@@ -1,7 +1,7 @@
 /** The `hearth` command: its options, its commands, and what its exit code says. */
 
-// Commander, because it is the one with nested commands, types, ES modules and no dependency that has been maintained
-// for fifteen years; citty and cac have no exit codes or errors of their own to go by, yargs brings six packages.
+// Commander: nested commands that each have their help, usage errors that arrive as exceptions with a code, types and ES
+// modules of its own, no dependency, and kept since 2011. (yargs brings six packages, clipanion one; citty is at 0.2.)
 import { Command, CommanderError } from 'commander';
 import { type AddCommand, createCli, type World } from './cli.ts';
 import { tell } from './failure.ts';

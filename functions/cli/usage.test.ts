@@ -168,3 +168,20 @@ test('it starts on whatever Node is on PATH, and runs on its own', {
   assert.deepEqual(await run('--version'), { code: 0, stdout: '0.1.0\n' });
   assert.deepEqual(await run('nonsense'), { code: 2, stdout: '' });
 });
+
+test('npx hearth is this one, and needs nothing from elsewhere', {
+  skip: SHELL_PATH.some((entry) => existsSync(join(entry, 'npx'))) ? false : 'npx is not on PATH',
+}, async () => {
+  const { stdout } = await promisify(execFile)('npx', ['hearth', '--version'], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: {
+      PATH: SHELL_PATH.join(delimiter),
+      HOME: directory,
+      npm_config_cache: join(directory, 'npm'),
+      npm_config_offline: 'true',
+      npm_config_update_notifier: 'false',
+    },
+    timeout: 120_000,
+  });
+  assert.equal(stdout, '0.1.0\n');
+});
