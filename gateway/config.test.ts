@@ -54,6 +54,31 @@ describe('settings', () => {
     assert.equal(read([], { HEARTH_ADMIN_TOKEN: '' }).adminToken, null);
   });
 
+  test('a Redis is where its URL says, once it is the store', () => {
+    const redis = (url: string) => read([], { HEARTH_STORE: 'redis', REDIS_URL: url }).redis;
+    assert.equal(read([], { REDIS_URL: 'of another program' }).redis, null);
+    assert.equal(read([], { HEARTH_STORE: 'redis' }).redis?.shown, '127.0.0.1:6379');
+    assert.deepEqual(redis('redis://user:p%40ss@store:7000/3'), {
+      options: { host: 'store', port: 7000, username: 'user', password: 'p@ss', db: 3 },
+      shown: 'store:7000',
+    });
+    assert.deepEqual(redis('redis://[::1]'), { options: { host: '::1', port: 6379 }, shown: '[::1]:6379' });
+    assert.deepEqual(redis('rediss://store')?.options, { host: 'store', port: 6379, tls: { servername: 'store' } });
+    assert.deepEqual(redis('unix:///run/redis.sock')?.options, { path: '/run/redis.sock' });
+    for (const url of [
+      'store:6379',
+      'http://store',
+      'redis://store/a',
+      'redis://store/1/2',
+      'redis://:secret@store?x=1',
+    ]) {
+      const message = refused([], { HEARTH_STORE: 'redis', REDIS_URL: url });
+      assert.match(message, /^REDIS_URL: given a value that does not fit, allowed is redis:/);
+      assert.doesNotMatch(message, /secret/);
+    }
+    assert.match(refused(['--store', 'postgres']), /^--store: given "postgres", allowed is sqlite, redis\.$/);
+  });
+
   test('lists are split at commas', () => {
     assert.deepEqual(read(['--trust-proxy', '10.0.0.0/8, ::1']).trustProxy, ['10.0.0.0/8', '::1']);
     const keys = `${'k'.repeat(32)},${'o'.repeat(32)}`;
@@ -72,8 +97,7 @@ describe('settings', () => {
     assert.match(refused([], { HEARTH_TRUST_PROXY: 'proxy.example' }), /^HEARTH_TRUST_PROXY: given/);
   });
 
-  test('what is not built yet is refused, not ignored', () => {
-    assert.match(refused([], { HEARTH_STORE: 'redis' }), /^HEARTH_STORE: given "redis", allowed is sqlite\.$/);
+  test('what does not exist is refused, not ignored', () => {
     assert.match(
       refused([], { HEARTH_SANDBOX: 'yes' }),
       /^HEARTH_SANDBOX: given "yes", allowed is auto, off, require\.$/,

@@ -5,6 +5,8 @@
 import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Target } from './store/redis/connection.ts';
+import { REDIS_URL_ALLOWED, readRedisUrl } from './store/redis/target.ts';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.ts';
 
 export interface Config {
@@ -18,7 +20,8 @@ export interface Config {
   /** Absolute. */
   dataDir: string;
   examples: 'auto' | 'off';
-  store: 'sqlite';
+  /** Where state is kept; null: in SQLite, in the data directory. */
+  redis: Target | null;
   /** arklet's operations API, on adminHost; null: off. Port 0 takes a free one. */
   arkletPort: number | null;
   /** `off`: programs of this machine need none; on a loopback adminHost only. */
@@ -140,8 +143,15 @@ function settings() {
     store: {
       env: 'HEARTH_STORE',
       default: 'sqlite',
-      meaning: 'where state is kept; redis is not built yet',
-      ...oneOf('sqlite'),
+      meaning: 'where state is kept: one gateway in the data directory, or any number on one Redis',
+      ...oneOf('sqlite', 'redis'),
+    },
+    'redis-url': {
+      env: 'REDIS_URL',
+      default: 'redis://127.0.0.1:6379',
+      allowed: REDIS_URL_ALLOWED,
+      meaning: 'where Redis is, for HEARTH_STORE=redis',
+      parse: readRedisUrl,
     },
     'warm-bases': {
       env: 'HEARTH_WARM_BASES',
@@ -245,6 +255,9 @@ type Settings = ReturnType<typeof settings>;
 type Flag = keyof Settings;
 type ValueOf<Name extends Flag> = Exclude<ReturnType<Settings[Name]['parse']>, undefined>;
 
+/** What no error shows: a password may be in it. */
+const SECRET: ReadonlySet<Flag> = new Set(['admin-token', 'secret-key', 'redis-url']);
+
 /** Reads flags and environment. Throws ConfigError on the first bad value. `help` asks for helpText() instead of a start. */
 export function readConfig(
   args: readonly string[],
@@ -264,8 +277,7 @@ export function readConfig(
     if (text === null || (flag === undefined && text === '' && setting.default === null)) return null;
     const value = setting.parse(flag === undefined && text === '' ? (setting.default ?? '') : text);
     if (value === undefined) {
-      const given =
-        name === 'admin-token' || name === 'secret-key' ? 'a value that does not fit' : JSON.stringify(text);
+      const given = SECRET.has(name) ? 'a value that does not fit' : JSON.stringify(text);
       const origin = flag === undefined ? setting.env : `--${name}`;
       throw new ConfigError(`${origin}: given ${given}, allowed is ${setting.allowed}.`);
     }
@@ -285,7 +297,8 @@ export function readConfig(
     adminToken: optional('admin-token'),
     dataDir: required('data-dir'),
     examples: required('examples'),
-    store: required('store'),
+    // Other programs have a REDIS_URL too: it is looked at by who needs it.
+    redis: required('store') === 'redis' ? required('redis-url') : null,
     arkletPort: asPort(required('arklet-port')),
     arkletToken: required('arklet-token'),
     arkletSources: required('arklet-sources'),

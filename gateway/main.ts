@@ -49,8 +49,8 @@ import { createRegistry } from './registry/memory.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { sandboxFor } from './sandbox.ts';
 import { listenError, StartError } from './start-error.ts';
+import { openStore } from './store/open.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
-import { openSqliteStore } from './store/sqlite/client.ts';
 import { StoreStartError } from './store/start-error.ts';
 import { createTelemetry } from './telemetry/create-telemetry.ts';
 import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
@@ -84,7 +84,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const dataDir = await openDataDir(config.dataDir);
   const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
   const seal = createSeal(await loadSecretKeys(config.secretKeys, dataDir.path));
-  const store = await openSqliteStore({ path: dataDir.storePath, log });
+  const { store, isNew } = await openStore({ config, dataDir, seal, log });
   const registry = await createRegistry({
     store,
     seal,
@@ -323,7 +323,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   // After it: what is rolled out is called over the gateway.
   keepDirect(registry, keeper);
   const examples =
-    config.examples === 'auto' && dataDir.isNew
+    config.examples === 'auto' && isNew
       ? await deployExamples(join(ROOT, 'functions/examples'), deployer, definitions.inUse, log)
       : [];
   state = 'ready';
