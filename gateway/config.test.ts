@@ -35,6 +35,7 @@ describe('settings', () => {
     assert.equal(config.adminToken, null);
     assert.deepEqual(config.secretKeys, []);
     assert.deepEqual(config.trustProxy, []);
+    assert.equal(config.callbackPrivate, 'refuse');
     assert.equal(config.arkletPort, null);
     assert.equal(config.arkletToken, 'required');
     assert.deepEqual(config.arkletSources, []);

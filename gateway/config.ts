@@ -40,6 +40,8 @@ export interface Config {
   sandbox: 'auto' | 'off' | 'require';
   /** Addresses and CIDR ranges whose forwarded headers are believed. */
   trustProxy: string[];
+  /** Whether callbacks of asynchronous invocations may go to private networks. */
+  callbackPrivate: 'refuse' | 'allow';
   /** Newest first; empty: made at first start and kept in the data directory. */
   secretKeys: string[];
   retentionDays: number;
@@ -224,6 +226,12 @@ function settings() {
       meaning: 'addresses whose forwarded headers are believed (default: none)',
       ...list('IP addresses or CIDR ranges', (text) => /^[\da-fA-F.:]+(\/\d{1,3})?$/.test(text)),
     },
+    'callback-private': {
+      env: 'HEARTH_CALLBACK_PRIVATE',
+      default: 'refuse',
+      meaning: 'allow: callbacks of asynchronous invocations may go to private networks; never to this machine',
+      ...oneOf('refuse', 'allow'),
+    },
     'secret-key': {
       env: 'HEARTH_SECRET_KEY',
       default: null,
@@ -311,6 +319,7 @@ export function readConfig(
     network: required('network'),
     sandbox: required('sandbox'),
     trustProxy: required('trust-proxy'),
+    callbackPrivate: required('callback-private'),
     secretKeys: optional('secret-key') ?? [],
     retentionDays: required('retention-days'),
     log: required('log'),

@@ -6,6 +6,7 @@ import { createBuilder } from '../functions/build/client.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
 import { BUFFER_POOL } from '../pool/keeper/pools.ts';
 import { keepActive } from './activation.ts';
+import { createAddressCheck } from './addresses.ts';
 import { type Ready, readyLine, readyText, urlOf } from './announce.ts';
 import { createArklet } from './arklet/arklet.ts';
 import { createBaseChanges } from './base-changes.ts';
@@ -24,6 +25,7 @@ import { basesResource } from './control/bases.ts';
 import { cronsResource } from './control/crons.ts';
 import { createDeployer } from './control/deploy.ts';
 import { functionsResource } from './control/functions.ts';
+import { idempotencyKeys } from './control/idempotency-http.ts';
 import { invocationsResource } from './control/invocations.ts';
 import { invokeResource } from './control/invoke.ts';
 import { logsResource } from './control/logs.ts';
@@ -39,24 +41,28 @@ import { trafficResource } from './control/traffic.ts';
 import { versionsResource } from './control/versions.ts';
 import { adminTokenOf, makeRunDir, openDataDir } from './data-dir.ts';
 import { deployExamples } from './examples.ts';
-import { collectSeldom, youngCollector } from './garbage.ts';
+import { collectSeldom, heapBytes, wholeCollector, youngCollector } from './garbage.ts';
 import { keepDirect } from './group-calls.ts';
 import { createIngress } from './ingress/server.ts';
 import { endWithProcess, type Running } from './lifecycle.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { provedTraffic } from './proved-traffic.ts';
 import { createRegistry } from './registry/memory.ts';
+import { createRest, type Rest } from './rest.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { sandboxFor } from './sandbox.ts';
 import { listenError, StartError } from './start-error.ts';
 import { openStore } from './store/open.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
 import { StoreStartError } from './store/start-error.ts';
+import { createSweeps } from './sweeps.ts';
 import { createTelemetry } from './telemetry/create-telemetry.ts';
 import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
 import { createFunctionLogs } from './telemetry/function-logs.ts';
 import { createLogger, type Logger } from './telemetry/log.ts';
 import { parseTraceparent } from './telemetry/traceparent.ts';
+import { createAsyncs } from './triggers/async.ts';
+import { createCallback } from './triggers/async-callback.ts';
 import { createCrons } from './triggers/cron.ts';
 import { createDispatcher } from './triggers/dispatch.ts';
 import { createIdMaker } from './triggers/ids.ts';
@@ -68,6 +74,8 @@ const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
 
 /** V8's own limit of one base, far above memoryMb of any function: reaching it aborts the whole host. */
 const HEAP_LIMIT_MB = 4096;
+/** Of one callback, from the look-up of its name to the head of the answer. */
+const CALLBACK_MS = 10_000;
 /** Of the drain, for what is left to export. */
 const EXPORT_MS = 2_000;
 
@@ -140,11 +148,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     log,
     resource: { 'service.version': VERSION },
   });
+  let rest: Rest | null = null;
   const dispatcher = createDispatcher({
     keeper,
     telemetry: {
       ...telemetry,
       finished(invocation) {
+        rest?.touch();
         telemetry.finished(invocation);
         rollouts.finished(invocation);
       },
@@ -169,10 +179,30 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     },
   });
   const triggerParts = { registry, dispatcher, now, timers: realTimers, newId, log };
-  const queues = createQueues({ ...triggerParts, store: store.queues, telemetry, random: Math.random });
+  const queues = createQueues({
+    ...triggerParts,
+    store: store.queues,
+    telemetry,
+    random: Math.random,
+    own: (queue) => asyncs.receiver(queue),
+  });
+  const callsBack = createAddressCheck(config.callbackPrivate === 'allow');
+  const asyncs = createAsyncs({
+    ...triggerParts,
+    store: store.asyncs,
+    queues,
+    callback: createCallback({ allowed: callsBack, timeoutMs: CALLBACK_MS }),
+  });
   const crons = createCrons({ ...triggerParts, store: store.crons, keeper });
+  const sweeps = createSweeps({
+    ...triggerParts,
+    sweeps: [store.kv.sweep, store.asyncs.sweep, store.answers.sweep],
+    leases: store.leases,
+    owner: newId(),
+  });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
   registry.onChange((name) => {
+    rest?.touch();
     const entry = registry.function(name);
     if (entry !== undefined) {
       telemetry.forgetVersions(name, (version) => entry.names(version));
@@ -242,13 +272,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     maxDeployBytes: config.maxDeployBytes,
     open: (target) => openRoutes(target, { telemetry, ready: () => state === 'ready', version: VERSION }),
     resources: [
+      (target) => idempotencyKeys(target, { ...triggerParts, store: store.answers }),
       (target) => functionsResource(target, functionParts),
       (target) => versionsResource(target, functionParts),
       (target) => trafficResource(target, functionParts),
       (target) => publicationsResource(target, { ...functionParts, log }),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
-      (target) => invokeResource(target, { registry, dispatcher, now, newId }),
-      (target) => invocationsResource(target, dispatcher),
+      (target) => invokeResource(target, { ...triggerParts, asyncs, callsBack }),
+      (target) => invocationsResource(target, dispatcher, asyncs),
       (target) => logsResource(target, registry, functionLogs, ending.signal),
       (target) => cronsResource(target, crons, registry, audit),
       (target) => queuesResource(target, queues, audit, now),
@@ -277,6 +308,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   runningAs({
     async drain(deadlineMs) {
       state = 'ending';
+      rest?.end();
       ending.abort();
       const until = performance.now() + deadlineMs;
       const left = () => Math.max(0, until - performance.now());
@@ -284,6 +316,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         ingress.drain(deadlineMs),
         crons.drain(),
         queues.drain(),
+        sweeps.drain(),
         rollouts.drain(),
         control.close(),
         arklet?.close(),
@@ -320,6 +353,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   await queues.start();
   await crons.start();
   await rollouts.start();
+  sweeps.start();
   // After it: what is rolled out is called over the gateway.
   keepDirect(registry, keeper);
   const examples =
@@ -328,6 +362,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       : [];
   state = 'ready';
   collectSeldom();
+  rest = createRest({ timers: realTimers, bytes: heapBytes, compact: wholeCollector() });
   return {
     url,
     adminUrl: urlOf(config.adminHost, adminPort),

@@ -119,11 +119,32 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
     await refused(['PUT', '/v1/queues/orders', { maxRetires: 3 }], 'BAD_REQUEST', /body\.maxRetires: no such key/);
     await refused(['PUT', '/v1/queues/orders', { maxRetries: -1 }], 'BAD_REQUEST', /body\.maxRetries: /);
     await refused(['POST', '/v1/functions/hello/invoke', { trigger: 'cron' }], 'BAD_REQUEST', /body\.cron: missing/);
+    const invoke = '/v1/functions/hello/invoke';
+    const http = { trigger: 'http', mode: 'async' };
+    await refused(['POST', invoke, { ...http, mode: 'later' }], 'BAD_REQUEST', /body\.mode: /);
+    await refused(['POST', invoke, { trigger: 'http', async: { retries: 1 } }], 'BAD_REQUEST', /body\.async: /);
+    await refused(['POST', invoke, { ...http, async: { retries: -1 } }], 'BAD_REQUEST', /body\.async\.retries: /);
     await refused(
-      ['POST', '/v1/functions/hello/invoke', { trigger: 'http', mode: 'async' }],
+      ['POST', invoke, { ...http, async: { attempts: 1 } }],
       'BAD_REQUEST',
-      /not built yet/,
+      /body\.async\.attempts: no such/,
     );
+    await refused(['POST', invoke, { ...http, body: 'x' }], 'BAD_REQUEST', /a GET request has none/);
+    await refused(
+      ['POST', invoke, { ...http, method: 'POST', body: 'x'.repeat(1024 * 1024) }],
+      'PAYLOAD_TOO_LARGE',
+      /may have 1 MB/,
+    );
+    for (const url of ['http://2130706433/', 'http://0177.0.0.1/', 'http://[::ffff:7f00:1]/', 'http://10.0.0.1/']) {
+      await refused(['POST', invoke, { ...http, async: { onSuccess: { url } } }], 'FORBIDDEN', /calls nobody back at/);
+    }
+    await refused(
+      ['POST', '/v1/queues/async.hello/messages', { messages: [{ body: 1 }] }],
+      'BAD_REQUEST',
+      /own queues/,
+    );
+    await refused(['PUT', '/v1/queues/async.hello', { maxRetries: 1 }], 'BAD_REQUEST', /own queues/);
+    await refused(['PUT', '/v1/queues/orders', { deadLetterQueue: 'async.hello' }], 'BAD_REQUEST', /own queues/);
   });
 
   test('deploys whose body is none of the three forms', async () => {

@@ -1,15 +1,20 @@
-/** Any trigger by hand: what a cron tick, a batch or a request would do, now, and what came of it. */
+/**
+ * Any trigger by hand: what a cron tick, a batch or a request would do. `sync` waits for what comes of it; `async` answers
+ * once it is durable, and it is read at /v1/invocations/{id}.
+ */
 import { createRoute, z } from '@hono/zod-openapi';
+import { asyncPlan, asyncSettingsSchema } from '../../functions/contract/async.ts';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES } from '../../functions/contract/limits.ts';
-import { EarlyBody, HttpAsk } from '../registry/ask.ts';
-import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
-import type { Choice } from '../registry/traffic.ts';
+import type { Registry, VersionEntry } from '../registry/registry.ts';
 import { ARM } from '../telemetry/names.ts';
+import type { Asyncs } from '../triggers/async.ts';
+import { refusedUrl } from '../triggers/async-callback.ts';
+import { chooseVersion } from '../triggers/choose.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
-import { servedBy } from '../triggers/served-by.ts';
-import { requireScope } from './access.ts';
+import { outcomeOf } from '../triggers/outcome.ts';
+import { type Caller, requireScope } from './access.ts';
 import { answers, type ControlApp, jsonBody, nameParam, phasesView, queueNameParam } from './http.ts';
 import { activeVersion, functionNamed, versionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
@@ -17,7 +22,11 @@ import { contentTypeSchema, encodeBody } from './message-body.ts';
 const mode = z
   .enum(['sync', 'async'])
   .default('sync')
-  .openapi({ description: 'async comes with a later version of Hearth' });
+  .openapi({ description: 'async: answered 202 once it is durable; its outcome is at /v1/invocations/{id} for a day' });
+
+const asyncField = asyncSettingsSchema
+  .optional()
+  .openapi({ description: "With mode async: instead of what the manifest's hearth.async says, key by key" });
 
 const versionField = z
   .string()
@@ -32,6 +41,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('http'),
       mode,
+      async: asyncField,
       version: versionField,
       method: z
         .string()
@@ -44,6 +54,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('cron'),
       mode,
+      async: asyncField,
       version: versionField,
       cron: z.string().optional().openapi({ description: "Default: the manifest's first" }),
       scheduledTime: z
@@ -54,6 +65,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('queue'),
       mode,
+      async: asyncField,
       version: versionField,
       queue: queueNameParam.optional().openapi({ description: "Default: the manifest's first consumer's" }),
       messages: z
@@ -71,6 +83,7 @@ const requestSchema = z
     z.strictObject({
       trigger: z.literal('rpc'),
       mode,
+      async: asyncField,
       version: versionField,
       method: z.string(),
       args: z.array(z.unknown()).default([]),
@@ -102,68 +115,89 @@ const outcomeSchema = z
   })
   .openapi('InvokeOutcome');
 
-type Outcome = z.output<typeof outcomeSchema>;
+type InvokeOutcome = z.output<typeof outcomeSchema>;
+
+const acceptedSchema = z
+  .object({ invocationId: z.string(), location: z.string().openapi({ example: '/v1/invocations/0199…' }) })
+  .openapi('AcceptedInvocation');
 
 const route = createRoute({
   method: 'post',
   path: '/v1/functions/{name}/invoke',
-  summary: 'Trigger a function by hand and wait for what comes of it',
+  summary: 'Trigger a function by hand, and wait for what comes of it or leave it to Hearth',
   tags: ['invocations'],
   request: { params: z.object({ name: nameParam }), body: jsonBody(requestSchema) },
-  responses: answers(200, 'What came of it', outcomeSchema),
+  responses: {
+    ...answers(200, 'What came of it', outcomeSchema),
+    202: {
+      description: 'mode async: durable',
+      content: { 'application/json': { schema: acceptedSchema } },
+    },
+  },
 });
 
 export interface InvokeParts {
   registry: Registry;
   dispatcher: Pick<Dispatcher, 'call'>;
+  asyncs: Pick<Asyncs, 'accept'>;
+  /** Whether a callback may go to this IP address. */
+  callsBack(address: string): boolean;
   now(): number;
   newId(): string;
 }
 
-export function invokeResource(app: ControlApp, { registry, dispatcher, now, newId }: InvokeParts): void {
+export function invokeResource(app: ControlApp, parts: InvokeParts): void {
+  const { registry, dispatcher, asyncs, now, newId } = parts;
   app.openapi(route, async (c) => {
     const { name } = c.req.valid('param');
     const request = c.req.valid('json');
     requireScope(c.get('caller'), request.trigger === 'rpc' ? 'rpc' : 'invoke', name);
-    if (request.mode === 'async') {
-      throw new HearthError('BAD_REQUEST', 'mode "async" is not built yet; leave mode out to wait for the outcome.');
-    }
     const entry = functionNamed(registry, name);
     const named = request.version === undefined ? null : versionNamed(entry, request.version);
-    const { head, body } = triggerOf(request, named ?? activeVersion(entry), now(), newId);
-    const { version, arm } = named === null ? choose(entry, head, body) : { version: named, arm: ARM.override };
+    const active = named ?? activeVersion(entry);
+    const { head, body } = triggerOf(request, active, now(), newId);
     const context = { traceparent: c.req.header('traceparent') ?? null, hops: 0 };
+    if (request.mode === 'async') {
+      requireDestinations(request.async, c.get('caller'), parts);
+      const { async, trustGroup } = active.manifest.hearth;
+      const plan = asyncPlan(request.async, async);
+      const version = named?.version ?? null;
+      const accepted = { functionName: name, head, body, version, plan, trustGroup };
+      const invocationId = await asyncs.accept(accepted, context);
+      const location = `/v1/invocations/${invocationId}`;
+      return c.json({ invocationId, location }, 202, { location });
+    }
+    if (request.async !== undefined) {
+      throw new HearthError('BAD_REQUEST', 'body.async: only of use with mode "async".');
+    }
+    const chosen = named === null ? chooseVersion(entry, head, body) : { version: named, arm: ARM.override };
+    const { version, arm } = chosen ?? { version: active, arm: ARM.split };
     const invocationId = newId();
     c.set('invocationId', invocationId);
+    // Whoever sends a key and goes away comes back for the answer: then it is finished for them.
     const { signal } = c.req.raw;
-    const result = await dispatcher.call(entry, version, head, context, body, { signal, invocationId, arm });
-    return c.json(outcomeOf(result, version.record.version), 200);
+    const options = c.req.header('idempotency-key') === undefined ? { signal } : {};
+    const result = await dispatcher.call(entry, version, head, context, body, { ...options, invocationId, arm });
+    return c.json(viewOf(result, version.record.version), 200);
   });
+}
+
+/** Whoever names a destination must be allowed to reach it by themselves. Throws FORBIDDEN. */
+function requireDestinations(settings: InvokeRequest['async'], caller: Caller, { callsBack }: InvokeParts): void {
+  for (const destination of [settings?.onSuccess, settings?.onFailure]) {
+    if (!destination) continue;
+    if ('queue' in destination) requireScope(caller, 'enqueue', destination.queue);
+    else if ('function' in destination) requireScope(caller, 'invoke', destination.function);
+    else {
+      const refusal = refusedUrl(new URL(destination.url), callsBack);
+      if (refusal !== null) throw refusal;
+    }
+  }
 }
 
 interface Trigger {
   head: TriggerHead;
   body: Uint8Array | null;
-}
-
-/** As the traffic has it for such a trigger. */
-function choose(entry: FunctionEntry, head: TriggerHead, body: Uint8Array | null): Choice<VersionEntry> {
-  const active = activeVersion(entry);
-  const split = (version = active) => ({ version, arm: ARM.split });
-  switch (head.trigger) {
-    case 'http': {
-      const early = new EarlyBody();
-      if (body !== null) early.add(body);
-      early.end();
-      return entry.choose(new HttpAsk(head.headers, new URL(head.url).search, early)) ?? split();
-    }
-    case 'cron':
-      return split(servedBy(entry, 'scheduled'));
-    case 'queue':
-      return split(servedBy(entry, 'queue'));
-    case 'rpc':
-      return split(entry.pick(null));
-  }
 }
 
 /** What is not said is taken from this version's manifest. */
@@ -246,42 +280,12 @@ function queueTrigger(
   return { head: { trigger: 'queue', queue, messages }, body: Buffer.concat(bodies) };
 }
 
-function outcomeOf({ invocationId, head, body, facts }: CallResult, version: string): Outcome {
-  const common: Outcome = { invocationId, version, start: facts.start, phases: { ...phasesView(facts.phases) } };
-  switch (head.kind) {
-    case 'response':
-      return { ...common, status: head.status, headers: headersOf(head.headers), ...textOf(body) };
-    case 'cron-result':
-      return { ...common, noRetry: head.noRetry };
-    case 'queue-result':
-      return {
-        ...common,
-        verdicts: head.verdicts.map((verdict) =>
-          verdict.verdict === 'retry' && verdict.delayS !== null
-            ? { id: verdict.id, verdict: verdict.verdict, delaySeconds: verdict.delayS }
-            : { id: verdict.id, verdict: verdict.verdict },
-        ),
-        ...(head.error === null ? {} : { error: { name: head.error.name, message: head.error.message } }),
-      };
-    case 'rpc-result':
-      return common;
-  }
-}
-
-/** A header that repeats (set-cookie) is an array. */
-function headersOf(list: HeaderList): Record<string, string | string[]> {
-  const headers = new Map<string, string[]>();
-  for (const [name, value] of list) headers.set(name, [...(headers.get(name) ?? []), value]);
-  return Object.fromEntries(
-    [...headers].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? '') : values]),
-  );
-}
-
-function textOf(bytes: Uint8Array): { body: string; bodyEncoding: 'text' | 'base64' } {
-  try {
-    return { body: new TextDecoder('utf-8', { fatal: true }).decode(bytes), bodyEncoding: 'text' };
-  } catch {
-    // Not UTF-8: an image, say.
-    return { body: Buffer.from(bytes).toString('base64'), bodyEncoding: 'base64' };
-  }
+function viewOf({ invocationId, head, body, facts }: CallResult, version: string): InvokeOutcome {
+  return {
+    invocationId,
+    version,
+    start: facts.start,
+    phases: { ...phasesView(facts.phases) },
+    ...outcomeOf(head, body),
+  };
 }
