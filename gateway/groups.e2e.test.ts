@@ -48,7 +48,9 @@ function outsideFolder(t: TestContext, team: string): string {
 
 const PER_FOLDER = 250;
 
-test('500 modules from two outside folders stand in one base, and calls go on while they come', async (t) => {
+test('500 modules from two outside folders stand in one base, and calls go on while they come', {
+  timeout: 180_000,
+}, async (t) => {
   await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '4' } });
   const teams = ['north', 'south'];
   const folders = await Promise.all(
@@ -116,7 +118,9 @@ async function deployCaller(gateway: TestGateway): Promise<void> {
   await gateway.deploy('caller', { 'index.js': CALLER }, { manifest });
 }
 
-test('modules are replaced and taken out under load: no call fails, the base stays, and neighbours call the new one at once', async () => {
+test('modules are replaced and taken out under load: no call fails, the base stays, and neighbours call the new one at once', {
+  timeout: 180_000,
+}, async () => {
   await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '4' } });
   const text = async (name: string) => (await fetch(`${gateway.url}/${name}`)).text();
   await gateway.deploy('apart', 'export default { fetch: () => new Response("apart") }');
@@ -156,7 +160,9 @@ test('modules are replaced and taken out under load: no call fails, the base sta
   assert.equal(await text('caller'), '7 direct');
 });
 
-test('a hundred deploys of one module of a group: every other instance, in the group and outside, is the one it was', async () => {
+test('a hundred deploys of one module of a group: every other instance, in the group and outside, is the one it was', {
+  timeout: 180_000,
+}, async () => {
   await using gateway = await startGateway({ env: { HEARTH_WARM_BASES: '4' } });
   // Its module scope is the instance: whoever was loaded anew says another.
   const instance = (name: string) => `const id = '${name} ' + crypto.randomUUID();
@@ -195,7 +201,9 @@ test('a hundred deploys of one module of a group: every other instance, in the g
   assert.deepEqual(await held(), before);
 });
 
-test('calls that go round through a group, past the gateway and through it, come to an end', async () => {
+test('calls that go round through a group, past the gateway and through it, come to an end', {
+  timeout: 180_000,
+}, async () => {
   await using gateway = await startGateway();
   const passes = (name: string, binding: string) =>
     `export default { async fetch(request, env) {
@@ -256,7 +264,7 @@ for (const [what, code, file, server] of [
   ['a Node application', NODE_APP, 'index.cjs', null],
   ['a fetch handler', WEB_APP, 'index.mjs', WEB_SERVER],
 ] as const) {
-  test(`${what} is the same grouped, alone and as a plain Node server`, async (t) => {
+  test(`${what} is the same grouped, alone and as a plain Node server`, { timeout: 180_000 }, async (t) => {
     const dir = outsideFolder(t, 'plain');
     await writeFile(join(dir, file), code);
     if (server !== null) await writeFile(join(dir, 'server.mjs'), server);

@@ -37,6 +37,8 @@ export interface Load extends AsyncDisposable {
 
 /** Between two calls of one caller: the cores are for what is tried beside them too. */
 const PACE_MS = 20;
+/** Far longer than any test: one that was given up on must not be asked for ever. */
+const LIMIT_MS = 300_000;
 
 export function constantLoad(url: string | (() => string), { callers = 4, headers = {} }: LoadOptions = {}): Load {
   const seen = new Set<string>();
@@ -45,6 +47,7 @@ export function constantLoad(url: string | (() => string), { callers = 4, header
   const finished = Array.from({ length: callers }, () => 0);
   let calls = 0;
   let ended = false;
+  const until = performance.now() + LIMIT_MS;
   const ask = async () => {
     try {
       const response = await fetch(typeof url === 'string' ? url : url(), { headers });
@@ -57,7 +60,7 @@ export function constantLoad(url: string | (() => string), { callers = 4, header
     calls++;
   };
   const caller = async (n: number) => {
-    while (!ended) {
+    while (!ended && performance.now() < until) {
       await ask();
       finished[n] = (finished[n] ?? 0) + 1;
       for (const look of waiting) look();
