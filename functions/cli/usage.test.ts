@@ -79,16 +79,19 @@ test('--help and --version are what was asked for, 0', async () => {
 });
 
 test('where nothing listens, the URL and how to start a gateway are told', async () => {
-  const server = await echo(JSON_ANSWER);
-  await server[Symbol.asyncDispose]();
-  const ran = await hearth(['ls', '--url', server.url], { cwd: directory });
+  // A port that the kernel gives to nobody, unlike one that was just let go.
+  const url = 'http://127.0.0.1:4';
+  const ran = await hearth(['ls', '--url', url], { cwd: directory });
   assert.equal(ran.code, 1);
   assert.equal(ran.stdout, '');
-  assert.ok(ran.stderr.includes(`hearth ls: Nothing answers at ${server.url} (ECONNREFUSED).`), ran.stderr);
+  assert.ok(ran.stderr.includes(`hearth ls: Nothing answers at ${url} (ECONNREFUSED).`), ran.stderr);
   assert.match(ran.stderr, /→ Start Hearth with "npm start" .* --url or HEARTH_URL/);
-  const json = await hearth(['--json', 'ls'], { cwd: directory, env: { HEARTH_URL: server.url } });
+  const json = await hearth(['--json', 'ls'], { cwd: directory, env: { HEARTH_URL: url } });
   assert.equal(json.code, 1);
   assert.equal(JSON.parse(json.stderr).code, 'FAILED');
+  const stream = await hearth(['logs', 'some', '-f', '--url', url], { cwd: directory });
+  assert.equal(stream.code, 1);
+  assert.match(stream.stderr, /hearth logs: Nothing answers at .* \(ECONNREFUSED\)/);
 });
 
 test('what is no URL is usage, and is told by the name of its setting', async () => {
