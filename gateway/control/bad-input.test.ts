@@ -119,7 +119,6 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
     await refused(['PUT', '/v1/queues/orders', { maxRetires: 3 }], 'BAD_REQUEST', /body\.maxRetires: no such key/);
     await refused(['PUT', '/v1/queues/orders', { maxRetries: -1 }], 'BAD_REQUEST', /body\.maxRetries: /);
     await refused(['POST', '/v1/functions/hello/invoke', { trigger: 'cron' }], 'BAD_REQUEST', /body\.cron: missing/);
-    const invoke = '/v1/functions/hello/invoke';
     const http = { trigger: 'http', mode: 'async' };
     await refused(['POST', invoke, { ...http, mode: 'later' }], 'BAD_REQUEST', /body\.mode: /);
     await refused(['POST', invoke, { trigger: 'http', async: { retries: 1 } }], 'BAD_REQUEST', /body\.async: /);
