@@ -71,7 +71,7 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     maxRetriesPerRequest: 0,
     retryStrategy: (times) => Math.min(50 * times, MOST_RETRY_MS),
   });
-  let state: 'new' | 'open' | 'closing' | 'closed' = 'new';
+  let state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
   let away = false;
   let lastError: Error | undefined;
   const listeners = new Set<() => void>();
@@ -165,7 +165,6 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
 
   return {
     async open(withinMs) {
-      state = 'open';
       const late = Promise.withResolvers<never>();
       const timer = setTimeout(
         () => late.reject(new Error(`it does not answer within ${withinMs / 1000} s`)),
@@ -173,6 +172,7 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
       );
       try {
         await Promise.race([redis.connect(), late.promise]);
+        state = 'open';
       } catch (error) {
         const why = lastError ?? error;
         destroy();
