@@ -7,8 +7,6 @@
  * when no code was given. Pings stay between client and gateway: the link has its own.
  */
 
-export type MessageKind = 'text' | 'binary' | 'close';
-
 /** Largest message (Workers: 32 MiB). A text is counted in UTF-8. */
 export const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 

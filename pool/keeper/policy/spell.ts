@@ -31,10 +31,6 @@ export class Spell {
     return Math.max(0, this.#sinceMs + SURPLUS_HOLD_MS - nowMs);
   }
 
-  lastedMs(nowMs: number): number {
-    return nowMs - this.#sinceMs;
-  }
-
   /** Until now it was as it was at the last look; from now on the one before it is needed or not. */
   look(nowMs: number, near: boolean): void {
     const ms = Math.max(0, nowMs - Math.max(this.#atMs, this.#sinceMs + SURPLUS_HOLD_MS));

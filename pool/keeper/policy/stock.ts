@@ -52,11 +52,6 @@ function faded(expected: number, passedMs: number): number {
   return expected === 0 ? 0 : expected * 0.5 ** (passedMs / HALF_LIFE_MS);
 }
 
-/** Leases of this rate, per second, that come within one boot. What LeaseDemand learns from leases as they come. */
-export function expectedLeases(perSecond: number, bootMs: number): number {
-  return (perSecond * bootMs) / 1000;
-}
-
 export interface StockView {
   /** Leases that one boot time may bring. */
   expected: number;

@@ -256,7 +256,7 @@ export function ask(
   return new Call(keeper, spec, request).answer.promise;
 }
 
-export function httpCall(request: { method?: string; path?: string; body?: string; open?: boolean }): InvokeCall {
+function httpCall(request: { method?: string; path?: string; body?: string; open?: boolean }): InvokeCall {
   return {
     kind: 'invoke',
     trigger: 'http',
