@@ -25,6 +25,9 @@ const FAILING =
 const SLOW =
   'export default { async fetch() { await new Promise((resolve) => setTimeout(resolve, 60)); return new Response("slow"); } };';
 
+const SLOW_TO_LOAD =
+  'const until = performance.now() + 60; while (performance.now() < until); export default { fetch: () => new Response("late") };';
+
 /** Two versions of one function: the first takes the traffic. */
 async function versions(gateway: TestGateway, name: string, first: string, second: string): Promise<[string, string]> {
   const one = await gateway.deploy(name, first);
@@ -54,6 +57,14 @@ function reached(gateway: TestGateway, id: string, state: string, step: number):
     const rollout = await stateOf(gateway, id);
     return rollout.state === state && rollout.step === step ? rollout : undefined;
   }, `${state} at step ${step}`);
+}
+
+/** So many that nobody has, and none on its way. */
+function basesWarm(gateway: TestGateway, count: number): Promise<true> {
+  return until(async () => {
+    const { bases } = (await gateway.api<{ bases: Record<string, number> }>('GET', '/v1/pool')).body;
+    return (bases.warm ?? 0) >= count ? true : undefined;
+  }, 'warm bases');
 }
 
 /** Until so many calls of each of these were answered since `restart`. */
@@ -184,6 +195,75 @@ describe('a rollout under constant load', () => {
       }
     });
   }
+
+  it('is stopped by cold starts, though the old version starts cold as often', async () => {
+    const [one, two] = await versions(gateway, 'shop', GOOD, SLOW_TO_LOAD);
+    const { id } = await begin(gateway, {
+      functions: [{ name: 'shop', version: two }],
+      steps: [{ percent: 50, confirm: true }, { percent: 100 }],
+      guard: { errorRate: false, p95: false, minColdStarts: 5, confidence: 0.95 },
+    });
+    let rollout = await stateOf(gateway, id);
+    // Seven of each are enough for a verdict; what the machine does beside may make it more.
+    for (let round = 0; round < 200 && rollout.endedAt === null; round++) {
+      await gateway.api('POST', '/v1/functions/shop/evict');
+      // Waiting for a base to boot would be most of a cold start, of either version.
+      await basesWarm(gateway, 2);
+      for (let call = 0; call < 3; call++) assert.equal((await fetch(`${gateway.url}/shop`)).status, 200);
+      rollout = await stateOf(gateway, id);
+    }
+    assert.equal(rollout.state, 'stopped');
+    assert.match(
+      rollout.why ?? '',
+      /^shop [0-9a-f]+: median cold start [\d.]+ ms \(of \d+\) against [\d.]+ ms \(of \d+\) of the version before$/,
+    );
+    for (let call = 0; call < 10; call++) {
+      assert.equal((await fetch(`${gateway.url}/shop`)).headers.get('hearth-version'), one);
+    }
+  });
+
+  it('counts calls from beside it in its group, at 100 percent too, which are direct again when it is over', async () => {
+    const hearth = { group: 'rolled' };
+    const shop = (n: number) => ({
+      'index.js': `export default { fetch: (request) => new Response('${n} ' + (request.by ?? 'link')) };`,
+    });
+    const services = [{ binding: 'SHOP', service: 'shop' }];
+    const calling = `export default { fetch(_request, env) {
+      const inner = new Request('http://shop/');
+      inner.by = 'direct';
+      return env.SHOP.fetch(inner);
+    } };`;
+    await gateway.deploy('shop', shop(1), { manifest: { hearth } });
+    const { version } = await gateway.deploy('shop', shop(2), { manifest: { hearth }, query: 'activate=false' });
+    await gateway.deploy('cart', { 'index.js': calling }, { manifest: { services, hearth } });
+    const text = async () => (await fetch(`${gateway.url}/cart`)).text();
+    const told = (wanted: string) => until(async () => ((await text()) === wanted ? true : undefined), wanted);
+    await told('1 direct');
+    const load = startLoad(gateway.url, ['cart'], 2);
+    try {
+      const { id } = await begin(gateway, {
+        functions: [{ name: 'shop', version }],
+        steps: [
+          { percent: 50, pauseSeconds: 0 },
+          { percent: 100, confirm: true },
+        ],
+        guard: { ...UNHURRIED, whenTooFew: 'wait', minRequests: 20 },
+      });
+      const waiting = await reached(gateway, id, 'waiting', 2);
+      assert.ok((waiting.functions[0]?.figures?.new.requests ?? 0) >= 20);
+      assert.equal(await text(), '2 link');
+      await gateway.api('PATCH', `/v1/rollouts/${id}`, { action: 'confirm' });
+      assert.equal((await ended(gateway, id)).state, 'completed');
+      await told('2 direct');
+      nothingLost(load);
+      assert.deepEqual(
+        [...load.seen.keys()].filter((key) => !key.endsWith(' 200')),
+        [],
+      );
+    } finally {
+      await load.stop();
+    }
+  });
 
   it('moves two functions together, and both back when one is bad', async () => {
     const [shop1, shop2] = await versions(gateway, 'shop', GOOD, BETTER);
