@@ -78,7 +78,8 @@ export interface LoadedHead extends LoadTimes {
   cacheUsed: boolean;
 }
 
-interface InvokeCommon {
+/** Of every trigger. */
+export interface InvokeCommon {
   kind: 'invoke';
   module: string;
   invocationId: string;
@@ -130,9 +131,18 @@ export interface QueueInvokeHead extends InvokeCommon {
   messages: QueueMessageHead[];
 }
 
-/** A method call on a WorkerEntrypoint. The stream's body is the encoded arguments, the answer's the encoded result. */
+/**
+ * Calls of a WorkerEntrypoint's methods. What the stream carries each way hangs on `wire`:
+ *
+ *   base     messages of a Cap'n Web session, framed as texts of pool/link/messages, while either side holds the other's stubs
+ *   client   the same, with a client of the gateway: only what Cap'n Web itself carries
+ *   batch    messages of such a client all at once, one a line; the answer's body is the answers to them, one a line
+ *   json     the arguments of one call as a JSON array; the answer's body is the result as JSON
+ */
 export interface RpcInvokeHead extends InvokeCommon {
   trigger: 'rpc';
+  wire: 'base' | 'client' | 'batch' | 'json';
+  /** What is called (`json`), or called first, for logs and traces. */
   method: string;
 }
 
@@ -175,7 +185,10 @@ export interface QueueResultHead extends RunTimes {
 
 export interface RpcResultHead extends RunTimes {
   kind: 'rpc-result';
+  /** Always set for a session: it goes on until the base says `settled`. */
   waiting: boolean;
+  /** Of a session: the first method threw, which its caller hears within the session. */
+  error?: { name: string; message: string };
 }
 
 export type ResultHead = HttpResponseHead | CronResultHead | QueueResultHead | RpcResultHead;
@@ -227,7 +240,7 @@ export type ServiceCall =
       hasBody: boolean;
       upgrade: boolean;
     }
-  /** Body: encoded arguments. Answer: RpcResultHead, body: encoded result. */
+  /** Both bodies: messages of a session, see RpcInvokeHead. Answer: RpcResultHead. */
   | { op: 'service.rpc'; method: string };
 
 /** Messages without a stream, base → gateway. */

@@ -565,7 +565,8 @@ test('service calls that cannot be made are refused', async (t) => {
   const bad: [string, string, unknown, string | null][] = [
     ['NOT_FOUND', 'NOBODY', fetchOf(), null],
     ['LOOP_DETECTED', 'OTHER', fetchOf(), id],
-    ['BAD_REQUEST', 'OTHER', { op: 'service.rpc', method: 'add' }, null],
+    ['BAD_REQUEST', 'OTHER', { op: 'service.rpc', method: 'x'.repeat(2000) }, null],
+    ['BAD_REQUEST', 'OTHER', { op: 'service.rpc' }, null],
     ['BAD_REQUEST', 'OTHER', fetchOf({ method: 'CONNECT' }), null],
     ['BAD_REQUEST', 'OTHER', fetchOf({ method: 'GET X' }), null],
     ['BAD_REQUEST', 'OTHER', fetchOf({ url: '/path' }), null],

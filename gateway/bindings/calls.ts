@@ -7,6 +7,7 @@ import { MAX_BATCH_MESSAGES, MAX_DELAY_S, MAX_KV_LIST, MAX_MESSAGE_BYTES } from 
 /** Headers of one service call, names and values together. */
 export const MAX_HEADER_BYTES = 48 * 1024;
 const MAX_URL_CHARS = 16 * 1024;
+const MAX_METHOD_CHARS = 1024;
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -54,7 +55,7 @@ const serviceCall = z.discriminatedUnion('op', [
     hasBody: z.boolean(),
     upgrade: z.boolean(),
   }),
-  z.object({ op: z.literal('service.rpc'), method: z.string() }),
+  z.object({ op: z.literal('service.rpc'), method: z.string().max(MAX_METHOD_CHARS) }),
 ]);
 
 const SCHEMAS = { kv: kvCall, queue: queueCall, service: serviceCall };

@@ -1,11 +1,11 @@
-/** Service bindings: a function calls another one with a Request, streaming both ways. */
+/** Service bindings: a function calls another one with a Request, or by its methods; bytes pass both ways as they come. */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { BindingSpec, HeaderList, ResultHead } from '../../functions/contract/invocation.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange, ExchangeHandler, LinkError } from '../../pool/link/link.ts';
 import { EarlyBody, HttpAsk, PIECE_BYTES } from '../registry/ask.ts';
 import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
-import type { CallContext, Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
+import type { CallContext, Dispatched, Dispatcher, DispatchSink, TriggerHead } from '../triggers/dispatcher.ts';
 import type { BodyRoom } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 
@@ -24,13 +24,25 @@ export function serviceCall(
   room: BodyRoom,
   exchange: Exchange,
 ): void {
-  if (call.op === 'service.rpc') {
-    const message = `env.${binding.name}.${call.method.slice(0, 100)}: methods over RPC are not there yet; use fetch.`;
-    throw new HearthError('BAD_REQUEST', message);
-  }
   const { entry, version } = targetOf(registry, binding);
   // Whoever serves it in the end: who may not call any of them is not read.
   requireReach(registry, caller.trustGroup, binding, version);
+  const to = {
+    ...(binding.entrypoint === undefined ? {} : { entrypoint: binding.entrypoint }),
+    ...(binding.props === undefined ? {} : { props: binding.props }),
+  };
+  const relay = new ServiceRelay(exchange);
+  const dispatch = (target: Target, head: TriggerHead): Dispatched => {
+    requireReach(registry, caller.trustGroup, binding, target.version);
+    return dispatcher.dispatch(target.entry, target.version, head, context, relay.answer, target.arm);
+  };
+  exchange.handler = relay;
+  if (call.op === 'service.rpc') {
+    // What is said in the session is the two bases' own business.
+    const head = { trigger: 'rpc', wire: 'base', method: call.method, ...to } as const;
+    relay.begin(dispatch(chosen({ entry, version }, null), head), true);
+    return;
+  }
   const { method, url, hasBody, upgrade } = call;
   const head = {
     trigger: 'http',
@@ -40,24 +52,17 @@ export function serviceCall(
     hasBody,
     upgrade,
     remoteAddress: '',
-    ...(binding.entrypoint === undefined ? {} : { entrypoint: binding.entrypoint }),
-    ...(binding.props === undefined ? {} : { props: binding.props }),
+    ...to,
   } as const;
-  const relay = new ServiceRelay(exchange);
-  exchange.handler = relay;
-  const dispatch = (to: Target): Dispatched => {
-    requireReach(registry, caller.trustGroup, binding, to.version);
-    return dispatcher.dispatch(to.entry, to.version, head, context, relay.answer, to.arm);
-  };
   const queryAt = url.indexOf('?');
   const askWith = (early: EarlyBody | null) =>
     new HttpAsk(head.headers, queryAt === -1 ? '' : url.slice(queryAt), early);
   const { plan } = entry;
-  if (plan === null || plan.single !== null) relay.begin(dispatch({ entry, version }), hasBody || upgrade);
+  if (plan === null || plan.single !== null) relay.begin(dispatch({ entry, version }, head), hasBody || upgrade);
   else if (plan.needsBody && hasBody) {
     // While its body is read the traffic may move.
-    relay.readAhead(room, (early) => dispatch(chosen(targetOf(registry, binding), askWith(early))));
-  } else relay.begin(dispatch(chosen({ entry, version }, askWith(null))), hasBody || upgrade);
+    relay.readAhead(room, (early) => dispatch(chosen(targetOf(registry, binding), askWith(early)), head));
+  } else relay.begin(dispatch(chosen({ entry, version }, askWith(null)), head), hasBody || upgrade);
 }
 
 interface Target {
@@ -75,7 +80,7 @@ function targetOf(registry: Pick<Registry, 'function'>, { name, service }: { nam
   throw new HearthError('NOT_FOUND', message);
 }
 
-function chosen({ entry, version }: Target, ask: HttpAsk): Target {
+function chosen({ entry, version }: Target, ask: HttpAsk | null): Target {
   return { entry, ...(entry.choose(ask) ?? { version }) };
 }
 

@@ -147,7 +147,7 @@ class Relay implements InvokeSink {
     kept.facts = facts;
     kept.attempts = facts.attempt;
     if (head.kind === 'response') kept.status = head.status;
-    else if (head.kind === 'queue-result' && head.error !== null) {
+    else if ((head.kind === 'queue-result' || head.kind === 'rpc-result') && head.error != null) {
       this.error = new HearthError('FUNCTION_EXCEPTION', `${head.error.name}: ${head.error.message}`);
     }
     this.sink.head(head, facts);

@@ -61,7 +61,14 @@ export interface Within {
   aborted(reason: unknown): void;
 }
 
-export class Invocation implements ExecutionContext, Watched {
+/** What an invocation has begun elsewhere, and is given up with it. */
+export interface Follower {
+  abort(reason: unknown): void;
+  /** Nothing of the invocation runs any more. */
+  over(): void;
+}
+
+export class Invocation implements ExecutionContext, Watched, Follower {
   readonly head: InvokeHead;
   readonly module: GuestModule;
   dueAt: number;
@@ -76,8 +83,8 @@ export class Invocation implements ExecutionContext, Watched {
   #log: Logger | null = null;
   #spans: InvocationSpans | null = null;
   readonly #within: Within | null;
-  /** Calls of neighbours that it waits for. */
-  #inner: Set<Invocation> | null = null;
+  /** Calls of neighbours that it waits for, and sessions with others. */
+  #inner: Set<Follower> | null = null;
 
   constructor(head: InvokeHead, module: GuestModule, host: InvocationHost, within: Within | null = null) {
     this.head = head;
@@ -100,7 +107,7 @@ export class Invocation implements ExecutionContext, Watched {
   }
 
   /** What is called from it is given up with it. */
-  begin(inner: Invocation): void {
+  begin(inner: Follower): void {
     this.#inner ??= new Set();
     this.#inner.add(inner);
   }
@@ -178,7 +185,7 @@ export class Invocation implements ExecutionContext, Watched {
   }
 
   /** Aborts `ctx.signal` and what follows it. The reason is what `signal.reason` will be. */
-  abort(reason: Error): void {
+  abort(reason: unknown): void {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#abortReason = reason;
@@ -232,8 +239,18 @@ export class Invocation implements ExecutionContext, Watched {
   }
 
   /** It has come to its end by itself. */
-  end(inner: Invocation): void {
+  end(inner: Follower): void {
     this.#inner?.delete(inner);
+  }
+
+  /** A call from beside it goes on without its caller. */
+  over(): void {
+    return;
+  }
+
+  /** The gateway is told to wait until nothing of it runs any more. */
+  announce(): void {
+    this.#announced = true;
   }
 
   #oneDone(): void {
@@ -245,6 +262,7 @@ export class Invocation implements ExecutionContext, Watched {
     this.#state = 'settled';
     this.#host.deadlines.delete(this);
     this.#within?.parent?.end(this);
+    if (this.#inner !== null) for (const inner of this.#inner) inner.over();
     this.#host.settled(this, timedOut, this.#announced);
   }
 }

@@ -7,7 +7,7 @@ import { connectLink } from '../link/connection.ts';
 import { DirectCalls } from './bindings/direct.ts';
 import { bindingObjects } from './bindings/env.ts';
 import { LogBuffer } from './console.ts';
-import { currentInvocation, currentScope, type InvocationHost } from './context.ts';
+import { currentInvocation, currentScope } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
 import { loadLibraries } from './libraries.ts';
@@ -18,6 +18,8 @@ import { createNodeHttp } from './node-http.ts';
 import { Peers } from './peers.ts';
 import { requirePermissions } from './policy/permissions.ts';
 import { Policy } from './policy/policy.ts';
+import { type Capnweb, mostMessageBytes } from './rpc/session.ts';
+import type { RunHost } from './run.ts';
 import { Session } from './session.ts';
 import { InvocationSpans } from './spans.ts';
 import type { BaseTask } from './task.ts';
@@ -82,8 +84,11 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   // A shared library that holds node:http already (Express) finds its servers captured as well.
   if (libraries.usesHttp) nodeHttp.http();
   const deadlines = new Deadlines(monotonicMs);
-  const host: Omit<InvocationHost, 'settled'> = {
+  // Most bases never need it: it is compiled where the first call by method is made or taken. The bundle holds it.
+  const capnweb = () => require('capnweb') as Capnweb;
+  const host: Omit<RunHost, 'settled'> = {
     deadlines,
+    capnweb,
     now: monotonicMs,
     logger: (invocation) => invocationLogger(log, invocation),
     spans: ({ head, invocationId }) =>
@@ -121,6 +126,7 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
           invocation: currentInvocation.getStore,
         },
         Date.now,
+        { capnweb, mostMessageBytes: mostMessageBytes(head.memoryMb) },
         head.group === undefined ? null : direct,
       ),
   });

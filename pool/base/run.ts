@@ -13,6 +13,8 @@ import type { Entrypoint, GuestModule } from './guest.ts';
 import { type Answering, type AnswerPump, checkResponse, sendResponse } from './handlers/fetch.ts';
 import { runQueue } from './handlers/queue.ts';
 import { runScheduled } from './handlers/scheduled.ts';
+import { rpcRefusal, serveRpc } from './rpc/serve.ts';
+import type { Capnweb } from './rpc/session.ts';
 import { lightRequest } from './web/light-request.ts';
 import { sendWebSocket, webSocketOf } from './websocket.ts';
 
@@ -28,6 +30,12 @@ export interface RunWatcher {
   neverStarted(): void;
   /** Code of this stream's invocation is about to go on. */
   active(stream: number): void;
+}
+
+/** What runs need of the base around them. */
+export interface RunHost extends InvocationHost {
+  /** Loaded when it is first asked for. */
+  capnweb(): Capnweb;
 }
 
 export class Run implements ExchangeHandler {
@@ -59,13 +67,13 @@ export class Run implements ExchangeHandler {
   }
 
   /** Calls the handler. `started` has been written to the socket before. */
-  start(module: GuestModule, host: InvocationHost): void {
+  start(module: GuestModule, host: RunHost): void {
     const invocation = new Invocation(this.invoke, module, host);
     this.#invocation = invocation;
     this.#state = 'running';
     currentInvocation.run(invocation, () => {
       try {
-        this.#call(invocation, module);
+        this.#call(invocation, module, host);
       } catch (error) {
         this.#failed(error);
       }
@@ -106,11 +114,11 @@ export class Run implements ExchangeHandler {
     // Still running: the handler's own end is awaited, as it may hold on to the base until then.
     if (this.#pump !== null) {
       this.#pump.closed();
-      this.#done();
+      if (this.#pump.busy !== true) this.#done();
     }
   }
 
-  #call(invocation: Invocation, module: GuestModule): void {
+  #call(invocation: Invocation, module: GuestModule, host: RunHost): void {
     const invoke = this.invoke;
     const entrypoint = this.#entrypoint(module);
     switch (invoke.trigger) {
@@ -141,8 +149,13 @@ export class Run implements ExchangeHandler {
       case 'queue':
         this.#whole(runQueue(invoke, entrypoint, invocation, this.#body));
         return;
-      case 'rpc':
-        throw new Error('Calls by method are not served by this base.');
+      case 'rpc': {
+        const { capnweb, deadlines } = host;
+        const answering = this.#answering(invocation, monotonicMs());
+        const parts = { capnweb: capnweb(), deadlines, invocation, body: this.#body, answering };
+        this.#pump = serveRpc(invoke, entrypoint, parts);
+        return;
+      }
       default:
         invoke satisfies never;
     }
@@ -198,7 +211,10 @@ export class Run implements ExchangeHandler {
     if (this.#state === 'done') return;
     this.#state = 'done';
     const described = describeThrown(error);
-    this.exchange.cancel({ code: 'FUNCTION_EXCEPTION', message: headline(described), stack: described.stack });
+    const refusal = this.invoke.trigger === 'rpc' ? rpcRefusal(error) : null;
+    this.exchange.cancel(
+      refusal ?? { code: 'FUNCTION_EXCEPTION', message: headline(described), stack: described.stack },
+    );
     this.#body.discard();
     this.#invocation?.ended();
   }

@@ -4,13 +4,13 @@ import type { BaseEvent, GatewayEvent, InvokeHead, LoadedHead, LoadHead } from '
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../link/link.ts';
 import { STREAM_CREDIT } from '../link/stream.ts';
-import type { Invocation, InvocationHost } from './context.ts';
+import type { Invocation } from './context.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { Meter } from './meter.ts';
 import { ModuleSource } from './module-source.ts';
 import type { Modules, Taken } from './modules.ts';
 import type { Peers } from './peers.ts';
-import { Run } from './run.ts';
+import { Run, type RunHost } from './run.ts';
 
 /** Half of what a stream may have on its way. */
 const CREDIT_PORTION = STREAM_CREDIT / 2;
@@ -25,14 +25,14 @@ export interface SessionOptions {
   /** Hears what runs. */
   meter: Meter;
   /** Deadlines, clock, logs: what invocations need. `settled` is told to the session as well. */
-  host: Omit<InvocationHost, 'settled'>;
+  host: Omit<RunHost, 'settled'>;
   /** The base has come to its end; called once. */
   ended(): void;
 }
 
 export class Session implements LinkHandler {
   readonly #options: SessionOptions;
-  readonly #host: InvocationHost;
+  readonly #host: RunHost;
   readonly #loading = new Map<string, Run[]>();
   /** Why modules were refused: the invocation sent along with a load comes after the load has failed. */
   readonly #refused = new Map<string, LinkError>();

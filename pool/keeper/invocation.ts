@@ -109,7 +109,9 @@ export class Invocation implements InvokeHandle {
 
   /** Monotonic ms of the last bytes; null for a WebSocket, which may be silent as long as its pings are answered. */
   get streamActiveAt(): number | null {
-    return this.call.trigger === 'http' && this.call.upgrade ? null : this.#activeAt;
+    const { call } = this;
+    const socket = call.trigger === 'http' ? call.upgrade : call.trigger === 'rpc' && call.wire === 'client';
+    return socket ? null : this.#activeAt;
   }
 
   /** It has a slot in this instance. `cold`: the load of the instance is its doing. */

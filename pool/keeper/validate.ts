@@ -18,6 +18,7 @@ export function resultHead(value: unknown, trigger: keyof typeof RESULT_KINDS): 
   if (!isTime(head.calledAt) || typeof head.waiting !== 'boolean') throw new ProtocolViolation('a result head');
   if (trigger === 'http') checkResponse(head);
   if (trigger === 'queue') checkVerdicts(head);
+  if (trigger === 'rpc' && head.error !== undefined) checkError(head.error);
   return head as unknown as ResultHead;
 }
 
@@ -46,11 +47,12 @@ function checkVerdicts(head: Fields): void {
     const known = verdict === 'ack' || (verdict === 'retry' && (delayS === null || isDelay(delayS)));
     if (typeof id !== 'string' || !known) throw new ProtocolViolation('a verdict');
   }
-  const error = head.error;
-  if (error !== null) {
-    const { name, message } = fields(error);
-    if (typeof name !== 'string' || typeof message !== 'string') throw new ProtocolViolation('an error');
-  }
+  if (head.error !== null) checkError(head.error);
+}
+
+function checkError(error: unknown): void {
+  const { name, message } = fields(error);
+  if (typeof name !== 'string' || typeof message !== 'string') throw new ProtocolViolation('an error');
 }
 
 export function loadedHead(value: unknown): LoadedHead {

@@ -48,25 +48,6 @@ export class BindingCalls {
     body: Uint8Array | ReadableStream<Uint8Array> | null,
     signal: AbortSignal | null = null,
   ): Promise<CallAnswer<Head>> {
-    const { link, module, invocation } = this.#context;
-    const head: BindingCallHead = {
-      kind: 'binding',
-      module,
-      invocationId: null,
-      binding: this.#binding,
-      call,
-    };
-    const caller = invocation();
-    if (caller !== undefined) {
-      // The gateway knows an invocation by the module that it sent it to.
-      const { span } = caller;
-      if (caller.isInner || caller.head.module !== module) {
-        head.within = { hops: caller.head.hops, traceparent: caller.traceparent };
-      } else {
-        head.invocationId = caller.invocationId;
-        if (span !== null) head.span = span;
-      }
-    }
     const { promise, resolve, reject } = Promise.withResolvers<CallAnswer<Head>>();
     const streams = body instanceof ReadableStream;
     let incoming: IncomingBody | null = null;
@@ -88,12 +69,40 @@ export class BindingCalls {
       },
     };
     const abort = () => exchange.cancel({ code: 'CANCELLED', message: 'The caller aborted.' });
-    const exchange = link().open(head, handler, streams ? null : body, !streams);
+    const exchange = this.open(call, this.caller, handler, streams ? null : body, !streams);
     incoming = new IncomingBody(exchange);
     if (signal?.aborted === true) abort();
     else signal?.addEventListener('abort', abort);
     if (streams) writer = new StreamWriter(body, exchange);
     return promise;
+  }
+
+  /** The invocation whose code runs. */
+  get caller(): Invocation | undefined {
+    return this.#context.invocation();
+  }
+
+  /** The exchange itself, for those who speak on it as they like. */
+  open(
+    call: BindingCall,
+    caller: Invocation | undefined,
+    handler: ExchangeHandler,
+    body: Uint8Array | null,
+    fin: boolean,
+  ): Exchange {
+    const { link, module } = this.#context;
+    const head: BindingCallHead = { kind: 'binding', module, invocationId: null, binding: this.#binding, call };
+    if (caller !== undefined) {
+      // The gateway knows an invocation by the module that it sent it to.
+      const { span } = caller;
+      if (caller.isInner || caller.head.module !== module) {
+        head.within = { hops: caller.head.hops, traceparent: caller.traceparent };
+      } else {
+        head.invocationId = caller.invocationId;
+        if (span !== null) head.span = span;
+      }
+    }
+    return link().open(head, handler, body, fin);
   }
 
   /** For calls whose answer is a head alone. */

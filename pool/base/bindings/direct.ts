@@ -4,12 +4,20 @@
  * the callee, one hop more, the caller's place in the trace, no longer than the caller has time, the same errors. The
  * gateway does not see it: it has no slot, no record and no span of its own.
  */
-import type { BindingSpec, HttpInvokeHead } from '../../../functions/contract/invocation.ts';
+import type {
+  BindingSpec,
+  HttpInvokeHead,
+  InvokeCommon,
+  InvokeHead,
+  RpcInvokeHead,
+} from '../../../functions/contract/invocation.ts';
 import { MAX_HOPS } from '../../../functions/contract/limits.ts';
 import { currentInvocation, Invocation, type InvocationHost } from '../context.ts';
 import { describeThrown, headline } from '../describe.ts';
 import type { Entrypoint, GuestModule } from '../guest.ts';
 import { checkResponse } from '../handlers/fetch.ts';
+import { callAt, disposable } from '../rpc/local.ts';
+import { follow } from '../rpc/members.ts';
 import { isLight } from '../web/light-request.ts';
 import { knownResponse } from '../web/light-response.ts';
 import { BindingError } from './call.ts';
@@ -44,32 +52,56 @@ export class DirectCalls {
     return this.#call(guest, entrypoint.fetch, spec, request);
   }
 
+  /** As `call`, of a method of its class; without arguments the value of a property. */
+  method(spec: ServiceSpec, path: readonly string[], args: unknown[] | null): Promise<unknown> | null {
+    const guest = this.#options.peers.find(spec.service);
+    const target = guest?.entrypoint(spec.entrypoint)?.target;
+    // What is wrong is told by the module's own base, where one is asked.
+    if (guest === undefined || !target) return null;
+    const begun = this.#begin(guest, spec, { trigger: 'rpc', wire: 'base', method: path[0] ?? '' });
+    if (begun instanceof Promise) return begun;
+    const { inner, run, reject } = begun;
+    const failed = (thrown: unknown) => {
+      inner.ended();
+      reject(thrown);
+    };
+    const answered = (value: unknown) => {
+      inner.ended();
+      begun.resolve(disposable(value));
+    };
+    run(() => {
+      const self = target(inner);
+      const value = args === null ? follow(self, path).value : callAt(self, path, args);
+      if (isThenable(value)) value.then(answered, failed);
+      else answered(value);
+    }, failed);
+    return begun.promise;
+  }
+
   #call(
     guest: GuestModule,
     handler: NonNullable<Entrypoint['fetch']>,
     spec: ServiceSpec,
     request: Request,
   ): Promise<Response> {
-    const caller = currentInvocation.getStore();
-    if (caller?.aborted === true) return Promise.reject(caller.abortReason);
     // A request that was handed to the caller is aborted with the caller.
     const signal = isLight(request) ? null : request.signal;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    // Outside of any invocation it is background work: the first hop, as over the link.
-    const hops = (caller?.head.hops ?? 0) + 1;
-    if (hops > MAX_HOPS) {
-      const message = `${spec.service} was called through ${MAX_HOPS} functions, one by another.`;
-      return Promise.reject(new BindingError({ code: 'LOOP_DETECTED', message }));
-    }
-    const head = headOf(guest, caller, spec, request, hops, this.#options.newId);
-    if (signal !== null && head.traceparent !== '' && !request.headers.has('traceparent')) {
-      request.headers.set('traceparent', head.traceparent);
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    const inner = new Invocation(head, guest, this.#host, {
-      parent: caller ?? null,
-      aborted: (reason) => reject(abortError(reason, head)),
+    const begun = this.#begin<Response>(guest, spec, {
+      trigger: 'http',
+      method: request.method,
+      url: request.url,
+      headers: [],
+      hasBody: false,
+      upgrade: false,
+      remoteAddress: '',
     });
+    if (begun instanceof Promise) return begun;
+    const { inner, run, resolve, reject } = begun;
+    const { traceparent } = inner.head;
+    if (signal !== null && traceparent !== '' && !request.headers.has('traceparent')) {
+      request.headers.set('traceparent', traceparent);
+    }
     const giveUp = () => inner.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp);
     const done = () => signal?.removeEventListener('abort', giveUp);
@@ -87,36 +119,67 @@ export class DirectCalls {
         failed(error);
       }
     };
-    this.#options.peers.called(guest.head.module);
-    guest.entered();
-    const before = this.#options.turnTo(guest.head.group?.place ?? 0);
-    currentInvocation.run(inner, () => {
-      try {
-        const result = handler(request, inner);
-        if (isThenable(result)) result.then(answered, failed);
-        else answered(result);
-      } catch (error) {
-        failed(error);
-      }
+    run(() => {
+      const result = handler(request, inner);
+      if (isThenable(result)) result.then(answered, failed);
+      else answered(result);
+    }, failed);
+    return begun.promise;
+  }
+
+  /** A context for the callee; rejects where the caller may not call any more. */
+  #begin<Answer = unknown>(guest: GuestModule, spec: ServiceSpec, call: DirectHead): Begun<Answer> | Promise<never> {
+    const caller = currentInvocation.getStore();
+    if (caller?.aborted === true) return Promise.reject(caller.abortReason);
+    // Outside of any invocation it is background work: the first hop, as over the link.
+    const hops = (caller?.head.hops ?? 0) + 1;
+    if (hops > MAX_HOPS) {
+      const message = `${spec.service} was called through ${MAX_HOPS} functions, one by another.`;
+      return Promise.reject(new BindingError({ code: 'LOOP_DETECTED', message }));
+    }
+    const head = headOf(guest, caller, spec, call, hops, this.#options.newId);
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const inner = new Invocation(head, guest, this.#host, {
+      parent: caller ?? null,
+      aborted: (reason) => reject(abortError(reason, head)),
     });
-    this.#options.turnTo(before);
-    return promise;
+    const run = (handler: () => void, failed: (thrown: unknown) => void) => {
+      this.#options.peers.called(guest.head.module);
+      guest.entered();
+      const before = this.#options.turnTo(guest.head.group?.place ?? 0);
+      currentInvocation.run(inner, () => {
+        try {
+          handler();
+        } catch (error) {
+          failed(error);
+        }
+      });
+      this.#options.turnTo(before);
+    };
+    return { inner, promise, resolve, reject, run };
   }
 }
 
-/** What of it is read is the context's part: the request itself is handed over. */
+interface Begun<Answer> extends PromiseWithResolvers<Answer> {
+  inner: Invocation;
+  /** Calls it as the callee's code. */
+  run(handler: () => void, failed: (thrown: unknown) => void): void;
+}
+
+type DirectHead = Omit<HttpInvokeHead, keyof InvokeCommon | 'kind'> | Omit<RpcInvokeHead, keyof InvokeCommon | 'kind'>;
+
+/** What of it is read is the context's part: a request itself is handed over. */
 function headOf(
   guest: GuestModule,
   caller: Invocation | undefined,
   { entrypoint, props }: ServiceSpec,
-  request: Request,
+  call: DirectHead,
   hops: number,
   newId: () => string,
-): HttpInvokeHead {
+): InvokeHead {
   const own = guest.head.group?.timeoutMs ?? Number.POSITIVE_INFINITY;
   return {
     kind: 'invoke',
-    trigger: 'http',
     module: guest.head.module,
     // It is a part of its caller's.
     invocationId: caller?.invocationId ?? newId(),
@@ -125,12 +188,7 @@ function headOf(
     hops,
     traceparent: caller?.traceparent ?? '',
     timeoutMs: Math.max(0, Math.min(own, caller?.leftMs ?? own)),
-    method: request.method,
-    url: request.url,
-    headers: [],
-    hasBody: false,
-    upgrade: false,
-    remoteAddress: '',
+    ...call,
   };
 }
 
@@ -175,7 +233,7 @@ function watched(body: ReadableStream<Uint8Array>, ended: () => void): ReadableS
   });
 }
 
-function abortError(reason: unknown, { timeoutMs }: HttpInvokeHead): unknown {
+function abortError(reason: unknown, { timeoutMs }: InvokeHead): unknown {
   if (!(reason instanceof DOMException) || reason.name !== 'TimeoutError') return reason;
   return new BindingError({ code: 'FUNCTION_TIMEOUT', message: `No answer within ${Math.round(timeoutMs)} ms.` });
 }

@@ -1,7 +1,9 @@
 /** The bindings of one module, as the objects its `env` holds. */
 import type { BindingSpec } from '../../../functions/contract/invocation.ts';
+import { FarEntrypoint, type FarOptions } from '../rpc/far.ts';
 import { BindingCalls, type CallContext } from './call.ts';
 import type { DirectCalls } from './direct.ts';
+import { DirectEntrypoint } from './direct-methods.ts';
 import { kvNamespace } from './kv.ts';
 import { queueProducer } from './queue.ts';
 import { serviceBinding } from './service.ts';
@@ -11,21 +13,31 @@ export function bindingObjects(
   specs: readonly BindingSpec[],
   context: CallContext,
   now: () => number,
+  rpc: FarOptions,
   direct: DirectCalls | null = null,
 ): Record<string, unknown> {
   return Object.fromEntries(
-    specs.map((spec) => [spec.name, binding(spec, new BindingCalls(context, spec.name), now, direct)]),
+    specs.map((spec) => [spec.name, binding(spec, new BindingCalls(context, spec.name), now, rpc, direct)]),
   );
 }
 
-function binding(spec: BindingSpec, calls: BindingCalls, now: () => number, direct: DirectCalls | null): unknown {
+function binding(
+  spec: BindingSpec,
+  calls: BindingCalls,
+  now: () => number,
+  rpc: FarOptions,
+  direct: DirectCalls | null,
+): unknown {
   switch (spec.kind) {
     case 'kv':
       return kvNamespace(calls, now);
     case 'queue':
       return queueProducer(calls, spec.deliveryDelayS);
-    case 'service':
-      return serviceBinding(calls, direct === null ? null : (request) => direct.call(spec, request));
+    case 'service': {
+      const far = new FarEntrypoint(calls, rpc);
+      if (direct === null) return serviceBinding(calls, null, far);
+      return serviceBinding(calls, (request) => direct.call(spec, request), new DirectEntrypoint(direct, spec, far));
+    }
     default:
       return spec satisfies never;
   }

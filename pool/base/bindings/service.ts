@@ -1,7 +1,8 @@
-/** `services` in `env`: another function, called with a Request. */
+/** `services` in `env`: another function, called with a Request, or by the methods of its class. */
 import type { Fetcher } from '../../../functions/contract/handlers.ts';
 import type { HttpResponseHead } from '../../../functions/contract/invocation.ts';
 import { headerList, isNullBodyStatus } from '../handlers/fetch.ts';
+import { binding, type Remote } from '../rpc/reference.ts';
 import type { BindingCalls } from './call.ts';
 
 /**
@@ -11,8 +12,9 @@ import type { BindingCalls } from './call.ts';
 export function serviceBinding(
   calls: BindingCalls,
   direct: ((request: Request) => Promise<Response> | null) | null,
+  methods: Remote,
 ): Fetcher {
-  return {
+  return binding(methods, {
     async fetch(input: Request | string | URL, init?: RequestInit): Promise<Response> {
       const asIs = direct !== null && init === undefined && input instanceof Request;
       const given = asIs ? input : new Request(input as Request, init);
@@ -39,5 +41,5 @@ export function serviceBinding(
         headers: head.headers,
       });
     },
-  };
+  });
 }

@@ -9,6 +9,8 @@ export interface AnswerPump {
   drained(): void;
   /** The other side has gone, or the answer is complete. */
   closed(): void;
+  /** After `closed`: something still runs, and `ended` will be called when it does not. */
+  readonly busy?: boolean;
 }
 
 /** Statuses whose answers never have a body (Fetch standard). */

@@ -43,6 +43,11 @@ class LightResponse extends LightBase {
     this.#body = body;
   }
 
+  /** The real response, for code that looks at its class. */
+  static real(light: LightResponse): Response {
+    return light.#upgrade();
+  }
+
   /** Null when it has become a real one, whose body may have been read. */
   static known(light: LightResponse): KnownResponse | null {
     if (light.#real !== null) return null;
@@ -137,6 +142,12 @@ class LightResponse extends LightBase {
 export function knownResponse(response: Response): KnownResponse | null {
   const given: object = response;
   return given instanceof LightResponse ? LightResponse.known(given) : null;
+}
+
+/** A response of Node's own class, where it is a light one; any other as it is. */
+export function realResponse(response: Response): Response {
+  const given: object = response;
+  return given instanceof LightResponse ? LightResponse.real(given) : response;
 }
 
 /**

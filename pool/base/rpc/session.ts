@@ -1,0 +1,435 @@
+/**
+ * One session of Cap'n Web between two bases, or between a base and a client: who holds what of the other. Authors' own
+ * objects never reach the library and its stubs never reach them: what goes out and comes in is translated here.
+ */
+import type * as capnweb from 'capnweb';
+import { encodeText } from '../../link/messages.ts';
+import { describeThrown } from '../describe.ts';
+import { LocalResult } from './local.ts';
+import { memberOf } from './members.ts';
+import { behindReference, type Result, type Stub, stub } from './reference.ts';
+import { decode, encode, MARK, type References } from './values.ts';
+
+export type Capnweb = typeof capnweb;
+
+/** Stubs and calls under way of one session, either side's. */
+const MOST_REFERENCES = 10_000;
+/** They are counted once in so many messages. */
+const COUNT_EVERY = 64;
+/** Bytes of one message at most, and what part of a base's memory. */
+const MOST_MESSAGE_BYTES = 16 * 1024 * 1024;
+const MEMORY_SHARE = 16;
+
+/** Names that Cap'n Web's stubs take for their own, and an author may mean. */
+const TAKEN = new Set(['map', 'catch', 'finally', 'onRpcBroken']);
+const ESCAPE = '\u0000';
+
+/** What one message may hold in a base with so much memory; 0: nothing is watched. */
+export function mostMessageBytes(memoryMb: number): number {
+  return memoryMb === 0 ? MOST_MESSAGE_BYTES : Math.min(MOST_MESSAGE_BYTES, (memoryMb * 1024 * 1024) / MEMORY_SHARE);
+}
+
+export interface SessionOptions {
+  capnweb: Capnweb;
+  /** What the other side may call from the start; null: nothing. */
+  main: object | null;
+  /** The other side is not a base of ours: see values.ts. */
+  plain: boolean;
+  mostMessageBytes: number;
+  /** Messages of one turn, framed. */
+  send(chunk: Uint8Array): void;
+  /** Neither side holds anything of the other and nothing is under way. May be called more than once. */
+  idle?(): void;
+  /** It cannot go on: the other side broke the rules, or says that it gave up. */
+  broken(reason: unknown): void;
+  calls?: CallWatcher;
+}
+
+/** Hears of calls that come in. */
+export interface CallWatcher {
+  /** Gives what to call when it has ended. */
+  began(): () => void;
+  /** By what the method threw. */
+  failed(thrown: unknown): void;
+}
+
+/** A stub or promise of the library, as far as it is used: any name is a method or property elsewhere. */
+type Raw = ((...args: unknown[]) => Raw) & { [name: string]: Raw };
+
+export class Session implements References {
+  readonly #options: SessionOptions;
+  readonly #transport: Transport;
+  readonly #session: capnweb.RpcSession;
+  readonly #doors = new WeakMap<object, object>();
+  #pending: Uint8Array[] = [];
+  /** Results nobody has asked for yet. */
+  #unasked: FarResult[] = [];
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#transport = new Transport(this, options.broken);
+    const main = options.main === null ? undefined : this.target(options.main);
+    this.#session = new options.capnweb.RpcSession(this.#transport, main, {
+      limits: { maxMessageSize: options.mostMessageBytes },
+    });
+  }
+
+  /** What the other side offers from the start. */
+  get main(): Stub {
+    return new FarStub(this, this.#session.getRemoteMain() as unknown as Raw);
+  }
+
+  /** The other side says something. */
+  message(text: string): void {
+    this.#transport.received(text);
+  }
+
+  /** Resolves when everything that the other side has said has been read. */
+  taken(): Promise<void> {
+    return this.#transport.taken();
+  }
+
+  /** Nothing more is said; what has come stays as it is. */
+  close(): void {
+    this.flush();
+    this.#ended = true;
+  }
+
+  /** Everything held ends: calls under way reject with the reason. Idempotent. */
+  end(reason: unknown): void {
+    if (!this.#ended) this.close();
+    this.#transport.end(reason);
+  }
+
+  /** Resolves when everything that was asked for has been answered. */
+  drain(): Promise<void> {
+    return this.#session.drain();
+  }
+
+  out(message: string): void {
+    if (this.#ended) return;
+    this.#soon();
+    this.#pending.push(encodeText(message));
+    // The library forgets what it released after it has said so.
+    if (message.startsWith('["release"')) queueMicrotask(() => this.checkIdle());
+  }
+
+  /** What was called in one turn goes out in one piece, with the wish for its result. */
+  #soon(): void {
+    if (this.#pending.length === 0 && this.#unasked.length === 0) process.nextTick(() => this.flush());
+  }
+
+  flush(): void {
+    if (this.#ended) return;
+    const unasked = this.#unasked;
+    this.#unasked = [];
+    for (const result of unasked) result.ask();
+    const pending = this.#pending;
+    this.#pending = [];
+    const [first, second] = pending;
+    if (first !== undefined) this.#options.send(second === undefined ? first : Buffer.concat(pending));
+  }
+
+  checkIdle(): void {
+    if (this.#ended || this.#options.idle === undefined) return;
+    const { imports, exports } = this.#session.getStats();
+    if (imports <= 1 && exports <= 1) this.#options.idle();
+  }
+
+  /** Throws when the other side holds more than it may. */
+  checkCount(): void {
+    const { imports, exports } = this.#session.getStats();
+    if (imports + exports > MOST_REFERENCES) {
+      throw new Error(`More than ${MOST_REFERENCES} stubs and calls under way in one session.`);
+    }
+  }
+
+  /* ── what goes out ── */
+
+  call(raw: Raw, path: readonly string[], args: unknown[]): Result {
+    try {
+      const encoded = args.map((arg) => encode(arg, this, this.#options.plain));
+      const result = new FarResult(this, at(raw, path)(...encoded));
+      this.#soon();
+      this.#unasked.push(result);
+      return result;
+    } catch (error) {
+      return new LocalResult(Promise.reject(error));
+    }
+  }
+
+  async take(raw: Raw): Promise<unknown> {
+    let value: unknown;
+    try {
+      value = await raw;
+    } catch (thrown) {
+      throw this.#thrownThere(thrown);
+    }
+    const decoded = decode(value, this);
+    // What the library has hung onto the value that it made.
+    if (decoded !== value && isObject(value) && isObject(decoded) && !(Symbol.dispose in decoded)) {
+      const dispose = (value as Partial<Disposable>)[Symbol.dispose];
+      Object.defineProperty(decoded, Symbol.dispose, { value: dispose, writable: true, configurable: true });
+    }
+    return decoded;
+  }
+
+  #thrownThere(thrown: unknown): unknown {
+    return isObject(thrown) && Object.hasOwn(thrown, MARK) ? decode(thrown, this) : thrown;
+  }
+
+  passed(value: object): unknown {
+    const behind = behindReference(value);
+    if (behind === undefined) return null;
+    const { remote, path } = behind;
+    if (remote instanceof FarStub || remote instanceof FarResult) return at(remote.raw, path);
+    const { RpcPromise } = this.#options.capnweb;
+    // A result of this very base; else a method of a binding, which is a function like any other.
+    if (remote instanceof LocalResult) {
+      return new RpcPromise(remote.value(path).then((it) => encode(it, this, this.#options.plain)) as Promise<never>);
+    }
+    return this.callback((...args) => remote.call(path, args).value([]));
+  }
+
+  target(target: object): object {
+    let door = this.#doors.get(target);
+    if (door === undefined) {
+      door = this.#door(target);
+      this.#doors.set(target, door);
+    }
+    return door;
+  }
+
+  callback(method: (...args: unknown[]) => unknown): unknown {
+    let callback = this.#doors.get(method);
+    if (callback === undefined) {
+      callback = (...args: unknown[]) => this.#invoke(method, undefined, args);
+      const dispose = (method as Partial<Disposable>)[Symbol.dispose];
+      if (dispose !== undefined) {
+        Object.defineProperty(callback, Symbol.dispose, { value: () => Reflect.apply(dispose, method, []) });
+      }
+      this.#doors.set(method, callback);
+    }
+    return callback;
+  }
+
+  /** What the library sees of an author's object: no property of its own, and methods that translate. */
+  #door(target: object): object {
+    const { RpcTarget } = this.#options.capnweb;
+    return new Proxy(new RpcTarget() as object, {
+      has: (_, name) => name === Symbol.dispose && Symbol.dispose in target,
+      get: (_, name) => {
+        if (typeof name === 'symbol') return name === Symbol.dispose ? disposeMethod(target) : undefined;
+        // Asked by the library itself, which looks whether it is a promise or a stub.
+        if (name === 'then' || name === 'dup') return undefined;
+        const member = memberOf(target, name.startsWith(ESCAPE) ? name.slice(1) : name);
+        if (typeof member !== 'function') return this.#property(member);
+        return (...args: unknown[]) => this.#invoke(member, target, args);
+      },
+    });
+  }
+
+  #property(value: unknown): unknown {
+    if (!isThenable(value)) return encode(value, this, this.#options.plain);
+    const { RpcPromise } = this.#options.capnweb;
+    return new RpcPromise(this.#settled(Promise.resolve(value)) as Promise<never>);
+  }
+
+  /* ── what comes in ── */
+
+  received(raw: unknown): unknown {
+    return stub(new FarStub(this, raw as Raw));
+  }
+
+  // biome-ignore lint/complexity/noBannedTypes: whatever is callable
+  #invoke(method: Function, self: unknown, args: unknown[]): unknown {
+    const { calls } = this.#options;
+    const ended = calls?.began();
+    let result: unknown;
+    try {
+      result = Reflect.apply(
+        method,
+        self,
+        args.map((arg) => decode(arg, this)),
+      );
+      if (!isThenable(result)) {
+        const encoded = encode(result, this, this.#options.plain);
+        ended?.();
+        return encoded;
+      }
+    } catch (thrown) {
+      ended?.();
+      throw this.#thrownHere(thrown);
+    }
+    return this.#settled(Promise.resolve(result)).finally(() => ended?.());
+  }
+
+  async #settled(promise: Promise<unknown>): Promise<unknown> {
+    try {
+      return encode(await promise, this, this.#options.plain);
+    } catch (thrown) {
+      throw this.#thrownHere(thrown);
+    }
+  }
+
+  /** As others are told of it: never where it was thrown, and clients no more than what it says. */
+  #thrownHere(thrown: unknown): unknown {
+    this.#options.calls?.failed(thrown);
+    if (!this.#options.plain) {
+      try {
+        return encode(thrown, this, false);
+      } catch {
+        // It cannot be sent; what it says can.
+      }
+    }
+    const { name, message } = describeThrown(thrown);
+    return Object.defineProperty(new Error(message), 'name', { value: name });
+  }
+}
+
+function at(raw: Raw, path: readonly string[]): Raw {
+  let found = raw;
+  for (const name of path) found = found[TAKEN.has(name) ? ESCAPE + name : name] as Raw;
+  return found;
+}
+
+class FarStub implements Stub {
+  readonly raw: Raw;
+  readonly #session: Session;
+
+  constructor(session: Session, raw: Raw) {
+    this.#session = session;
+    this.raw = raw;
+  }
+
+  call(path: readonly string[], args: unknown[]): Result {
+    return this.#session.call(this.raw, path, args);
+  }
+
+  value(path: readonly string[]): Promise<unknown> {
+    if (path.length === 0) return Promise.reject(new TypeError('A stub is not a promise.'));
+    return this.#session.take(at(this.raw, path));
+  }
+
+  dispose(): void {
+    disposeMethod(this.raw)?.();
+  }
+
+  dup(): Stub {
+    return new FarStub(this.#session, (this.raw.dup as Raw)());
+  }
+}
+
+class FarResult implements Result {
+  readonly raw: Raw;
+  readonly #session: Session;
+  #settled: Promise<unknown> | null = null;
+  /** Something was called on it: its own value may not be wanted. */
+  #passedThrough = false;
+
+  constructor(session: Session, raw: Raw) {
+    this.#session = session;
+    this.raw = raw;
+  }
+
+  call(path: readonly string[], args: unknown[]): Result {
+    this.#passedThrough = true;
+    return this.#session.call(this.raw, path, args);
+  }
+
+  value(path: readonly string[]): Promise<unknown> {
+    if (path.length > 0) {
+      this.#passedThrough = true;
+      return this.#session.take(at(this.raw, path));
+    }
+    this.#settled ??= this.#session.take(this.raw);
+    return this.#settled;
+  }
+
+  /** A call is made whether or not anyone waits for it, and what it threw is not lost. */
+  ask(): void {
+    if (!this.#passedThrough) this.#settled ??= this.#session.take(this.raw);
+  }
+
+  dispose(): void {
+    // Of what has come already, what it holds is disposed of with it.
+    disposeMethod(this.raw)?.();
+  }
+}
+
+class Transport implements capnweb.RpcTransport {
+  readonly #session: Session;
+  readonly #broken: (reason: unknown) => void;
+  #messages: string[] = [];
+  #waiting: PromiseWithResolvers<string> | null = null;
+  #end: { reason: unknown } | null = null;
+  #received = 0;
+  #read: PromiseWithResolvers<void> | null = null;
+
+  constructor(session: Session, broken: (reason: unknown) => void) {
+    this.#session = session;
+    this.#broken = broken;
+  }
+
+  send(message: string): void {
+    this.#session.out(message);
+  }
+
+  async receive(): Promise<string> {
+    const message = this.#messages.shift();
+    if (message !== undefined) return message;
+    if (this.#end !== null) throw this.#end.reason;
+    this.#read?.resolve();
+    if (this.#received > 0) this.#session.checkIdle();
+    this.#waiting = Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  abort(reason: unknown): void {
+    if (this.#end === null) this.#broken(reason);
+  }
+
+  taken(): Promise<void> {
+    if (this.#messages.length === 0 && this.#waiting !== null) return Promise.resolve();
+    this.#read ??= Promise.withResolvers();
+    return this.#read.promise;
+  }
+
+  received(message: string): void {
+    if (this.#end !== null) return;
+    if (++this.#received % COUNT_EVERY === 0) {
+      try {
+        this.#session.checkCount();
+      } catch (error) {
+        this.#broken(error);
+        return;
+      }
+    }
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting === null) this.#messages.push(message);
+    else waiting.resolve(message);
+  }
+
+  end(reason: unknown): void {
+    this.#end = { reason };
+    this.#messages = [];
+    this.#waiting?.reject(reason);
+    this.#waiting = null;
+    this.#read?.reject(reason);
+  }
+}
+
+function disposeMethod(holder: object): (() => void) | undefined {
+  const dispose = (holder as Partial<Disposable>)[Symbol.dispose];
+  return dispose === undefined ? undefined : () => Reflect.apply(dispose, holder, []);
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return isObject(value) && typeof (value as { then?: unknown }).then === 'function';
+}
