@@ -105,17 +105,19 @@ interface Empty {
 }
 
 /**
- * A pool of one base: a first call takes it, and the second, of another function, at once after the first's answer,
- * finds none. Only second calls count. Beside it a worker thread that builds one Response and does nothing else.
+ * A pool that keeps no stock: each first call finds a host and no base. Beside it a worker thread that builds one Response
+ * and does nothing else.
  */
 async function emptyPool({ emptyCalls, rounds }: ColdOptions): Promise<Empty> {
   await using stack = new AsyncDisposableStack();
-  const hearth = stack.use(await startHearth({ env: { HEARTH_WARM_BASES: '1' } }));
+  const hearth = stack.use(await startHearth({ env: { HEARTH_WARM_BASES: '0' } }));
   const workers = stack.use(startBareWorkers());
-  const names = Array.from({ length: emptyCalls * 2 }, (_, index) => `empty-${index}`);
+  const names = Array.from({ length: emptyCalls + 1 }, (_, index) => `empty-${index}`);
   await deployAll(hearth.gateway, names, { 'index.ts': VARIANTS[0]?.source ?? '' });
   const connection = await new Connection(hearth.port).opened();
   stack.defer(() => connection.close());
+  // Its host, too, has to be started by somebody.
+  await callOnce(connection, `/empty-${emptyCalls}`);
 
   const measured: Empty = { hearth: [], bareWorkerMs: [] };
   const perRound = Math.ceil(emptyCalls / rounds);
@@ -123,10 +125,9 @@ async function emptyPool({ emptyCalls, rounds }: ColdOptions): Promise<Empty> {
     const calls: Call[] = [];
     const workerMs: number[] = [];
     for (let index = first; index < Math.min(first + perRound, emptyCalls); index++) {
-      await untilQuiet(hearth.gateway, 1);
-      await callOnce(connection, `/empty-${index * 2}`);
-      calls.push(await callOnce(connection, `/empty-${index * 2 + 1}`));
-      await untilQuiet(hearth.gateway, 1);
+      await scheduler.wait(EMPTY_PAUSE_MS);
+      calls.push(await callOnce(connection, `/empty-${index}`));
+      await scheduler.wait(EMPTY_PAUSE_MS);
       workerMs.push(await workers.start());
     }
     measured.hearth.push(calls);
@@ -134,6 +135,9 @@ async function emptyPool({ emptyCalls, rounds }: ColdOptions): Promise<Empty> {
   }
   return measured;
 }
+
+/** What served before is given back at once, and its thread has ended. */
+const EMPTY_PAUSE_MS = 30;
 
 /** The middle is the median of the rounds' own; the tail is of all rounds together. */
 function summary(rounds: number[][]): { p50: number; p90: number; p99: number; max: number; samples: number } {
