@@ -225,6 +225,18 @@ describe('arklet', { timeout: 120_000 }, () => {
     const kept = await arklet.command('uninstallBiz', { bizName: 'split', bizVersion: '1' });
     assert.equal(kept.data.code, 'ILLEGAL_STATE_BIZ');
     assert.match(kept.data.message, /A rollback of split leads to version/);
+    const [oldest] = body.versions.slice(-1);
+    const rollout = await arklet.gateway.api<{ id: string }>('POST', '/v1/rollouts', {
+      functions: [{ name: 'split', version: oldest?.version }],
+      steps: [{ percent: 100, pauseSeconds: 600 }],
+    });
+    assert.equal(rollout.status, 201, JSON.stringify(rollout.body));
+    for (const bizVersion of ['1', '2']) {
+      const needed = await arklet.command('uninstallBiz', { bizName: 'split', bizVersion });
+      assert.equal(needed.data.code, 'ILLEGAL_STATE_BIZ');
+      assert.match(needed.data.message, /is in (a|the) rollout/);
+    }
+    await arklet.gateway.api('PATCH', `/v1/rollouts/${rollout.body.id}`, { action: 'abort' });
     for (const bizVersion of ['2', '1']) await arklet.command('uninstallBiz', { bizName: 'split', bizVersion });
   });
 
