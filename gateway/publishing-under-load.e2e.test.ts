@@ -124,7 +124,7 @@ describe('publishing under load', { timeout: 120_000 }, () => {
 
   test('all of it again and again, as fast as it is answered, with a new version in between', async () => {
     for (let n = 0; n < 10; n++) {
-      await put('web', { ...WEB, splits: [split({ concurrency: 1 + (n % 3) })] });
+      await put('web', { ...WEB, splits: [split({ concurrency: 8 + (n % 3) })] });
       await put('spring-web', { function: 'spring', routes: ['/web/*'], tag: 'spring' }, 201);
       if (n === 5) await gateway.deploy('shop', { 'index.js': source('shop2') }, { manifest: ONE });
       await put('web', { ...WEB, routes: ['/web/*', `/more/${n}/*`] });
