@@ -1,4 +1,5 @@
 /** The Store over Redis: any number of gateways share it. Each method is one script; see script.ts. */
+import { HearthError } from '../../../functions/contract/errors.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { StoreStartError } from '../start-error.ts';
 import type { Store } from '../store.ts';
@@ -8,6 +9,7 @@ import { auditDomain } from './audit.ts';
 import { basesDomain } from './bases.ts';
 import { createConnection, type Target } from './connection.ts';
 import { cronsDomain } from './crons.ts';
+import { isGone } from './errors.ts';
 import { BLOCK_MS, createFeed, positionNow } from './feed.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
@@ -29,7 +31,7 @@ export interface RedisStoreOptions {
 
 /** With what comes before and after it, a call ends within two seconds. */
 const PATIENCE_MS = 1_500;
-const OPEN_MS = 5_000;
+const OPEN_MS = 3_000;
 
 /**
  * Resolves once Redis has answered and the store is known to be ours. Throws StoreStartError with a sentence for the
@@ -40,7 +42,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
   const connection = createConnection({ target, name: 'hearth', patienceMs: PATIENCE_MS, log });
   let mark = '';
   const db = databaseOver(connection, () => mark);
-  const domains = {
+  const calls = createCalls(target, log);
+  const domains = calls.through({
     registry: registryDomain(db),
     publications: publicationsDomain(db),
     rollouts: rolloutsDomain(db),
@@ -54,7 +57,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     leases: leasesDomain(db),
     tokens: tokensDomain(db),
     audit: auditDomain(db),
-  } satisfies Omit<Store, 'changes' | 'close'>;
+  });
 
   await connection.open(OPEN_MS).catch((error: unknown) => {
     throw unreachable(target, error);
@@ -72,7 +75,6 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
         patienceMs: BLOCK_MS + PATIENCE_MS,
         log: silent,
       }),
-      openWithinMs: OPEN_MS,
       from: await positionNow(connection.command),
       log,
     });
@@ -81,14 +83,71 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
       changes: feed,
       async close() {
         feed.close();
-        await connection.close();
+        await calls.end();
+        connection.close();
       },
     };
     return { store, isNew: opened.isNew };
   } catch (error) {
-    connection.destroy();
+    connection.close();
     throw error instanceof StoreStartError ? error : unreachable(target, error);
   }
+}
+
+type Domains = Omit<Store, 'changes' | 'close'>;
+type Method = (...args: unknown[]) => Promise<unknown>;
+
+interface Calls {
+  /** The same methods. Each begun one ends, however many commands it takes, before `end` does. */
+  through(domains: Domains): Domains;
+  /** Refuses what comes now. Idempotent. */
+  end(): Promise<void>;
+}
+
+function createCalls({ shown }: Target, log: Pick<Logger, 'error'>): Calls {
+  const begun = new Set<Promise<unknown>>();
+  let ended = false;
+  let gone = false;
+
+  async function call(method: Method, args: unknown[]): Promise<unknown> {
+    if (ended) throw new HearthError('NO_CAPACITY', 'The store is closed.');
+    const running = method(...args);
+    begun.add(running);
+    try {
+      const result = await running;
+      gone = false;
+      return result;
+    } catch (error) {
+      if (isGone(error) && !gone) {
+        gone = true;
+        log.error(
+          `The Redis at ${shown} no longer holds the data of this gateway: it was emptied or replaced, or a newer Hearth has taken it over. Calls of functions go on; nothing is stored until the data is back, or the gateway is started again.`,
+        );
+      }
+      throw error;
+    } finally {
+      begun.delete(running);
+    }
+  }
+
+  return {
+    through(domains) {
+      const wrapped = Object.entries(domains).map(([domain, methods]: [string, object]) => [
+        domain,
+        Object.fromEntries(
+          Object.entries(methods).map(([name, method]: [string, Method]) => [
+            name,
+            (...args: unknown[]) => call(method, args),
+          ]),
+        ),
+      ]);
+      return Object.fromEntries(wrapped) as Domains;
+    },
+    async end() {
+      ended = true;
+      await Promise.allSettled(begun);
+    },
+  };
 }
 
 function unreachable({ shown }: Target, error: unknown): StoreStartError {

@@ -33,17 +33,15 @@ export interface Target {
 }
 
 export interface Connection {
-  /** Resolves once it is ready; rejects with what Redis or the network said. Once. */
+  /** Resolves once it is ready; rejects with what Redis or the network said, and is closed then. Once. */
   open(withinMs: number): Promise<void>;
+  /** Opens it in the background, and goes on trying. Once. */
+  begin(): void;
   command(name: string, ...args: Arg[]): Promise<Reply>;
   /** To be called once, before `open`. The script's first and only key is the given one. */
   script(name: string, lua: string): (key: string, ...args: Arg[]) => Promise<Reply>;
-  /** Calls `back` each time it is ready again. */
-  onBack(back: () => void): void;
-  /** Waits for what was asked, refuses what comes now. Idempotent. */
-  close(): Promise<void>;
-  /** Ends it at once. */
-  destroy(): void;
+  /** Ends it at once; what waits for answers is refused. Idempotent. */
+  close(): void;
 }
 
 /** What may wait for answers before new calls are refused: a Redis that stalls must not fill memory. */
@@ -71,14 +69,12 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     maxRetriesPerRequest: 0,
     retryStrategy: (times) => Math.min(50 * times, MOST_RETRY_MS),
   });
-  let state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
+  let state: 'opening' | 'open' | 'closed' = 'opening';
   let away = false;
   let lastError: Error | undefined;
-  const listeners = new Set<() => void>();
   /** Oldest first: answers come in the order of the calls. */
   const pending = new Set<{ since: number }>();
   let pendingBytes = 0;
-  let drained: () => void = () => undefined;
 
   // Time as this loop lived it: while the process itself stood still, Redis was not late.
   let clockMs = 0;
@@ -113,11 +109,10 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     if (!away) return;
     away = false;
     log.info(`Redis at ${target.shown} is back.`);
-    for (const back of listeners) back();
   });
 
   function refusal(): HearthError | null {
-    if (state === 'closing' || state === 'closed') return new HearthError('NO_CAPACITY', 'The store is closed.');
+    if (state === 'closed') return new HearthError('NO_CAPACITY', 'The store is closed.');
     if (redis.status !== 'ready') return isAway(lastError);
     if (pending.size < MOST_PENDING && pendingBytes < MOST_PENDING_BYTES) return null;
     return new HearthError('NO_CAPACITY', 'The store has fallen behind what is asked of it.', { retryAfterS: 1 });
@@ -143,7 +138,6 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     } finally {
       pending.delete(waiting);
       pendingBytes -= bytes;
-      if (pending.size === 0) drained();
     }
   }
 
@@ -157,7 +151,7 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     if (node !== null) redis.once('close', () => void Object.assign(redis.options, node));
   }
 
-  function destroy(): void {
+  function close(): void {
     state = 'closed';
     clearInterval(look);
     redis.disconnect();
@@ -175,11 +169,17 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
         state = 'open';
       } catch (error) {
         const why = lastError ?? error;
-        destroy();
+        close();
         throw why;
       } finally {
         clearTimeout(timer);
       }
+    },
+    begin() {
+      state = 'open';
+      redis.connect().catch((error: Error) => {
+        lastError = error;
+      });
     },
     command: (command, ...args) => call((...given) => redis.callBuffer(command, ...given) as Promise<Reply>, args),
     script(script, lua) {
@@ -188,17 +188,6 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
       if (send === undefined) throw new Error(`the script ${script} was not defined`);
       return (key, ...args) => call(send.bind(redis), [key, ...args]);
     },
-    onBack: (back) => void listeners.add(back),
-    async close() {
-      if (state === 'closed') return;
-      state = 'closing';
-      if (pending.size > 0) {
-        await new Promise<void>((resolve) => {
-          drained = resolve;
-        });
-      }
-      destroy();
-    },
-    destroy,
+    close,
   };
 }

@@ -29,7 +29,6 @@ export interface Feed extends ChangeFeed {
 interface FeedParts {
   /** Opened here, with the first listener. */
   connection: Connection;
-  openWithinMs: number;
   /** Where it begins: when the store was opened, so that nothing is missed between reading and listening. */
   from: Position;
   log: Pick<Logger, 'error'>;
@@ -41,7 +40,7 @@ export async function positionNow(command: Connection['command']): Promise<Posit
   return { changes: changes ?? 0, wakes: wakes ?? 0 };
 }
 
-export function createFeed({ connection, openWithinMs, from, log }: FeedParts): Feed {
+export function createFeed({ connection, from, log }: FeedParts): Feed {
   const listeners = new Set<(changes: Change[] | null) => void>();
   const ending = new AbortController();
   const { signal } = ending;
@@ -124,19 +123,15 @@ export function createFeed({ connection, openWithinMs, from, log }: FeedParts): 
       listeners.add(listener);
       if (!following && !signal.aborted) {
         following = true;
-        // Where it cannot be opened now it goes on trying, as after any loss.
-        connection
-          .open(openWithinMs)
-          .catch(() => undefined)
-          .then(follow)
-          .catch((error: unknown) => log.error('The changes of the store are no longer followed.', { error }));
+        connection.begin();
+        follow().catch((error: unknown) => log.error('The changes of the store are no longer followed.', { error }));
       }
       return () => void listeners.delete(listener);
     },
     close() {
       ending.abort();
       listeners.clear();
-      connection.destroy();
+      connection.close();
     },
   };
 }
