@@ -125,10 +125,14 @@ export function createQueues(parts: QueueParts): Queues {
           known.set(queue, settings);
           return settings;
         }
-        const defaults = defaultQueueSettings(queue);
-        return write(queue, own(queue) === null ? defaults : { ...defaults, ...OWN_SETTINGS });
+        return write(queue, defaultsOf(queue));
       }))
     );
+  }
+
+  function defaultsOf(queue: string): QueueSettings {
+    const defaults = defaultQueueSettings(queue);
+    return own(queue) === null ? defaults : { ...defaults, ...OWN_SETTINGS };
   }
 
   async function write(queue: string, settings: QueueSettings): Promise<QueueSettings> {
@@ -151,7 +155,7 @@ export function createQueues(parts: QueueParts): Queues {
   }
 
   function receiverOf(queue: string): Receiver {
-    const settings = () => known.get(queue) ?? defaultQueueSettings(queue);
+    const settings = () => known.get(queue) ?? defaultsOf(queue);
     return own(queue) ?? functionReceiver(queue, { registry, dispatcher, settings, now, random });
   }
 
@@ -195,7 +199,7 @@ export function createQueues(parts: QueueParts): Queues {
     return new QueueConsumer(queue, {
       store,
       receiver: receiverOf(queue),
-      settings: () => known.get(queue) ?? defaultQueueSettings(queue),
+      settings: () => known.get(queue) ?? defaultsOf(queue),
       died: (deadLetterQueue) => {
         log.warn('Messages went to the dead letters.', { queue, dead_letter_queue: deadLetterQueue });
         wake(deadLetterQueue);
@@ -279,7 +283,7 @@ export function createQueues(parts: QueueParts): Queues {
       if (Object.keys(changes).some((key) => key !== 'paused')) requireForeign(queue);
       if (changes.deadLetterQueue !== undefined) requireForeign(changes.deadLetterQueue);
       const settings = await locked(queue, async () => {
-        const current = known.get(queue) ?? (await store.get(queue)) ?? defaultQueueSettings(queue);
+        const current = known.get(queue) ?? (await store.get(queue)) ?? defaultsOf(queue);
         const consumer = registry.consumer(queue)?.record.name;
         for (const key of CONSUMER_KEYS) {
           if (consumer === undefined || changes[key] === undefined || changes[key] === current[key]) continue;
