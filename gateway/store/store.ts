@@ -301,7 +301,12 @@ export interface DeadMessage {
   /** Queue it comes from, and why it died. */
   source: string;
   reason: string;
+  /** What its deliveries there failed with, the oldest first, its death last; of very many the first ones and the last. */
+  failures: { at: number; reason: string }[];
 }
+
+/** Bytes of what one message failed with that are kept, but for the last one. */
+export const MOST_FAILURE_BYTES = 16 * 1024;
 
 export interface QueueStats {
   /** Waiting, delayed and in flight. */

@@ -23,6 +23,7 @@ export function deadLettersContract(test: StoreTest): void {
           diedAt: NOW + 5,
           source: 'q',
           reason: 'out of retries',
+          failures: [{ at: NOW + 5, reason: 'out of retries' }],
         },
       ]);
       assert.equal(cursor, null);
@@ -33,6 +34,51 @@ export function deadLettersContract(test: StoreTest): void {
       assert.equal(claimed?.queue, 'graves');
       assert.deepEqual(await ack(opened, 'graves', claimed === undefined ? [] : [claimed]), { refused: [] });
       assert.deepEqual((await opened.queues.dead('q', { most: 10, cursor: null })).messages, []);
+    });
+
+    test('keeps what each delivery failed with, until it is put back', async (store, again) => {
+      await enqueue(store, 'q', ['a', 'b']);
+      const failed = ['one\n"two"', 'zwei, ü', 'drei'];
+      for (const [i, reason] of failed.entries()) {
+        const held = (await claim(store, 'q', { most: 9, nowMs: NOW + i })).filter(({ id }) => id === 'a');
+        const retry = { verdict: 'retry' as const, dueAt: NOW + i + 1, countAttempt: i !== 1, reason };
+        const settled = held.map(({ id, fence }) => ({ id, fence, ...retry }));
+        assert.deepEqual(await store.queues.settle('q', settled, NOW + i), { refused: [] });
+      }
+      const opened = await again();
+      await kill(opened, 'q', await claim(opened, 'q', { most: 9, nowMs: NOW + 60_000 }), NOW + 70_000);
+      const { messages } = await opened.queues.dead('q', { most: 9, cursor: null });
+      const death = { at: NOW + 70_000, reason: 'out of retries' };
+      assert.deepEqual(
+        messages.map(({ id, attempts, failures }) => ({ id, attempts, failures })),
+        [
+          { id: 'a', attempts: 3, failures: [...failed.map((reason, i) => ({ at: NOW + i, reason })), death] },
+          { id: 'b', attempts: 2, failures: [death] },
+        ],
+      );
+      await opened.queues.redrive('q', 'all', NOW + 80_000);
+      await kill(opened, 'q', await claim(opened, 'q', { most: 1, nowMs: NOW + 80_000 }), NOW + 80_000);
+      const [again_] = (await opened.queues.dead('q', { most: 9, cursor: null })).messages;
+      assert.equal(again_?.failures.length, 1);
+    });
+
+    test('keeps the first and the last of very many failures', async (store) => {
+      await enqueue(store, 'q', ['a']);
+      const reasonOf = (i: number) => `${i} ${'x'.repeat(1000)}`;
+      for (let i = 0; i < 30; i++) {
+        const held = await claim(store, 'q', { most: 1 });
+        const retry = { verdict: 'retry' as const, dueAt: NOW, countAttempt: false, reason: reasonOf(i) };
+        await store.queues.settle(
+          'q',
+          held.map(({ id, fence }) => ({ id, fence, ...retry })),
+          NOW,
+        );
+      }
+      await kill(store, 'q', await claim(store, 'q', { most: 1 }));
+      const failures = (await store.queues.dead('q', { most: 1, cursor: null })).messages[0]?.failures ?? [];
+      assert.ok(failures.length > 10 && failures.length < 30);
+      assert.equal(failures[0]?.reason, reasonOf(0));
+      assert.equal(failures.at(-1)?.reason, 'out of retries');
     });
 
     test('names the dead-letter queue NAME.dead when the settings do not say, and one of that in turn', async (store) => {

@@ -6,7 +6,7 @@
  *   leased:Q     sorted set: number:fence by the end of the lease ┘
  *   held:Q       hash: fence → attempts:number:id, of leased ones
  *   tries:Q      hash: number → attempts so far, where it waits again
- *   failures:Q   hash: number → what each attempt failed with, JSON objects behind commas
+ *   failures:Q   hash: number → what each attempt failed with, JSON objects with commas between them
  *   age:Q        sorted set: number by time of acceptance
  *   seen:Q       sorted set: ids that producers gave, by time of acceptance
  *
@@ -21,13 +21,12 @@
  * So claims and settlements cost the logarithm of a queue's length, and a queue is emptied by unlinking its keys, which
  * Redis frees beside its work. Numbers and fences have 16 digits: their order as text is their order.
  */
+import { MOST_FAILURE_BYTES } from '../store.ts';
 import { ID_OF } from './message.ts';
 import { CHANGED, MANY, WOKEN } from './script.ts';
 
 /** Ids that one enqueue clears away at most, beyond as many as it brings: so they never pile up and nobody waits long. */
 const SWEEP_EXTRA = 50;
-/** Of what one message failed with, so many bytes are kept. */
-const MOST_FAILURE_BYTES = 16 * 1024;
 /** Those who wait for messages are told of more of them at most so often, where some are due already. */
 const WAKE_EVERY_MS = 20;
 
@@ -272,9 +271,11 @@ if #leases == 0 then return refused end
 call('ZREM', Q('leased', queue), leases)
 call('HDEL', Q('held', queue), holds)
 forget(queue, done)
-local function failures_with(number, failure)
-  local kept = redis.call('HGET', Q('failures', queue), number) or ''
-  return #kept + #failure < ${MOST_FAILURE_BYTES} and kept .. ',' .. failure or kept
+local function failures_with(number, failure, always)
+  local kept = redis.call('HGET', Q('failures', queue), number)
+  if not kept then return failure end
+  if #kept >= ${MOST_FAILURE_BYTES} and not always then return kept end
+  return kept .. ',' .. failure
 end
 for _, each in ipairs(again) do
   local place, attempts, number = each[1], tonumber(each[2]), each[3]
@@ -292,11 +293,11 @@ if #dead > 0 then
   ensure(grave)
   for _, each in ipairs(dead) do
     local place, attempts, number = each[1], each[2], each[3]
-    local failures = failures_with(number, ARGV[place + 3])
+    local failures = failures_with(number, ARGV[place + 3], true)
     local id = move(queue, grave, number, now)
     local there, died = grave .. '/' .. queue, digits(now)
     redis.call('HSET', Q('letters', grave), number,
-      queue .. '\\n' .. died .. '\\n' .. attempts .. '\\n' .. ARGV[place + 4] .. '\\n' .. string.sub(failures, 2))
+      queue .. '\\n' .. died .. '\\n' .. attempts .. '\\n' .. ARGV[place + 4] .. '\\n' .. failures)
     redis.call('ZADD', Q('from', there), 0, died .. ':' .. number)
     redis.call('ZADD', Q('ids', there), 0, id .. '\\0' .. number)
     redis.call('SADD', Q('sources', grave), queue)

@@ -188,7 +188,7 @@ function failureOf({ reason }: { reason: string }, nowMs: number): string {
 /** From death:number, letter, message. */
 function deadMessage([, letter, packed]: Reply[]): DeadMessage {
   const { id, body, contentType, timestamp } = unpackMessage(asBytes(packed));
-  const [source = '', diedAt, attempts, reason = '""'] = asText(letter).split('\n');
+  const [source = '', diedAt, attempts, reason = '""', failures = ''] = asText(letter).split('\n');
   return {
     id,
     body,
@@ -198,6 +198,7 @@ function deadMessage([, letter, packed]: Reply[]): DeadMessage {
     diedAt: Number(diedAt),
     source,
     reason: JSON.parse(reason) as string,
+    failures: JSON.parse(`[${failures}]`) as DeadMessage['failures'],
   };
 }
 

@@ -13,7 +13,9 @@ import { HearthError } from '../../../functions/contract/errors.ts';
 import {
   type ClaimedMessage,
   type ContentType,
+  type DeadMessage,
   defaultQueueSettings,
+  MOST_FAILURE_BYTES,
   type NewMessage,
   type QueueSettings,
   type QueueStore,
@@ -133,20 +135,22 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
         return (
           db
             .sql(
-              `UPDATE messages ${BY_ID} SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5, reason = ?6
+              `UPDATE messages ${BY_ID} SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5,
+                 failures = CASE WHEN length(failures) >= ${MOST_FAILURE_BYTES} THEN failures
+                   ELSE coalesce(failures || ',', '') || ?6 END
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
-            .run(...held, settlement.dueAt, settlement.countAttempt ? 0 : 1, settlement.reason).changes > 0
+            .run(...held, settlement.dueAt, settlement.countAttempt ? 0 : 1, failureOf(settlement, nowMs)).changes > 0
         );
       case 'dead':
         return (
           db
             .sql(
               `UPDATE messages ${BY_ID} SET queue = ?4, source = ?5, reason = ?6, died_at = ?7, died_attempts = attempts,
-                 leased = 0, owner = NULL, due_at = ?7, attempts = 0
+                 died_failures = coalesce(failures || ',', '') || ?8, failures = NULL, leased = 0, owner = NULL, due_at = ?7, attempts = 0
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
-            .run(...held, deadQueue(), name, settlement.reason, nowMs).changes > 0
+            .run(...held, deadQueue(), name, settlement.reason, nowMs, failureOf(settlement, nowMs)).changes > 0
         );
     }
   }
@@ -279,7 +283,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
       const [diedAt, seq] = cursor === null ? [-1, -1] : readCursor(cursor);
       const rows = db
         .sql(
-          `SELECT m.seq, id, body, content_type, accepted_at, died_attempts, died_at, source, reason
+          `SELECT m.seq, id, body, content_type, accepted_at, died_attempts, died_at, source, reason, died_failures
            FROM messages m JOIN message_bodies b ON b.seq = m.seq
            WHERE source = ?1 AND (died_at, m.seq) > (?2, ?3) ORDER BY died_at, m.seq LIMIT ?4`,
         )
@@ -288,6 +292,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
         died_at: number;
         source: string;
         reason: string;
+        died_failures: string | null;
       })[];
       const page = rows.slice(0, most);
       const last = page.at(-1);
@@ -301,6 +306,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
           diedAt: row.died_at,
           source: row.source,
           reason: row.reason,
+          failures: JSON.parse(`[${row.died_failures ?? ''}]`) as DeadMessage['failures'],
         })),
         cursor: rows.length > page.length && last !== undefined ? `${last.died_at}.${last.seq}` : null,
       };
@@ -310,7 +316,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
       const revive = (by: string, which: string) =>
         db.sql(
           `UPDATE messages ${by} SET queue = ?1, source = NULL, reason = NULL, died_at = NULL, died_attempts = NULL,
-             leased = 0, owner = NULL, due_at = ?3, attempts = 0
+             failures = NULL, died_failures = NULL, leased = 0, owner = NULL, due_at = ?3, attempts = 0
            WHERE source = ?2 AND (leased = 0 OR due_at <= ?3) ${which}`,
         );
       if (ids === 'all') return Number(revive('', '').run(queue, name, nowMs).changes);
@@ -330,6 +336,10 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
       return queue === undefined ? 0 : Number(db.sql('DELETE FROM messages WHERE queue = ?').run(queue).changes);
     },
   };
+}
+
+function failureOf({ reason }: { reason: string }, at: number): string {
+  return JSON.stringify({ at, reason });
 }
 
 function readCursor(cursor: string): [number, number] {

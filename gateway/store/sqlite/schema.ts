@@ -235,6 +235,11 @@ const MIGRATIONS: readonly string[] = [
     fence INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What deliveries failed with, as JSON objects with commas between them: in the queue it is in, and in the one it died in.
+  ALTER TABLE messages ADD COLUMN failures TEXT;
+  ALTER TABLE messages ADD COLUMN died_failures TEXT;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
