@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import { ask, Call, fetchModule, moduleOf, startKeeper } from '../testing/harness.ts';
 import { Arena, CULPRIT_LIMITS } from './arena.ts';
@@ -70,25 +69,24 @@ test('when hosts are over the memory they may use, who has a base is served, and
   );
   const held = new Call(keeper, holder);
   await logged('holding');
-  // It alone holds more than all may, whatever a host takes by itself.
-  await until(() => keeper.snapshot().pools[0]?.pressure === 'full');
+  // It alone holds more than all may, whatever a host takes by itself; what was on its way to the stock has arrived.
+  await until(() => {
+    const { pools, bases } = keeper.snapshot();
+    return pools[0]?.pressure === 'full' && bases.booting + bases.rehearsing === 0;
+  });
   const waiting = () => keeper.snapshot().waiting > 0;
-  let last: Call;
-  let answered = 0;
-  // Until the stock is used up, and nothing is booted in its place.
-  for (;;) {
-    last = new Call(keeper, fetchModule(`return new Response('fine')`));
-    const mine = last.answer.promise.then(() => ++answered);
-    const before = answered;
-    while (answered === before && !waiting()) await Promise.race([mine, delay(20)]);
-    if (answered === before) break;
-  }
   const started = () => events.filter(({ what, subject }) => what === 'started' && subject === 'base').length;
   const bases = started();
-  for (let n = 0; n < 50; n++) assert.equal((await ask(keeper, holder, { path: '/next' })).text, 'next');
+  // Until the stock is used up.
+  for (let answered = true; answered; ) {
+    const { promise } = new Call(keeper, fetchModule(`return new Response('fine')`)).answer;
+    const fine = promise.then(() => true);
+    fine.catch(() => undefined);
+    answered = await Promise.race([fine, until(waiting).then(() => false)]);
+  }
+  for (let n = 0; n < 20; n++) assert.equal((await ask(keeper, holder, { path: '/next' })).text, 'next');
   assert.equal(started(), bases, 'no base was booted meanwhile');
-  assert.ok(waiting());
   held.handle.abort('enough');
   await event(({ why, function: of }) => why === 'memory runs short' && of === holder.functionName);
-  assert.equal((await last.answer.promise).text, 'fine');
+  assert.equal((await ask(keeper, fetchModule(`return new Response('fine')`))).text, 'fine');
 });
