@@ -6,6 +6,9 @@ import type { Artifact, CronRecord, FunctionRecord, RegistryPage, Store, Version
 /** Declares one test with a store of its own. `again` closes it and opens it anew. */
 export type StoreTest = (sentence: string, body: (store: Store, again: () => Promise<Store>) => Promise<void>) => void;
 
+/** A test of two clients of the same data at once. */
+export type SharedTest = (sentence: string, body: (one: Store, two: Store) => Promise<void>) => void;
+
 export const NOW = 1_800_000_000_000;
 export const DAY = 24 * 60 * 60 * 1000;
 

@@ -122,6 +122,8 @@ export function registryContract(test: StoreTest): void {
         await store.registry.deploy(versionOf(name, 'v1'), artifactOf('1'), functionOf(name, 'v1'));
         await store.secrets.put(name, 'K', new Uint8Array([1]), NOW);
         await store.crons.replace(name, [cronOf(name, 0)]);
+        const run = { startedAt: NOW, invocationId: `run of ${name}`, owner: 'gone', leaseUntil: NOW };
+        await store.crons.claim(`${name}/0`, NOW, NOW + 1, run);
       }
       assert.equal(await store.registry.deleteFunction('shop'), true);
       assert.equal(await store.registry.deleteFunction('shop'), false);
@@ -139,6 +141,10 @@ export function registryContract(test: StoreTest): void {
       assert.deepEqual(
         (await store.crons.list()).map(({ functionName }) => functionName),
         ['shop-2'],
+      );
+      assert.deepEqual(
+        (await store.crons.takeOver('heir', NOW, NOW + 1, false)).map(({ invocationId }) => invocationId),
+        ['run of shop-2'],
       );
     });
 

@@ -13,7 +13,7 @@ describe('over a real redis-server', { skip: REDIS_MISSING }, () => {
     await redis[Symbol.asyncDispose]();
   });
 
-  storeContract('redis', async () => {
+  const make = async () => {
     await redis.command('FLUSHALL');
     const target = readRedisUrl(redis.url);
     if (target === undefined) throw new Error(`not understood: ${redis.url}`);
@@ -22,5 +22,6 @@ describe('over a real redis-server', { skip: REDIS_MISSING }, () => {
       open: async () => (await openRedisStore({ target, log })).store,
       remove: async () => undefined,
     };
-  });
+  };
+  storeContract('redis', make, { shared: true });
 });

@@ -121,6 +121,7 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
     },
     deleteFunction(name) {
       const { changes } = db.sql('DELETE FROM functions WHERE name = ?').run(name);
+      db.sql('DELETE FROM cron_runs WHERE cron IN (SELECT id FROM crons WHERE function_name = ?)').run(name);
       for (const table of [...VERSION_TABLES, 'secrets', 'crons', 'publications'] as const) {
         db.sql(`DELETE FROM ${table} WHERE function_name = ?`).run(name);
       }
