@@ -17,14 +17,14 @@ export interface ReleaseOptions {
   guardRounds: number;
 }
 
-const CALLERS = 8;
+const CALLERS = 16;
 /** What each act is to stay below. */
 const TARGET_MS = 1000;
 
 const says = (text: string) => `export default { fetch: () => new Response('${text}') };`;
 const FAILING = "export default { fetch: () => new Response('bad', { status: 500 }) };";
 const SLOW =
-  "export default { async fetch() { await new Promise((resolve) => setTimeout(resolve, 40)); return new Response('slow'); } };";
+  "export default { async fetch() { await new Promise((resolve) => setTimeout(resolve, 60)); return new Response('slow'); } };";
 
 /** Ms; one sample a round. */
 interface Act {
