@@ -34,6 +34,8 @@ import { poolResource } from './control/pool.ts';
 import { publicationsResource } from './control/publications.ts';
 import { queuesResource } from './control/queues.ts';
 import { rolloutsResource } from './control/rollouts.ts';
+import { rpcResource } from './control/rpc.ts';
+import { createRpcSockets } from './control/rpc-sockets.ts';
 import { secretsResource } from './control/secrets.ts';
 import { createControlServer } from './control/server.ts';
 import { tokensResource } from './control/tokens.ts';
@@ -279,6 +281,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       (target) => publicationsResource(target, { ...functionParts, log }),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
       (target) => invokeResource(target, { ...triggerParts, asyncs, callsBack }),
+      (target) => rpcResource(target, { registry, dispatcher }),
       (target) => invocationsResource(target, dispatcher, asyncs),
       (target) => logsResource(target, registry, functionLogs, ending.signal),
       (target) => cronsResource(target, crons, registry, audit),
@@ -290,7 +293,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       (target) => auditResource(target, store.audit),
     ],
   });
-  const control = createControlServer(app, config.adminHost, config.adminPort);
+  const sockets = createRpcSockets({ access, registry, dispatcher, hosts: controlHosts(config.adminHost) });
+  const control = createControlServer(app, config.adminHost, config.adminPort, sockets);
   const arklet = createArklet({
     config,
     access,

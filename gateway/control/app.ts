@@ -112,7 +112,7 @@ function limitBody(mostBytes: number, setting: string): MiddlewareHandler {
  * Against DNS rebinding: a page of some other site that resolved its own name to this address sends its own name. IP
  * addresses cannot be rebound.
  */
-function hostAllowed(header: string | undefined, hosts: ReadonlySet<string> | null): boolean {
+export function hostAllowed(header: string | undefined, hosts: ReadonlySet<string> | null): boolean {
   if (hosts === null) return true;
   if (header === undefined) return false;
   const name = header.replace(/:\d+$/, '').toLowerCase();

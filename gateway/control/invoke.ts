@@ -18,6 +18,7 @@ import { type Caller, requireScope } from './access.ts';
 import { answers, type ControlApp, jsonBody, nameParam, phasesView, queueNameParam } from './http.ts';
 import { activeVersion, functionNamed, versionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
+import { entrypointOf } from './rpc.ts';
 
 const mode = z
   .enum(['sync', 'async'])
@@ -85,8 +86,9 @@ const requestSchema = z
       mode,
       async: asyncField,
       version: versionField,
-      method: z.string(),
+      method: z.string().min(1).max(1024),
       args: z.array(z.unknown()).default([]),
+      entrypoint: z.string().optional().openapi({ description: 'Export of the class; default: default' }),
     }),
   ])
   .openapi('InvokeRequest');
@@ -112,6 +114,7 @@ const outcomeSchema = z
       .object({ name: z.string(), message: z.string() })
       .optional()
       .openapi({ description: 'queue: the handler threw' }),
+    result: z.unknown().optional().openapi({ description: 'rpc: what the method gave, as JSON' }),
   })
   .openapi('InvokeOutcome');
 
@@ -217,7 +220,10 @@ function triggerOf(request: InvokeRequest, version: VersionEntry, nowMs: number,
     case 'queue':
       return queueTrigger(request, version, nowMs, newId);
     case 'rpc':
-      throw new HearthError('BAD_REQUEST', 'trigger "rpc" is not built yet.');
+      return {
+        head: { trigger: 'rpc', wire: 'json', method: request.method, ...entrypointOf(request.entrypoint) },
+        body: Buffer.from(JSON.stringify(request.args)),
+      };
   }
 }
 

@@ -54,7 +54,7 @@ export class SocketRelay {
       if (!(error instanceof MessageError)) throw error;
       this.#functionDone = true;
       this.#handle.abort(error.message);
-      this.#webSocket.close(1011, 'The function broke the framing.');
+      this.#end(1011, 'The function broke the framing.');
       return;
     }
     this.#giveBack();
@@ -63,12 +63,12 @@ export class SocketRelay {
   functionEnded(): void {
     this.#functionDone = true;
     // Without a close message of its own: closed without a code.
-    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.close();
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#end();
   }
 
   functionFailed(error: HearthError): void {
     this.#functionDone = true;
-    this.#webSocket.close(1011, error.code);
+    this.#end(1011, error.code);
   }
 
   mayWrite(): void {
@@ -88,7 +88,7 @@ export class SocketRelay {
   }
 
   goAway(): void {
-    this.#webSocket.close(1001, 'Hearth is going away.');
+    this.#end(1001, 'Hearth is going away.');
   }
 
   #send(payload: Uint8Array, binary: boolean): void {
@@ -105,8 +105,14 @@ export class SocketRelay {
   }
 
   #close(code: number, reason: string): void {
-    if (code === 1005) this.#webSocket.close();
-    else this.#webSocket.close(isSendable(code) ? code : 1011, reason);
+    if (code === 1005) this.#end();
+    else this.#end(isSendable(code) ? code : 1011, reason);
+  }
+
+  /** The client's own close has to be read, even where it was made to wait with what it sends. */
+  #end(code?: number, reason?: string): void {
+    this.#webSocket.close(code, reason);
+    this.#webSocket.resume();
   }
 }
 

@@ -16,6 +16,8 @@ export interface Outcome {
   verdicts?: { id: string; verdict: 'ack' | 'retry'; delaySeconds?: number }[];
   /** queue: the handler threw. */
   error?: { name: string; message: string };
+  /** rpc. */
+  result?: unknown;
 }
 
 /** `body` null: it was not kept. */
@@ -35,7 +37,7 @@ export function outcomeOf(head: ResultHead, body: Uint8Array | null): Outcome {
         ...(head.error === null ? {} : { error: { name: head.error.name, message: head.error.message } }),
       };
     case 'rpc-result':
-      return {};
+      return body === null ? {} : { result: jsonOf(body) };
   }
 }
 
@@ -64,7 +66,7 @@ export function askedOf(head: TriggerHead, body: Uint8Array | null): Record<stri
       return { trigger: 'queue', queue: head.queue, messages };
     }
     case 'rpc':
-      return { trigger: 'rpc', method: head.method };
+      return { trigger: 'rpc', method: head.method, ...(body === null ? {} : { args: jsonOf(body) }) };
   }
 }
 
@@ -83,6 +85,16 @@ export function textOf(bytes: Uint8Array): { body: string; bodyEncoding: 'text' 
   } catch {
     // Not UTF-8: an image, say.
     return { body: Buffer.from(bytes).toString('base64'), bodyEncoding: 'base64' };
+  }
+}
+
+/** What is no JSON, a base may say anything, is given as it is. */
+function jsonOf(bytes: Uint8Array): unknown {
+  const { body } = textOf(bytes);
+  try {
+    return JSON.parse(body);
+  } catch {
+    return body;
   }
 }
 

@@ -13,7 +13,7 @@ import type { Entrypoint, GuestModule } from './guest.ts';
 import { type Answering, type AnswerPump, checkResponse, sendResponse } from './handlers/fetch.ts';
 import { runQueue } from './handlers/queue.ts';
 import { runScheduled } from './handlers/scheduled.ts';
-import { rpcRefusal, serveRpc } from './rpc/serve.ts';
+import { NoEntrypointError, rpcRefusal, serveRpc } from './rpc/serve.ts';
 import type { Capnweb } from './rpc/session.ts';
 import { lightRequest } from './web/light-request.ts';
 import { sendWebSocket, webSocketOf } from './websocket.ts';
@@ -230,7 +230,7 @@ export class Run implements ExchangeHandler {
   #entrypoint(module: GuestModule): Entrypoint {
     const entrypoint = module.entrypoint(this.invoke.entrypoint);
     if (entrypoint !== null) return entrypoint;
-    throw new Error(`The module has no entrypoint ${JSON.stringify(this.invoke.entrypoint)}.`);
+    throw new NoEntrypointError(`The module has no entrypoint ${JSON.stringify(this.invoke.entrypoint)}.`);
   }
 }
 

@@ -30,19 +30,16 @@ export interface ServeParts {
 /** Calls the entrypoint. Throws what its constructor throws, and LinkError-like errors of its own by `refuse`. */
 export function serveRpc(head: RpcInvokeHead, entrypoint: Entrypoint, parts: ServeParts): AnswerPump {
   const { target } = entrypoint;
-  if (target === null) throw new NoEntrypointError();
+  if (target === null) throw new NoEntrypointError(NO_CLASS);
   const main = target(parts.invocation);
   if (head.wire === 'json') return new JsonCall(head, main, parts);
   return head.wire === 'batch' ? new BatchCall(head, main, parts) : new SessionCall(head, main, parts);
 }
 
 /** For the gateway and for callers: there is no such thing. */
-export class NoEntrypointError extends Error {
-  constructor() {
-    super('Only classes that extend WorkerEntrypoint can be called over RPC, and this export is none.');
-    this.name = 'TypeError';
-  }
-}
+export class NoEntrypointError extends Error {}
+
+const NO_CLASS = 'Only classes that extend WorkerEntrypoint can be called over RPC, and this export is none.';
 
 /** What a call that could not even begin is answered with. */
 export function rpcRefusal(thrown: unknown): LinkError | null {
