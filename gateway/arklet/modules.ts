@@ -215,6 +215,10 @@ export function createModules(parts: ModulesParts): Modules {
       if (entry.versions.size === 1 && (await isForgettable(entry))) await deleteFunction(caller, entry);
       else {
         if (serves(entry, version)) await registry.setTraffic([{ name: bizName, traffic: null, previous: null }]);
+        else if (entry.names(version.version) && !registry.isRolledOut(bizName)) {
+          // Arklet knows no rollback: who uninstalls what was switched from, gives up the way back.
+          await registry.setTraffic([{ name: bizName, traffic: entry.record.traffic, previous: null }]);
+        }
         try {
           await deleteVersion(caller, version);
         } catch (error) {
