@@ -19,7 +19,7 @@ import { registryDomain } from './registry.ts';
 import { rolloutsDomain } from './rollouts.ts';
 import { databaseOver } from './script.ts';
 import { secretsDomain } from './secrets.ts';
-import { checkKey, checkServer, type KeyProof, openStore } from './start.ts';
+import { checkKey, checkServer, type KeyProof, openStore, STORE_KEY } from './start.ts';
 import { tokensDomain } from './tokens.ts';
 
 export interface RedisStoreOptions {
@@ -59,7 +59,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     audit: auditDomain(db),
   });
 
-  await connection.open(OPEN_MS).catch((error: unknown) => {
+  await connection.open(STORE_KEY, OPEN_MS).catch((error: unknown) => {
     throw unreachable(target, error);
   });
   try {

@@ -7,10 +7,11 @@
  * Nothing is queued while it is away and nothing is sent twice. Where a connection ends before its answers came, those
  * calls are NO_CAPACITY too, though Redis may have done what they asked: whoever asks again asks for the same thing.
  */
+import { once } from 'node:events';
 import { Redis, type RedisOptions } from 'ioredis';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { isAway, isReadOnly, movedTo, storeError } from './errors.ts';
+import { isAway, isReadOnly, movedTo, type Node, storeError } from './errors.ts';
 
 export type Arg = string | number | Uint8Array;
 /** Text comes as bytes too: what it is only the caller knows. */
@@ -33,8 +34,11 @@ export interface Target {
 }
 
 export interface Connection {
-  /** Resolves once it is ready; rejects with what Redis or the network said, and is closed then. Once. */
-  open(withinMs: number): Promise<void>;
+  /**
+   * Resolves once it is ready, of a cluster with the node that has this key; rejects with what Redis or the network said,
+   * and is closed then. Once.
+   */
+  open(key: string, withinMs: number): Promise<void>;
   /** Opens it in the background, and goes on trying. Once. */
   begin(): void;
   command(name: string, ...args: Arg[]): Promise<Reply>;
@@ -72,6 +76,8 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
   let state: 'opening' | 'open' | 'closed' = 'opening';
   let away = false;
   let lastError: Error | undefined;
+  /** Where it goes next; null: where it was told to go first. */
+  let elsewhere: Node | null = null;
   /** Oldest first: answers come in the order of the calls. */
   const pending = new Set<{ since: number }>();
   let pendingBytes = 0;
@@ -98,8 +104,10 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     lastError = error;
   });
   redis.on('close', () => {
-    // What it would go back to may be gone for good: the name it was given leads to what there is now.
-    Object.assign(redis.options, { host: target.options.host, port: target.options.port });
+    // A node of a cluster may be gone for good: the name it was given leads to those that there are now.
+    const { host, port } = elsewhere ?? target.options;
+    elsewhere = null;
+    if (host !== undefined && port !== undefined) Object.assign(redis.options, { host, port });
     if (state !== 'open' || away) return;
     away = true;
     log.warn(`Redis at ${target.shown} is away; what needs it is refused until it is back.`, { error: lastError });
@@ -141,14 +149,27 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     }
   }
 
-  /** Elsewhere is somebody who takes writes: a connection made anew may find him. */
-  function follow(error: unknown): void {
+  /** Whether it goes elsewhere now: to the node that has the key, or to find who takes writes. */
+  function follow(error: unknown): boolean {
     const node = movedTo(error);
-    if (node === null && !isReadOnly(error)) return;
+    if (node === null && !isReadOnly(error)) return false;
     lastError = error as Error;
+    elsewhere = node;
     redis.disconnect(true);
-    // After `close`, which sets the first address again.
-    if (node !== null) redis.once('close', () => void Object.assign(redis.options, node));
+    return true;
+  }
+
+  async function openAt(key: string): Promise<void> {
+    await redis.connect();
+    for (;;) {
+      try {
+        await redis.exists(key);
+        return;
+      } catch (error) {
+        if (!follow(error)) throw error;
+        await once(redis, 'ready');
+      }
+    }
   }
 
   function close(): void {
@@ -158,14 +179,14 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
   }
 
   return {
-    async open(withinMs) {
+    async open(key, withinMs) {
       const late = Promise.withResolvers<never>();
       const timer = setTimeout(
         () => late.reject(new Error(`it does not answer within ${withinMs / 1000} s`)),
         withinMs,
       );
       try {
-        await Promise.race([redis.connect(), late.promise]);
+        await Promise.race([openAt(key), late.promise]);
         state = 'open';
       } catch (error) {
         const why = lastError ?? error;

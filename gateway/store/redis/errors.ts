@@ -53,8 +53,13 @@ export function isReadOnly(error: unknown): boolean {
   return isReply(error) && NOT_NOW.exec(error.message)?.[1] === 'READONLY';
 }
 
+export interface Node {
+  host: string;
+  port: number;
+}
+
 /** The node of a cluster that has our keys, when it is not the one that was asked. */
-export function movedTo(error: unknown): { host: string; port: number } | null {
+export function movedTo(error: unknown): Node | null {
   const moved = isReply(error) ? /^MOVED \d+ (\S+):(\d+)$/.exec(error.message) : null;
   return moved === null ? null : { host: moved[1] ?? '', port: Number(moved[2]) };
 }

@@ -88,8 +88,10 @@ export function createFeed({ connection, from, log }: FeedParts): Feed {
     if (!missed || changes.some(({ kind }) => kind === 'messages')) tell(changes);
   }
 
-  /** True when this is the Redis that was read before, and no other and no younger one. */
+  /** After each loss of the connection: whether what was read before still holds. */
   async function sameServer(): Promise<boolean> {
+    const position = await positionNow(connection.command);
+    if (position.changes < at.changes) return false;
     const info = asText(await connection.command('INFO', 'server'));
     const id = /^run_id:(\w+)/m.exec(info)?.[1] ?? '';
     const same = server === null || server === id;

@@ -22,7 +22,7 @@ export function packMessage(message: NewMessage, nowMs: number): Buffer {
   return Buffer.concat([Buffer.from(`${idBytes}${message.id}${JSON.stringify(head)}\n`), message.body]);
 }
 
-export function unpackMessage(packed: Buffer): Omit<ClaimedMessage, 'queue' | 'attempts' | 'fence'> {
+export function unpackMessage(packed: Buffer): Omit<ClaimedMessage, 'queue' | 'attempts' | 'kills' | 'fence'> {
   const headAt = 3 + Number(packed.toString('latin1', 0, 3));
   const bodyAt = packed.indexOf(LINE_END, headAt) + 1;
   const [contentType, delayS, hops, timestamp, traceparent] = JSON.parse(

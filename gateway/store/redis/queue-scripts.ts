@@ -5,7 +5,7 @@
  *   waiting:Q    sorted set: number by due time                   ┐ it is in one of these two
  *   leased:Q     sorted set: number:fence by the end of the lease ┘
  *   held:Q       hash: fence → attempts:number:id, of leased ones
- *   tries:Q      hash: number → attempts so far, where it waits again
+ *   tries:Q      hash: number → attempts so far, where it waits again, and behind a colon its kills, where it has some
  *   failures:Q   hash: number → what each attempt failed with, JSON objects with commas between them
  *   age:Q        sorted set: number by time of acceptance
  *   seen:Q       sorted set: ids that producers gave, by time of acceptance
@@ -154,10 +154,10 @@ end
 return duplicates
 `;
 
-/** queue, most, now, until. Answers fence, attempts and message of each. First what gives memory back: it works when full. */
+/** queue, most, now, until. Answers fence, attempts, kills (or '') and message of each. First what gives memory back: it works when full. */
 export const CLAIM = `${KEYS}${MANY}
 local queue, most, now, til = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local numbers, attempts = {}, {}
+local numbers, attempts, kills = {}, {}, {}
 local ended = redis.call('ZRANGEBYSCORE', Q('leased', queue), '-inf', now, 'LIMIT', 0, most)
 if #ended > 0 then
   local fences = {}
@@ -167,6 +167,9 @@ if #ended > 0 then
   end
   for i, kept in ipairs(read('HMGET', Q('held', queue), fences)) do
     attempts[i] = tonumber(string.match(kept, '^%d+'))
+  end
+  for i, kept in ipairs(read('HMGET', Q('tries', queue), numbers)) do
+    kills[i] = kept and string.match(kept, ':(%d+)$')
   end
   call('ZREM', Q('leased', queue), ended)
   call('HDEL', Q('held', queue), fences)
@@ -178,7 +181,8 @@ if #ended < most then
     local tries = read('HMGET', Q('tries', queue), due)
     for i, number in ipairs(due) do
       numbers[#numbers + 1] = number
-      attempts[#numbers] = tonumber(tries[i] or 0)
+      attempts[#numbers] = tonumber(string.match(tries[i] or '0', '^%d+'))
+      kills[#numbers] = tries[i] and string.match(tries[i], ':(%d+)$')
     end
   end
 end
@@ -196,7 +200,7 @@ for i, packed in ipairs(read('HMGET', Q('messages', queue), numbers)) do
     redis.call('HSET', Q('letter-holds', queue), numbers[i], name)
   end
   n = #answer
-  answer[n + 1], answer[n + 2], answer[n + 3] = fence + i, attempt, packed
+  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = fence + i, attempt, kills[i] or '', packed
 end
 call('ZADD', Q('leased', queue), leases)
 call('HSET', Q('held', queue), holds)
@@ -237,8 +241,8 @@ end
 `;
 
 /**
- * queue, now, then of each settlement: verdict, fence, id; of a retry also due time, whether the attempt counts, and the
- * failure as JSON; of a death the failure and the reason. Answers the places of those that were refused.
+ * queue, now, then of each settlement: verdict, fence, id; of a retry also due time, whether the attempt counts, the
+ * failure as JSON or '', and kills or ''; of a death the failure and the reason. Answers the places of those that were refused.
  */
 export const SETTLE = `${KEYS}${ENSURE}${DUE}${FORGET}${HELD}${MOVE}
 local queue, now = ARGV[1], ARGV[2]
@@ -248,7 +252,7 @@ while i <= #ARGV do
   at[#at + 1] = i
   fences[#fences + 1] = digits(ARGV[i + 1])
   ids[#ids + 1] = ARGV[i + 2]
-  i = i + (ARGV[i] == 'ack' and 3 or ARGV[i] == 'dead' and 5 or 6)
+  i = i + (ARGV[i] == 'ack' and 3 or ARGV[i] == 'dead' and 5 or 7)
 end
 local refused, leases, holds, done, again, dead = {}, {}, {}, {}, {}, {}
 local letters = redis.call('EXISTS', Q('letters', queue)) == 1
@@ -283,8 +287,11 @@ for _, each in ipairs(again) do
   if letters then redis.call('HDEL', Q('letter-holds', queue), number) end
   due(queue, ARGV[place + 3])
   redis.call('ZADD', Q('waiting', queue), ARGV[place + 3], number)
-  redis.call('HSET', Q('tries', queue), number, attempts)
-  redis.call('HSET', Q('failures', queue), number, failures_with(number, ARGV[place + 5]))
+  local kills = ARGV[place + 6]
+  redis.call('HSET', Q('tries', queue), number, kills == '' and attempts or attempts .. ':' .. kills)
+  if ARGV[place + 5] ~= '' then
+    redis.call('HSET', Q('failures', queue), number, failures_with(number, ARGV[place + 5]))
+  end
 end
 if #dead > 0 then
   local settings = redis.call('HGET', P .. 'queues', queue)

@@ -19,7 +19,7 @@ const DEDUP_MS = 24 * 60 * 60 * 1000;
 /** Messages of one script, so that none takes more than a few milliseconds. */
 const CLAIM_PART = 100;
 const DEAD_PART = 100;
-const REDRIVE_PART = 100;
+const REDRIVE_PART = 50;
 
 export function queuesDomain(db: Database): QueueStore {
   const put = db.script('queues.put', scripts.PUT);
@@ -84,12 +84,13 @@ export function queuesDomain(db: Database): QueueStore {
       const claimed: ClaimedMessage[] = [];
       while (claimed.length < most) {
         const asked = Math.min(most - claimed.length, CLAIM_PART);
-        const found = inTuples(asList(await claim(queue, asked, nowMs, leaseUntil)), 3);
-        for (const [fence, attempts, packed] of found) {
+        const found = inTuples(asList(await claim(queue, asked, nowMs, leaseUntil)), 4);
+        for (const [fence, attempts, kills, packed] of found) {
           claimed.push({
             queue,
             ...unpackMessage(asBytes(packed)),
             attempts: asNumber(attempts),
+            kills: asText(kills) === '' ? null : asNumber(kills),
             fence: asNumber(fence),
           });
         }
@@ -175,13 +176,21 @@ function settlementArgs(settlement: Settlement, nowMs: number): Arg[] {
     case 'ack':
       return [verdict, fence, id];
     case 'retry':
-      return [verdict, fence, id, settlement.dueAt, settlement.countAttempt ? 1 : 0, failureOf(settlement, nowMs)];
+      return [
+        verdict,
+        fence,
+        id,
+        settlement.dueAt,
+        settlement.countAttempt ? 1 : 0,
+        settlement.reason === null ? '' : failureOf(settlement.reason, nowMs),
+        settlement.kills ?? '',
+      ];
     case 'dead':
-      return [verdict, fence, id, failureOf(settlement, nowMs), JSON.stringify(settlement.reason)];
+      return [verdict, fence, id, failureOf(settlement.reason, nowMs), JSON.stringify(settlement.reason)];
   }
 }
 
-function failureOf({ reason }: { reason: string }, nowMs: number): string {
+function failureOf(reason: string, nowMs: number): string {
   return JSON.stringify({ at: nowMs, reason });
 }
 

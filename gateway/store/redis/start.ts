@@ -12,6 +12,9 @@ import { PREFIX } from './script.ts';
  */
 export const SCHEMA_VERSION = 1;
 
+/** Which store it is: version, colon, and a name of its own. */
+export const STORE_KEY = `${PREFIX}store`;
+
 /** The oldest Redis that has all commands used here. */
 const OLDEST = [6, 2] as const;
 
@@ -57,13 +60,13 @@ export async function checkServer(command: Command, { shown }: Target, log: Pick
 /** Makes the store where there is none. Returns the key whose presence says that it is still the same one. */
 export async function openStore(command: Command, { shown }: Target): Promise<{ mark: string; isNew: boolean }> {
   const mine = `${SCHEMA_VERSION}:${randomUUID()}`;
-  const isNew = (await command('SET', `${PREFIX}store`, mine, 'NX')) !== null;
-  const found = isNew ? mine : asText(await command('GET', `${PREFIX}store`));
+  const isNew = (await command('SET', STORE_KEY, mine, 'NX')) !== null;
+  const found = isNew ? mine : asText(await command('GET', STORE_KEY));
   const version = Number(/^(\d+):/.exec(found)?.[1] ?? Number.NaN);
   if (Number.isNaN(version)) {
     throw new StoreStartError(
       'STORE_DAMAGED',
-      `The Redis at ${shown} holds something else under ${PREFIX}store; name another one, or another database of it, with REDIS_URL.`,
+      `The Redis at ${shown} holds something else under ${STORE_KEY}; name another one, or another database of it, with REDIS_URL.`,
     );
   }
   if (version > SCHEMA_VERSION) {
@@ -72,7 +75,7 @@ export async function openStore(command: Command, { shown }: Target): Promise<{ 
       `The store in the Redis at ${shown} has schema version ${version} and this Hearth knows versions up to ${SCHEMA_VERSION}; start the newer Hearth that wrote it, or restore a backup from before the upgrade.`,
     );
   }
-  const mark = `${PREFIX}store:${found}`;
+  const mark = `${STORE_KEY}:${found}`;
   await command('SET', mark, '');
   return { mark, isNew };
 }
