@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asyncPlan, asyncSettingsSchema, DEFAULT_ASYNC, destinationSchema } from './async.ts';
+import { ANY_QUEUE_NAME_PATTERN } from './limits.ts';
 import { manifestSchema } from './manifest.ts';
+import { publicationSchema } from './publication.ts';
 
 describe('settings of asynchronous invocations', () => {
   it('are those of AWS Lambda where nobody says anything', () => {
@@ -66,4 +68,35 @@ describe('settings of asynchronous invocations', () => {
       assert.equal(manifestSchema.safeParse({ name: 'a', hearth: { async: settings } }).success, false);
     });
   }
+});
+
+describe("Hearth's own queues", () => {
+  for (const queue of ['async.work', 'async.work.dead', 'async.work.destinations', 'async.work.destinations.dead']) {
+    it(`${queue} can be named, and is nobody's to send to or to take from`, () => {
+      assert.match(queue, ANY_QUEUE_NAME_PATTERN);
+      for (const queues of [
+        { consumers: [{ queue }] },
+        { consumers: [{ queue: 'q', dead_letter_queue: queue }] },
+        { producers: [{ binding: 'Q', queue }] },
+      ]) {
+        assert.equal(manifestSchema.safeParse({ name: 'a', queues }).success, false);
+      }
+      assert.equal(publicationSchema.safeParse({ function: 'a', queues: [queue] }).success, false);
+      assert.equal(publicationSchema.safeParse({ function: 'a', queues: ['q'] }).success, true);
+    });
+  }
+
+  it('are of functions, and of nothing else', () => {
+    for (const name of [
+      'async',
+      'async.',
+      'async.A',
+      'async.a.b',
+      'async.a.destinations.b',
+      'a.destinations',
+      'async.a.dead.b',
+    ]) {
+      assert.equal(ANY_QUEUE_NAME_PATTERN.test(name), name === 'async', name);
+    }
+  });
 });

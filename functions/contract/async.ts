@@ -1,14 +1,11 @@
 /** How asynchronous invocations of a function are tried again, and who is told what came of them. */
 import { z } from 'zod';
-import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
-
-/** A queue of the user's; those that hold asynchronous invocations are nobody's to write into. */
-const USER_QUEUE_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
+import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from './limits.ts';
 
 /** Exactly one of the three. */
 export const destinationSchema = z.union(
   [
-    z.strictObject({ queue: z.string().regex(USER_QUEUE_PATTERN, `A queue's name ${NAME_RULE}.`) }),
+    z.strictObject({ queue: z.string().regex(QUEUE_NAME_PATTERN, `A queue's name ${NAME_RULE}.`) }),
     z.strictObject({
       /** Invoked asynchronously, over HTTP: POST with the outcome as JSON. */
       function: z.string().regex(NAME_PATTERN, `A name ${NAME_RULE}.`),

@@ -4,11 +4,13 @@
 export const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
 export const NAME_RULE = 'starts with a letter, then letters, digits and dashes in lower case, at most 63 characters';
 
+/** A queue is named like anything else; its dead letters stand in `NAME.dead` unless its consumer names another. */
+export const QUEUE_NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
 /**
- * A queue is named like anything else; its dead letters stand in `NAME.dead` unless its consumer names another. Hearth's
- * own, of asynchronous invocations, are `async.FUNCTION` and `async.FUNCTION.destinations`.
+ * With Hearth's own: `async.FUNCTION` and `async.FUNCTION.destinations` hold asynchronous invocations. They can be looked
+ * at, paused and redriven; nobody else puts messages into them, or consumes them or their dead letters.
  */
-export const QUEUE_NAME_PATTERN = /^(async\.[a-z][a-z0-9-]{0,62}(\.destinations)?|[a-z][a-z0-9-]{0,62})(\.dead)*$/;
+export const ANY_QUEUE_NAME_PATTERN = /^(async\.[a-z][a-z0-9-]{0,62}(\.destinations)?|[a-z][a-z0-9-]{0,62})(\.dead)*$/;
 
 /** Hops of functions calling functions, over any trigger, before LOOP_DETECTED. */
 export const MAX_HOPS = 16;

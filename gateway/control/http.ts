@@ -4,7 +4,7 @@ import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { ERRORS } from '../../functions/contract/errors.ts';
-import { NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from '../../functions/contract/limits.ts';
+import { ANY_QUEUE_NAME_PATTERN, NAME_PATTERN, NAME_RULE } from '../../functions/contract/limits.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
 import type { Caller } from './access.ts';
 import { PROBLEM_TYPE } from './problems.ts';
@@ -25,7 +25,7 @@ export const nameParam = z.string().regex(NAME_PATTERN, `a name ${NAME_RULE}`).o
 /** Queues may also be somebody's dead letters. */
 export const queueNameParam = z
   .string()
-  .regex(QUEUE_NAME_PATTERN, `a queue's name ${NAME_RULE}; dead-letter queues end in ".dead"`)
+  .regex(ANY_QUEUE_NAME_PATTERN, `a queue's name ${NAME_RULE}; dead-letter queues end in ".dead"`)
   .openapi({ example: 'orders' });
 
 /** Epoch ms as the API shows times. */

@@ -1,6 +1,6 @@
 /** Queues as the control API and the bindings use them, and the consumers that empty them. */
 import { HearthError } from '../../functions/contract/errors.ts';
-import { MAX_HOPS, QUEUE_NAME_PATTERN } from '../../functions/contract/limits.ts';
+import { ANY_QUEUE_NAME_PATTERN, MAX_HOPS } from '../../functions/contract/limits.ts';
 import type { Registry } from '../registry/registry.ts';
 import {
   type DeadMessage,
@@ -110,7 +110,7 @@ export function createQueues(parts: QueueParts): Queues {
   }
 
   function checkName(queue: string): void {
-    if (QUEUE_NAME_PATTERN.test(queue)) return;
+    if (ANY_QUEUE_NAME_PATTERN.test(queue)) return;
     const rule = 'starts with a letter, then letters, digits and dashes in lower case, at most 63 characters';
     throw new HearthError('BAD_REQUEST', `"${queue.slice(0, 100)}" is not a queue's name: it ${rule}.`);
   }
