@@ -49,7 +49,7 @@ export interface HostsOwner {
 }
 
 /** From spawn to warm; on a machine that is busy a boot takes several times its usual 100 ms. */
-const BOOT_MS = 5_000;
+const BOOT_MS = 20_000;
 const FAILED_BOOTS = 3;
 
 export class Hosts {

@@ -10,7 +10,7 @@ import { baseEvent } from '../validate.ts';
 import type { Base } from './base.ts';
 
 /** A connection that has not said who it is by then is ended. */
-const HELLO_MS = 5_000;
+const HELLO_MS = 20_000;
 
 export interface LinkServerOptions {
   socketPath: string;
