@@ -76,6 +76,8 @@ export interface RegistryPage {
 export interface RegistryStore {
   /** Everything but artifacts, a part at a time in the order of names: of functions behind `after`; null: from the first. */
   page(after: string | null): Promise<RegistryPage>;
+  /** The same of these alone, each once; of one that is not there, nothing. */
+  functions(names: string[]): Promise<Pick<RegistryPage, 'functions' | 'versions'>>;
   /** Adds the version; a no-op when it exists. */
   putVersion(version: VersionRecord, artifact: Artifact): Promise<void>;
   /** putVersion and putFunction in one commit. */
@@ -531,6 +533,11 @@ export interface ChangeFeed {
    * ends it. An embedded store never calls.
    */
   listen(changed: (changes: Change[] | null) => void): () => void;
+  /**
+   * Of each function something that is another one after each change of it, whoever made it; an embedded store has none.
+   * What was read before these were is of them or newer.
+   */
+  revisions(): Promise<ReadonlyMap<string, string>>;
 }
 
 /* ── access ─────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import type { Traffic } from '../../../functions/contract/traffic.ts';
-import type { Artifact, FunctionRecord } from '../store.ts';
+import type { Artifact, FunctionRecord, VersionRecord } from '../store.ts';
 import { artifactOf, cronOf, functionOf, loadAll, NOW, type StoreTest, versionOf } from './harness.ts';
 
 export function registryContract(test: StoreTest): void {
@@ -66,6 +66,31 @@ export function registryContract(test: StoreTest): void {
         versions.map(({ functionName, version }) => `${functionName} ${version}`),
         names.flatMap((name) => [`${name} v1`, `${name} v2`]),
       );
+    });
+
+    test('hands over some functions with all their versions, and nothing of those that are not there', async (store) => {
+      for (const name of ['shop', 'cart', 'mail']) {
+        await store.registry.deploy(versionOf(name, 'v2'), artifactOf('2'), functionOf(name, 'v2'));
+        await store.registry.deploy(
+          { ...versionOf(name, 'v1'), createdAt: NOW + 1 },
+          artifactOf('1'),
+          functionOf(name, 'v1'),
+        );
+      }
+      await store.secrets.put('shop', 'KEY', new Uint8Array([1]), NOW);
+      const { functions, versions } = await store.registry.functions(['shop', 'none', 'cart', 'shop', "it's"]);
+      assert.deepEqual(functions, [functionOf('cart', 'v1'), { ...functionOf('shop', 'v1'), secretRevision: 1 }]);
+      assert.deepEqual(
+        versions.map(({ functionName, text }) => `${functionName} ${(JSON.parse(text) as VersionRecord).version}`),
+        ['cart v2', 'cart v1', 'shop v2', 'shop v1'],
+      );
+      const many = Array.from({ length: 120 }, (_, i) => `f-${String(i).padStart(3, '0')}`);
+      for (const name of many) await store.registry.putFunction(functionOf(name, 'v1'));
+      assert.deepEqual(
+        (await store.registry.functions(many)).functions.map(({ name }) => name),
+        many,
+      );
+      assert.deepEqual(await store.registry.functions([]), { functions: [], versions: [] });
     });
 
     test('deploys version and traffic together', async (store) => {

@@ -132,6 +132,36 @@ export function sharedContract(test: SharedTest): void {
       }
     });
 
+    test('has another revision of a function after each change of it, and the same one until then', async (one, two) => {
+      const read = async () => {
+        const revisions = await two.changes.revisions();
+        assert.deepEqual(await one.changes.revisions(), revisions);
+        return revisions;
+      };
+      assert.equal((await read()).size, 0);
+      await one.registry.deploy(versionOf('cart', 'v1'), artifactOf('1'), functionOf('cart', 'v1'));
+      await one.registry.deploy(versionOf('shop', 'v1'), artifactOf('1'), functionOf('shop', 'v1'));
+      const cart = (await read()).get('cart');
+      assert.ok(cart !== undefined);
+      const seen = new Set([(await read()).get('shop')]);
+      const changes = [
+        () => one.registry.putVersion(versionOf('shop', 'v2'), artifactOf('2')),
+        () => two.registry.putFunctions([functionOf('shop', 'v2')]),
+        () => one.secrets.put('shop', 'K', new Uint8Array([1]), NOW),
+        () => two.secrets.delete('shop', 'K'),
+        () => one.registry.deleteVersion('shop', 'v1'),
+        () => two.registry.deleteFunction('shop'),
+        () => one.registry.putFunction(functionOf('shop', 'v1')),
+      ];
+      for (const change of changes) {
+        await change();
+        const revisions = await read();
+        seen.add(revisions.get('shop'));
+        assert.equal(revisions.get('cart'), cart);
+      }
+      assert.equal(seen.size, 1 + changes.length);
+    });
+
     test('tells nothing of what changes nothing, and nobody who has stopped listening', async (one, two) => {
       const first = listen(two);
       const second = listen(two);

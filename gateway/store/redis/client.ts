@@ -10,7 +10,7 @@ import { basesDomain } from './bases.ts';
 import { createConnection, type Target } from './connection.ts';
 import { cronsDomain } from './crons.ts';
 import { isGone } from './errors.ts';
-import { BLOCK_MS, createFeed, positionNow } from './feed.ts';
+import { BLOCK_MS, createFeed, positionNow, revisionsNow } from './feed.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
 import { publicationsDomain } from './publications.ts';
@@ -80,7 +80,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     });
     const store: Store = {
       ...domains,
-      changes: feed,
+      changes: { listen: feed.listen, revisions: () => calls.run(() => revisionsNow(db)) },
       async close() {
         feed.close();
         await calls.end();
@@ -100,6 +100,7 @@ type Method = (...args: unknown[]) => Promise<unknown>;
 interface Calls {
   /** The same methods. Each begun one ends, however many commands it takes, before `end` does. */
   through(domains: Domains): Domains;
+  run<Result>(work: () => Promise<Result>): Promise<Result>;
   /** Refuses what comes now. Idempotent. */
   end(): Promise<void>;
 }
@@ -109,9 +110,9 @@ function createCalls({ shown }: Target, log: Pick<Logger, 'error'>): Calls {
   let ended = false;
   let gone = false;
 
-  async function call(method: Method, args: unknown[]): Promise<unknown> {
+  async function run<Result>(work: () => Promise<Result>): Promise<Result> {
     if (ended) throw new HearthError('NO_CAPACITY', 'The store is closed.');
-    const running = method(...args);
+    const running = work();
     begun.add(running);
     try {
       const result = await running;
@@ -131,13 +132,14 @@ function createCalls({ shown }: Target, log: Pick<Logger, 'error'>): Calls {
   }
 
   return {
+    run,
     through(domains) {
       const wrapped = Object.entries(domains).map(([domain, methods]: [string, object]) => [
         domain,
         Object.fromEntries(
           Object.entries(methods).map(([name, method]: [string, Method]) => [
             name,
-            (...args: unknown[]) => call(method, args),
+            (...args: unknown[]) => run(() => method(...args)),
           ]),
         ),
       ]);

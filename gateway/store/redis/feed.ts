@@ -8,8 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Change, ChangeFeed } from '../store.ts';
 import type { Connection, Reply } from './connection.ts';
-import { asList, asText } from './reply.ts';
-import { PREFIX } from './script.ts';
+import { asList, asText, inTuples } from './reply.ts';
+import { type Database, PREFIX } from './script.ts';
 
 /** So long one reading waits for something new. */
 export const BLOCK_MS = 2_000;
@@ -22,7 +22,7 @@ type Stream = (typeof STREAMS)[number];
 /** Numbers of the last entries. */
 export type Position = Record<Stream, number>;
 
-export interface Feed extends ChangeFeed {
+export interface Feed extends Omit<ChangeFeed, 'revisions'> {
   close(): void;
 }
 
@@ -38,6 +38,12 @@ export async function positionNow(command: Connection['command']): Promise<Posit
   const counts = asList(await command('MGET', ...STREAMS.map((stream) => `${PREFIX}${stream}-made`)));
   const [changes, wakes] = counts.map((count) => (count === null ? 0 : Number(asText(count))));
   return { changes: changes ?? 0, wakes: wakes ?? 0 };
+}
+
+/** See ChangeFeed. */
+export async function revisionsNow(db: Database): Promise<Map<string, string>> {
+  const pairs = inTuples(asList(await db.call('HGETALL', 'revisions')), 2);
+  return new Map(pairs.map(([name, revision]) => [asText(name), asText(revision)]));
 }
 
 export function createFeed({ connection, from, log }: FeedParts): Feed {

@@ -3,7 +3,7 @@
  * versions:FUNCTION (hash: version → time, a blank, the record), artifacts:FUNCTION and caches:FUNCTION (hash: version →
  * name of a blob).
  */
-import type { Artifact, FunctionRecord, RegistryStore, RolloutRecord, VersionRecord } from '../store.ts';
+import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, RolloutRecord, VersionRecord } from '../store.ts';
 import { packArtifact, packCache, unpackArtifact, unpackCache } from './artifact.ts';
 import { BLOB_LOST, BLOBS, blobLost, createBlobs } from './blobs.ts';
 import type { Reply } from './connection.ts';
@@ -23,6 +23,21 @@ local function put_function(name, record)
 end
 `;
 
+const FUNCTIONS_NAMED = `
+local function functions_named(names)
+  if #names == 0 then return {} end
+  local records = redis.call('HMGET', P .. 'functions', unpack(names))
+  local revisions = redis.call('HMGET', P .. 'secret-revisions', unpack(names))
+  local found = {}
+  for i, name in ipairs(names) do
+    if records[i] then
+      found[#found + 1] = {name, records[i], revisions[i] or 0, redis.call('HVALS', P .. 'versions:' .. name)}
+    end
+  end
+  return found
+end
+`;
+
 const DROP_VERSION = `
 local function drop_version(fn, version)
   for _, kind in ipairs({'artifacts:', 'caches:'}) do
@@ -37,16 +52,10 @@ export function registryDomain(db: Database): RegistryStore {
   const blobs = createBlobs(db);
   const page = db.script(
     'registry.page',
-    `local names = redis.call('ZRANGEBYLEX', P .. 'function-names', ARGV[1], '+', 'LIMIT', 0, ${PAGE})
-    if #names == 0 then return {} end
-    local records = redis.call('HMGET', P .. 'functions', unpack(names))
-    local revisions = redis.call('HMGET', P .. 'secret-revisions', unpack(names))
-    local found = {}
-    for i, name in ipairs(names) do
-      found[i] = {name, records[i], revisions[i] or 0, redis.call('HVALS', P .. 'versions:' .. name)}
-    end
-    return found`,
+    `${FUNCTIONS_NAMED}
+    return functions_named(redis.call('ZRANGEBYLEX', P .. 'function-names', ARGV[1], '+', 'LIMIT', 0, ${PAGE}))`,
   );
+  const some = db.script('registry.functions', `${FUNCTIONS_NAMED} return functions_named(ARGV)`);
   // Function, version, its record; blobs of artifact and code cache ('' for none); the function's record, if there is one.
   const putVersion = db.script(
     'registry.putVersion',
@@ -137,18 +146,18 @@ export function registryDomain(db: Database): RegistryStore {
 
   return {
     async page(after) {
-      const found = asList(await page(after === null ? '-' : `(${after}`)).map((reply) => asList(reply));
-      const names = found.map(([name]) => asText(name));
-      return {
-        functions: found.map(([, record, revision]) => ({
-          ...(JSON.parse(asText(record)) as Omit<FunctionRecord, 'secretRevision'>),
-          secretRevision: asNumber(revision),
-        })),
-        versions: found.flatMap(([, , , versions], i) =>
-          versionTexts(versions).map((text) => ({ functionName: names[i] ?? '', text })),
-        ),
-        next: names.length < PAGE ? null : (names.at(-1) ?? null),
-      };
+      const part = partOf(await page(after === null ? '-' : `(${after}`));
+      return { ...part, next: part.functions.length < PAGE ? null : (part.functions.at(-1)?.name ?? null) };
+    },
+    async functions(names) {
+      const all: Pick<RegistryPage, 'functions' | 'versions'> = { functions: [], versions: [] };
+      const wanted = [...new Set(names)].sort();
+      for (let at = 0; at < wanted.length; at += PAGE) {
+        const part = partOf(await some(...wanted.slice(at, at + PAGE)));
+        all.functions.push(...part.functions);
+        all.versions.push(...part.versions);
+      }
+      return all;
     },
     putVersion: (version, artifact) => store(version, artifact, null),
     deploy: store,
@@ -166,6 +175,19 @@ export function registryDomain(db: Database): RegistryStore {
     putFunctions: putAll,
     deleteFunction: async (name) => (await deleteFunction(name)) === 1,
     deleteVersion: async (functionName, version) => (await deleteVersion(functionName, version)) === 1,
+  };
+}
+
+function partOf(reply: Reply): Pick<RegistryPage, 'functions' | 'versions'> {
+  const found = asList(reply).map((each) => asList(each));
+  return {
+    functions: found.map(([, record, revision]) => ({
+      ...(JSON.parse(asText(record)) as Omit<FunctionRecord, 'secretRevision'>),
+      secretRevision: asNumber(revision),
+    })),
+    versions: found.flatMap(([name, , , versions]) =>
+      versionTexts(versions).map((text) => ({ functionName: asText(name), text })),
+    ),
   };
 }
 

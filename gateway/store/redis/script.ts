@@ -67,12 +67,16 @@ const KEPT_WAKES = 1_000;
 
 /**
  * `changed(kind, name)`: in the same commit as the change itself, so that no notice is ever missing. Entries are numbered
- * without a gap: who finds one has missed something.
+ * without a gap: who finds one has missed something. Of functions the last one is kept, with the time: after a failover
+ * that lost some, a number may come twice.
  */
 export const CHANGED = `
 local function changed(kind, name)
   local n = redis.call('INCR', P .. 'changes-made')
   redis.call('XADD', P .. 'changes', 'MAXLEN', '~', ${KEPT_CHANGES}, string.format('%.0f-0', n), kind, name)
+  if kind == 'function' then
+    redis.call('HSET', P .. 'revisions', name, string.format('%.0f', n) .. '@' .. table.concat(redis.call('TIME'), '.'))
+  end
 end
 `;
 

@@ -165,7 +165,7 @@ export async function openOver(thread: URL, options: SqliteStoreOptions): Promis
   let closing: Promise<void> | undefined;
   return {
     ...domainsOver(call),
-    changes: { listen: () => () => undefined },
+    changes: { listen: () => () => undefined, revisions: () => Promise.resolve(new Map()) },
     close() {
       closing ??= (async () => {
         if (state === 'open') {

@@ -49,6 +49,7 @@ export type FromThread =
 export const METHODS = {
   registry: {
     page: 'read',
+    functions: 'read',
     putVersion: 'write',
     deploy: 'write',
     getArtifact: 'read',

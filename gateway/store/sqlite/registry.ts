@@ -1,6 +1,6 @@
 /** Functions, versions and their artifacts. */
 import type { Traffic } from '../../../functions/contract/traffic.ts';
-import type { Artifact, FunctionRecord, RegistryStore, VersionRecord } from '../store.ts';
+import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, VersionRecord } from '../store.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 import { putRollout } from './rollouts.ts';
@@ -13,6 +13,11 @@ interface FunctionRow {
   created_at: number;
   updated_at: number;
   revision: number;
+}
+
+interface VersionRow {
+  function_name: string;
+  record: string;
 }
 
 /** Functions of one page: with more of them in memory at once, V8 takes more for new objects, and keeps it. */
@@ -76,19 +81,25 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
           `SELECT function_name, record FROM versions WHERE function_name > ? AND function_name <= ?
            ORDER BY function_name, created_at, version`,
         )
-        .all(after ?? '', last ?? '') as unknown as { function_name: string; record: string }[];
-      return {
-        functions: functions.map((row) => ({
-          name: row.name,
-          traffic: fromJson(row.traffic),
-          previousTraffic: fromJson(row.previous_traffic),
-          createdAt: row.created_at,
-          updatedAt: row.updated_at,
-          secretRevision: row.revision,
-        })),
-        versions: versions.map((row) => ({ functionName: row.function_name, text: row.record })),
-        next: functions.length < PAGE ? null : last,
-      };
+        .all(after ?? '', last ?? '') as unknown as VersionRow[];
+      return { ...partOf(functions, versions), next: functions.length < PAGE ? null : last };
+    },
+    functions(names) {
+      const wanted = JSON.stringify(names);
+      const functions = db
+        .sql(
+          `SELECT f.*, coalesce(r.revision, 0) AS revision
+           FROM functions f LEFT JOIN secret_revisions r ON r.function_name = f.name
+           WHERE f.name IN (SELECT value FROM json_each(?)) ORDER BY f.name`,
+        )
+        .all(wanted) as unknown as FunctionRow[];
+      const versions = db
+        .sql(
+          `SELECT function_name, record FROM versions WHERE function_name IN (SELECT value FROM json_each(?))
+           ORDER BY function_name, created_at, version`,
+        )
+        .all(wanted) as unknown as VersionRow[];
+      return partOf(functions, versions);
     },
     putVersion: insertVersion,
     deploy(version, artifact, record) {
@@ -138,6 +149,23 @@ export function registryDomain(db: Database): Sync<RegistryStore> {
       }
       return found;
     },
+  };
+}
+
+function partOf(
+  functions: readonly FunctionRow[],
+  versions: readonly VersionRow[],
+): Pick<RegistryPage, 'functions' | 'versions'> {
+  return {
+    functions: functions.map((row) => ({
+      name: row.name,
+      traffic: fromJson(row.traffic),
+      previousTraffic: fromJson(row.previous_traffic),
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+      secretRevision: row.revision,
+    })),
+    versions: versions.map((row) => ({ functionName: row.function_name, text: row.record })),
   };
 }
 
