@@ -96,6 +96,14 @@ export function jsonBody<Schema extends z.ZodType>(schema: Schema) {
   return { required: true, content: { 'application/json': { schema } } } as const;
 }
 
+/** For the description: idempotency-http.ts looks at it, before anything else does. */
+export const idempotencyHeader = z.object({
+  'idempotency-key': z
+    .string()
+    .optional()
+    .openapi({ description: 'Sent again under the same key within 24 h, the call is made once and answered alike' }),
+});
+
 /** Lets a request pass to validation and handler only when `check` does not throw. */
 export function guard(check: (caller: Caller, param: (name: string) => string) => void): MiddlewareHandler<ControlEnv> {
   return async (c, next) => {

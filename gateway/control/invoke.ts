@@ -15,7 +15,15 @@ import { chooseVersion } from '../triggers/choose.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { outcomeOf } from '../triggers/outcome.ts';
 import { type Caller, requireScope } from './access.ts';
-import { answers, type ControlApp, jsonBody, nameParam, phasesView, queueNameParam } from './http.ts';
+import {
+  answers,
+  type ControlApp,
+  idempotencyHeader,
+  jsonBody,
+  nameParam,
+  phasesView,
+  queueNameParam,
+} from './http.ts';
 import { activeVersion, functionNamed, versionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
 import { entrypointOf } from './rpc.ts';
@@ -129,7 +137,7 @@ const route = createRoute({
   path: '/v1/functions/{name}/invoke',
   summary: 'Trigger a function by hand, and wait for what comes of it or leave it to Hearth',
   tags: ['invocations'],
-  request: { params: z.object({ name: nameParam }), body: jsonBody(requestSchema) },
+  request: { params: z.object({ name: nameParam }), headers: idempotencyHeader, body: jsonBody(requestSchema) },
   responses: {
     ...answers(200, 'What came of it', outcomeSchema),
     202: {

@@ -87,10 +87,8 @@ export function failureOf(head: ResultHead): Failure | null {
   if (head.kind === 'response' && head.status >= 500) {
     return { code: 'FUNCTION_EXCEPTION', message: `It answered with the status ${head.status}.` };
   }
-  if (head.kind === 'queue-result' && head.error !== null) {
-    return { code: 'FUNCTION_EXCEPTION', message: `${head.error.name}: ${head.error.message}` };
-  }
-  return null;
+  const thrown = head.kind === 'queue-result' || head.kind === 'rpc-result' ? head.error : null;
+  return thrown ? { code: 'FUNCTION_EXCEPTION', message: `${thrown.name}: ${thrown.message}` } : null;
 }
 
 /** Failures that another attempt meets again. */
@@ -108,6 +106,13 @@ export function afterFailure(record: AsyncRecord, plan: AsyncPlan, failure: Fail
   const delayS = delays[Math.min(record.failures, delays.length) - 1] ?? 0;
   const retryAt = nowMs + delayS * 1000;
   return retryAt > tooOldAt(record, plan) ? { end: 'MaxAgeExceeded' } : { retryAt };
+}
+
+/** Of a record that has ended: why it did. */
+export function conditionOf(record: AsyncRecord, plan: AsyncPlan): Condition {
+  if (record.state === 'ok') return 'Success';
+  if (record.failures > 0 && HOPELESS.has(record.error?.code ?? '')) return 'NotRetryable';
+  return record.failures > plan.retries ? 'RetriesExhausted' : 'MaxAgeExceeded';
 }
 
 /** No attempt begins later than this. */

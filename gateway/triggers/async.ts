@@ -30,6 +30,7 @@ import {
   afterFailure,
   asyncQueue,
   type Condition,
+  conditionOf,
   decodeCall,
   destinationQueue,
   encodeCall,
@@ -121,8 +122,7 @@ export function createAsyncs(parts: AsyncParts): Asyncs {
     if (record.state === 'error' && message.attempts === 1) begunAnew(record, call.plan, now());
     record.attempts = message.attempts;
     if (record.state === 'ok' || record.state === 'error') {
-      const condition = record.state === 'ok' ? 'Success' : 'RetriesExhausted';
-      return settled(message, call, record, found?.body ?? null, condition);
+      return settled(message, call, record, found?.body ?? null, conditionOf(record, call.plan));
     }
     if (now() > tooOldAt(record, call.plan)) return end(message, call, record, 'MaxAgeExceeded', record.error, null);
     if (message.attempts > call.plan.retries + 1 + MOST_LOST_LEASES) {
