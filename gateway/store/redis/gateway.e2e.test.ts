@@ -57,6 +57,41 @@ describe('a gateway on Redis', { skip: REDIS_MISSING }, () => {
     assert.match(JSON.stringify(audit.body), /deploy/);
   });
 
+  it('goes on calling functions while Redis does not answer, refuses the rest with 503, and goes on by itself', async () => {
+    await using redis = await startRedis();
+    await using gateway = await startGateway({ env: on(redis) });
+    await gateway.deploy('shop', SHOP, { manifest: MANIFEST });
+    await gateway.deploy('plain', 'export default { fetch: () => new Response("here") }');
+    const enqueue = (queue: string, what: string) =>
+      gateway.api<{ code?: string }>('POST', `/v1/queues/${queue}/messages`, { messages: [{ body: { n: what } }] });
+
+    redis.pause();
+    const refused = [
+      await enqueue('idle', 'lost'),
+      await gateway.api<{ code?: string }>(
+        'PUT',
+        '/v1/functions/late',
+        'export default { fetch: () => new Response("") }',
+        {
+          'content-type': 'text/typescript',
+        },
+      ),
+      await gateway.api<{ code?: string }>('PUT', '/v1/functions/shop/secrets/PASS', { value: 'x' }),
+    ];
+    for (const { status, headers, body } of refused) {
+      assert.equal(status, 503, JSON.stringify(body));
+      assert.equal(body.code, 'NO_CAPACITY');
+      assert.ok(headers.has('retry-after'));
+    }
+    const served = await fetch(`${gateway.url}/plain`);
+    assert.equal(await served.text(), 'here');
+
+    redis.resume();
+    await gateway.said(/Redis at \S+ is back/);
+    assert.equal((await enqueue('orders', 'nine')).status, 202);
+    await gotIt(gateway.url, 'nine');
+  });
+
   it('deploys the examples into an empty Redis, and only then', async () => {
     await using redis = await startRedis();
     {
