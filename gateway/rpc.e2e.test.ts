@@ -97,6 +97,15 @@ const CASES = {
   },
   secret: async (env) => { using counter = await env.CALLEE.counter(5); return await counter.secret; },
   pipeline: async (env) => [await env.CALLEE.counter(1).self().add(41), await env.CALLEE.nested().deep.counter.add(1), await env.CALLEE.nested().list],
+  late: async (env) => {
+    const found = [];
+    for (let turns = 0; turns < 30; turns++) {
+      const result = env.CALLEE.echo({ deep: { turns } });
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+      found.push(await result.deep.turns, await result.deep.nope().then(() => 'called', (error) => error.name));
+    }
+    return found.every((value, i) => value === (i % 2 === 0 ? i / 2 : 'TypeError'));
+  },
   nested: async (env) => { const { deep, list } = await env.CALLEE.nested(); return [await deep.counter.add(1), list]; },
   callback: (env) => env.CALLEE.apply((a, b) => a * b, 3, 7),
   returned: async (env) => { using add = await env.CALLEE.adder(10); return [await add(1), await add(2)]; },
@@ -213,6 +222,7 @@ for (const { pair, caller } of PAIRS) {
     async () => {
       assert.deepEqual(await value('target'), [7, 8, 8, 80]);
       assert.deepEqual(await value('pipeline'), [42, 8, [1, 2, 3]]);
+      assert.equal(await value('late'), true);
       assert.deepEqual(await value('nested'), [8, [1, 2, 3]]);
       assert.equal(await value('callback'), 42);
       assert.deepEqual(await value('returned'), [11, 12]);
@@ -262,7 +272,10 @@ test(
     assert.equal(stack, 'PaymentError: no money');
     assert.match((await ask('far-caller', 'secret')).thrown?.message ?? '', /stays private/);
     assert.match((await ask('far-caller', 'symbol')).thrown?.message ?? '', /^A symbol cannot be sent/);
-    assert.match((await ask('far-caller', 'instanceOfClass')).thrown?.message ?? '', /An object of class .* cannot be sent/);
+    assert.match(
+      (await ask('far-caller', 'instanceOfClass')).thrown?.message ?? '',
+      /An object of class .* cannot be sent/,
+    );
     assert.match((await ask('far-caller', 'disposed')).thrown?.message ?? '', /disposed/);
   },
 );

@@ -106,8 +106,13 @@ class FarSession implements ExchangeHandler, Follower {
     }
   }
 
+  /** It has given its result, and that was all. */
   end(): void {
-    if (this.#state === 'open') this.#break('CANCELLED', 'The other side has ended the session.', ended());
+    if (this.#state !== 'open') return;
+    this.session.finish();
+    this.#state = 'ended';
+    this.#caller?.end(this);
+    this.#exchange?.end();
   }
 
   drain(): void {
@@ -116,7 +121,9 @@ class FarSession implements ExchangeHandler, Follower {
 
   closed(error: LinkError | null): void {
     if (this.#state === 'closed') return;
-    this.#close(error === null ? ended() : new BindingError(error));
+    // What it said last is still to be read.
+    if (this.#state === 'ended') this.#state = 'closed';
+    else this.#close(error === null ? ended() : new BindingError(error));
   }
 
   #message(payload: Uint8Array): void {

@@ -201,6 +201,10 @@ class SessionCall extends Served {
 
   #send(chunk: Uint8Array): void {
     if (this.over_) return;
+    if (!this.#headSent && this.#session.saidAll) {
+      this.#sendAll(chunk);
+      return;
+    }
     if (this.#headSent) this.parts.answering.exchange.write(chunk);
     else this.#sendHead(chunk);
     // The deadline is met by the first answer; what is said before that, to the caller's own stubs, does not meet it.
@@ -211,6 +215,15 @@ class SessionCall extends Served {
     this.#headSent = true;
     this.parts.invocation.announce();
     this.parts.answering.exchange.sendHead(this.resultHead(true, this.#failure), body);
+  }
+
+  /** Most calls: one result, and nothing in it to come back for. */
+  #sendAll(chunk: Uint8Array): void {
+    const { answering, invocation, body } = this.parts;
+    this.#headSent = true;
+    answering.exchange.sendHead(this.resultHead(invocation.waiting, this.#failure), chunk, true);
+    body.discard();
+    this.#end(new Error('The session has ended.'));
   }
 
   #failed(thrown: unknown): void {

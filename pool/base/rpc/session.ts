@@ -20,6 +20,9 @@ const COUNT_EVERY = 64;
 const MOST_MESSAGE_BYTES = 16 * 1024 * 1024;
 const MEMORY_SHARE = 16;
 
+/** Of the first thing that was asked for: nothing else has this number. */
+const FIRST_ANSWER = /^\["(?:resolve|reject)",1,/;
+
 /** Names that Cap'n Web's stubs take for their own, and an author may mean. */
 const TAKEN = new Set(['map', 'catch', 'finally', 'onRpcBroken']);
 const ESCAPE = '\u0000';
@@ -45,6 +48,13 @@ export interface SessionOptions {
   calls?: CallWatcher;
 }
 
+/** The other side has said all: what it gave holds nothing of it. */
+export class SessionOver extends Error {
+  constructor() {
+    super('The session has ended.');
+  }
+}
+
 /** Hears of calls that come in. */
 export interface CallWatcher {
   /** Gives what to call when it has ended. */
@@ -65,6 +75,8 @@ export class Session implements References {
   /** Results nobody has asked for yet. */
   #unasked: FarResult[] = [];
   #ended = false;
+  /** What the other side asked for first has been said. */
+  #answered = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -96,6 +108,12 @@ export class Session implements References {
     this.#ended = true;
   }
 
+  /** As `end`, once what the other side has said before is read. */
+  finish(): void {
+    this.close();
+    this.#transport.finish(new SessionOver());
+  }
+
   /** Everything held ends: calls under way reject with the reason. Idempotent. */
   end(reason: unknown): void {
     if (!this.#ended) this.close();
@@ -111,6 +129,7 @@ export class Session implements References {
     if (this.#ended) return;
     this.#soon();
     this.#pending.push(encodeText(message));
+    this.#answered ||= FIRST_ANSWER.test(message);
     // The library forgets what it released after it has said so.
     if (message.startsWith('["release"')) queueMicrotask(() => this.checkIdle());
   }
@@ -137,6 +156,13 @@ export class Session implements References {
     if (imports <= 1 && exports <= 1) this.#options.idle();
   }
 
+  /** One call was made and is answered, and neither side holds anything but its result. */
+  get saidAll(): boolean {
+    if (!this.#answered) return false;
+    const { imports, exports } = this.#session.getStats();
+    return imports <= 1 && exports <= 2;
+  }
+
   /** Throws when the other side holds more than it may. */
   checkCount(): void {
     const { imports, exports } = this.#session.getStats();
@@ -147,10 +173,12 @@ export class Session implements References {
 
   /* ── what goes out ── */
 
-  call(raw: Raw, path: readonly string[], args: unknown[]): Result {
+  /** `of`: the result that it is called on. */
+  call(raw: Raw, path: readonly string[], args: unknown[], of: FarResult | null): Result {
     try {
       const encoded = args.map((arg) => encode(arg, this, this.#options.plain));
-      const result = new FarResult(this, at(raw, path)(...encoded));
+      const again = of === null ? null : () => new LocalResult(of.value([])).call(path, args).value([]);
+      const result = new FarResult(this, at(raw, path)(...encoded), again);
       this.#soon();
       this.#unasked.push(result);
       return result;
@@ -159,13 +187,19 @@ export class Session implements References {
     }
   }
 
-  async take(raw: Raw): Promise<unknown> {
-    let value: unknown;
-    try {
-      value = await raw;
-    } catch (thrown) {
-      throw this.#thrownThere(thrown);
-    }
+  /** The value of a result, as an author gets it. */
+  take(raw: Raw, again: (() => Promise<unknown>) | null = null): Promise<unknown> {
+    // At once, so that it is asked for in the turn in which it was called.
+    return (raw as unknown as Promise<unknown>).then(
+      (value) => this.#taken(value),
+      (thrown: unknown) => {
+        if (thrown instanceof SessionOver && again !== null) return again();
+        throw this.#thrownThere(thrown);
+      },
+    );
+  }
+
+  #taken(value: unknown): unknown {
     const decoded = decode(value, this);
     // What the library has hung onto the value that it made.
     if (decoded !== value && isObject(value) && isObject(decoded) && !(Symbol.dispose in decoded)) {
@@ -304,7 +338,7 @@ class FarStub implements Stub {
   }
 
   call(path: readonly string[], args: unknown[]): Result {
-    return this.#session.call(this.raw, path, args);
+    return this.#session.call(this.raw, path, args, null);
   }
 
   value(path: readonly string[]): Promise<unknown> {
@@ -324,32 +358,35 @@ class FarStub implements Stub {
 class FarResult implements Result {
   readonly raw: Raw;
   readonly #session: Session;
+  /** The same here, where the other side had given what it is called on, and gone, before it heard of this. */
+  readonly #again: (() => Promise<unknown>) | null;
   #settled: Promise<unknown> | null = null;
   /** Something was called on it: its own value may not be wanted. */
   #passedThrough = false;
 
-  constructor(session: Session, raw: Raw) {
+  constructor(session: Session, raw: Raw, again: (() => Promise<unknown>) | null) {
     this.#session = session;
     this.raw = raw;
+    this.#again = again;
   }
 
   call(path: readonly string[], args: unknown[]): Result {
     this.#passedThrough = true;
-    return this.#session.call(this.raw, path, args);
+    return this.#session.call(this.raw, path, args, this);
   }
 
   value(path: readonly string[]): Promise<unknown> {
     if (path.length > 0) {
       this.#passedThrough = true;
-      return this.#session.take(at(this.raw, path));
+      return this.#session.take(at(this.raw, path), () => new LocalResult(this.value([])).value(path));
     }
-    this.#settled ??= this.#session.take(this.raw);
+    this.#settled ??= this.#session.take(this.raw, this.#again);
     return this.#settled;
   }
 
   /** A call is made whether or not anyone waits for it, and what it threw is not lost. */
   ask(): void {
-    if (!this.#passedThrough) this.#settled ??= this.#session.take(this.raw);
+    if (!this.#passedThrough) this.#settled ??= this.#session.take(this.raw, this.#again);
   }
 
   dispose(): void {
@@ -412,8 +449,13 @@ class Transport implements capnweb.RpcTransport {
     else waiting.resolve(message);
   }
 
+  finish(reason: unknown): void {
+    this.#end ??= { reason };
+    if (this.#messages.length === 0) this.end(reason);
+  }
+
   end(reason: unknown): void {
-    this.#end = { reason };
+    this.#end ??= { reason };
     this.#messages = [];
     this.#waiting?.reject(reason);
     this.#waiting = null;
