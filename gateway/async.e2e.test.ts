@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { scheduler } from 'node:timers/promises';
+import { REDIS_MISSING, startRedis } from './store/redis/testing/server.ts';
 import { startGateway, type TestGateway } from './testing/gateway.ts';
 
 /** Far above a lease and a start together, on a loaded machine. */
@@ -234,6 +235,36 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
     assert.equal((await invocation(second, ids[0] ?? '')).attempts, 2);
     const { body } = await second.api<{ depth: number; dead: number }>('GET', '/v1/queues/async.work');
     assert.equal(body.dead, 0);
+  });
+});
+
+describe('several gateways on one Redis', { timeout: 120_000, skip: REDIS_MISSING }, () => {
+  test('what one has accepted another tells, and takes up when the first is killed; a key is one for both', async () => {
+    await using redis = await startRedis();
+    const env = { HEARTH_STORE: 'redis', REDIS_URL: redis.url, HEARTH_SECRET_KEY: 'one key for both gateways' };
+    await using first = await startGateway({ env: { ...env, HEARTH_ADMIN_TOKEN: 'one-token-for-both' } });
+    await first.deploy('work', WORK);
+    const hangs = await start(first, { trigger: 'http', method: 'POST', path: '/hang', body: 'a', async: HANGING });
+    await inState(first, hangs, 'running');
+    const keyed = (gateway: TestGateway) =>
+      gateway.api<Outcome>(
+        'POST',
+        '/v1/functions/work/invoke',
+        { trigger: 'http', mode: 'async', method: 'POST', body: 'b' },
+        { 'idempotency-key': 'once' },
+      );
+    const accepted = await keyed(first);
+    assert.equal(accepted.status, 202);
+    await inState(first, accepted.body.invocationId, 'ok');
+
+    await using second = await startGateway({ env: { ...env, HEARTH_ADMIN_TOKEN: 'one-token-for-both' } });
+    assert.equal((await invocation(second, hangs)).state, 'running');
+    assert.equal((await invocation(second, accepted.body.invocationId)).result?.body, 'b');
+    const again = await keyed(second);
+    assert.deepEqual([again.body, again.headers.get('idempotent-replayed')], [accepted.body, 'true']);
+    await first.kill9();
+    const { state, attempts, result } = await inState(second, hangs, 'ok', 'error');
+    assert.deepEqual([state, attempts, result?.body], ['ok', 2, 'a']);
   });
 });
 
