@@ -61,11 +61,17 @@ export function decodeCall(bytes: Uint8Array): AsyncCall {
   return { ...message, body: message.body === null ? null : bytesOf(message.body) };
 }
 
+/** Ours alone to say. */
+const ATTEMPT_HEADER = 'hearth-attempt';
+
 /** Told the function where its trigger has a place for it: `hearth-attempt` of a request, `attempts` of a message. */
 export function withAttempt(head: TriggerHead, attempt: number): TriggerHead {
   switch (head.trigger) {
     case 'http':
-      return { ...head, headers: [...head.headers, ['hearth-attempt', String(attempt)]] };
+      return {
+        ...head,
+        headers: [...head.headers.filter(([name]) => name !== ATTEMPT_HEADER), [ATTEMPT_HEADER, String(attempt)]],
+      };
     case 'queue':
       return {
         ...head,

@@ -171,7 +171,7 @@ test('what fails is tried again after 60 s and 120 s under the same id, then sta
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
   await deploy(registry, 'work');
   await queues.start();
-  const id = await invoke('work');
+  const id = await invoke('work', { head: get('work', [['hearth-attempt', '9']]) });
   (await keeper.invoked.next()).fail(THROWN);
   for (const [attempt, delayMs] of [
     ['2', MINUTE],
