@@ -69,7 +69,12 @@ const deadSchema = z
     acceptedAt: timestamp,
     diedAt: timestamp,
     attempts: z.int(),
-    reason: z.string(),
+    reason: z.string().openapi({ description: 'Why it died' }),
+    failures: z
+      .array(z.object({ at: timestamp, reason: z.string() }))
+      .openapi({
+        description: 'What its deliveries failed with, its death last; of very many the first ones and the last',
+      }),
   })
   .openapi('DeadMessage');
 
@@ -231,7 +236,7 @@ export function queuesResource(app: ControlApp, queues: Queues, audit: Audit, no
   app.openapi(deadRoute, async (c) => {
     const { limit, cursor } = c.req.valid('query');
     const dead = await queues.dead(c.req.valid('param').name, { most: limit, cursor: cursor ?? null });
-    const messages = dead.messages.map(({ id, body, contentType, timestamp, diedAt, attempts, reason }) => ({
+    const messages = dead.messages.map(({ id, body, contentType, timestamp, diedAt, attempts, reason, failures }) => ({
       id,
       body: decodeBody(body, contentType),
       contentType,
@@ -239,6 +244,7 @@ export function queuesResource(app: ControlApp, queues: Queues, audit: Audit, no
       diedAt: iso(diedAt),
       attempts,
       reason,
+      failures: failures.map(({ at, reason }) => ({ at: iso(at), reason })),
     }));
     return c.json({ messages, cursor: dead.cursor }, 200);
   });

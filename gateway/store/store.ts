@@ -289,6 +289,8 @@ export interface ClaimedMessage extends Omit<NewMessage, 'generatedId'> {
   timestamp: number;
   /** 1 on the first delivery. May be over maxRetries + 1 when leases ended unsettled: such a one is to be settled as dead. */
   attempts: number;
+  /** How often its base died while it was delivered; 0: only suspected of harm to its batch; null: not even that. */
+  kills: number | null;
   /** Rises with each claim of this message: an acknowledgement with an older number is refused. */
   fence: number;
 }
@@ -322,8 +324,19 @@ export interface QueueStats {
 
 export type Settlement =
   | { id: string; fence: number; verdict: 'ack' }
-  /** Due again at `dueAt`; `countAttempt: false` gives the attempt back (throttled, base died before the call). */
-  | { id: string; fence: number; verdict: 'retry'; dueAt: number; countAttempt: boolean; reason: string }
+  /**
+   * Due again at `dueAt`; `countAttempt: false` gives the attempt back (throttled, base died before the call). `reason`
+   * null: nothing has failed. `kills` is what its next claim says; without it null.
+   */
+  | {
+      id: string;
+      fence: number;
+      verdict: 'retry';
+      dueAt: number;
+      countAttempt: boolean;
+      reason: string | null;
+      kills?: number | null;
+    }
   | { id: string; fence: number; verdict: 'dead'; reason: string };
 
 export interface QueueStore {
@@ -379,52 +392,85 @@ export interface CronRecord {
   paused: boolean;
   /** Epoch ms of the next due time; null when there is none. */
   nextAt: number | null;
+  /** Runs that have not ended, of all gateways. */
+  running: number;
+  /** What began or was skipped last; when that was skipped, and a run ends, the run. */
   last: {
     dueAt: number;
+    /** Of the first attempt. */
     startedAt: number;
     endedAt: number | null;
     outcome: 'running' | 'ok' | 'error' | 'skipped';
+    /** 2 and more: its gateway died, and another took it over. */
+    attempts: number;
     invocationId: string;
     error: string | null;
   } | null;
 }
 
-export interface CronRun {
+/** What a manifest and the clock say of a cron. */
+export type CronPlan = Omit<CronRecord, 'last' | 'paused' | 'running'>;
+
+/** One due time, to be run or to be passed over. */
+export interface CronClaim {
+  id: string;
+  /** Must be its nextAt. */
+  dueAt: number;
+  /** Becomes its nextAt. */
+  nextAt: number | null;
   startedAt: number;
   invocationId: string;
-  owner: string;
-  leaseUntil: number;
+  /** Why it is not run; null: it is. */
+  skipped: string | null;
+  /** Only while no run of it is under way. */
+  alone: boolean;
+}
+
+export type CronClaimed =
+  | { state: 'claimed' }
+  /** It was to be alone, and is not; nothing has changed. */
+  | { state: 'busy' }
+  /** That due time is another's, or is none; how it stands now. */
+  | { state: 'passed'; nextAt: number | null; paused: boolean }
+  | { state: 'gone' };
+
+export interface CronEnd {
+  id: string;
+  invocationId: string;
+  endedAt: number;
+  outcome: 'ok' | 'error';
+  error: string | null;
 }
 
 export interface CronStore {
-  list(): Promise<CronRecord[]>;
-  /** Sets the crons of one function to exactly these; `last` and `paused` of ids that stay are kept. */
-  replace(functionName: string, crons: Omit<CronRecord, 'last' | 'paused'>[]): Promise<void>;
+  /** In order of their ids; of one function, or of all (null). */
+  list(functionName: string | null): Promise<CronRecord[]>;
   /**
-   * True for exactly one caller per id and due time (`dueAt` must be its nextAt): moves `nextAt` on and records the run as
-   * begun by this owner, whose it is until `leaseUntil`.
+   * Sets the crons of one function to exactly these, and returns them as they stand. Of ids that stay, `last` and `paused`
+   * are kept, and `nextAt` too while expression and time zone are the same: any number of gateways may say so, late too,
+   * and no due time comes back.
    */
-  claim(id: string, dueAt: number, nextAt: number | null, run: CronRun): Promise<boolean>;
+  replace(functionName: string, crons: CronPlan[]): Promise<CronRecord[]>;
+  /**
+   * Each due time of a cron is given to exactly one caller, whose run it is until `leaseUntil`. Answers in the order of
+   * the claims.
+   */
+  claim(claims: CronClaim[], owner: string, leaseUntil: number): Promise<CronClaimed[]>;
   /** Lengthens the leases of all runs of this owner; returns the invocation ids of those that are still its own. */
   extend(owner: string, leaseUntil: number): Promise<string[]>;
   /**
-   * Takes over runs that have not ended and whose lease has: each is given to one caller, with the same invocation id.
-   * Runs of `owner` itself are never given, unless `mine`: at its start, when nothing of it can run any more.
+   * Takes over runs that have not ended and whose lease has: each is given to one caller, with the same invocation id and
+   * the number of its attempt. Runs of `owner` itself are never given, unless `mine`: at its start, when nothing of it can
+   * run any more.
    */
   takeOver(
     owner: string,
     nowMs: number,
     leaseUntil: number,
     mine: boolean,
-  ): Promise<{ id: string; dueAt: number; startedAt: number; invocationId: string }[]>;
-  /** Does nothing when a later run has begun since. */
-  finish(
-    id: string,
-    invocationId: string,
-    endedAt: number,
-    outcome: 'ok' | 'error' | 'skipped',
-    error: string | null,
-  ): Promise<void>;
+  ): Promise<{ id: string; dueAt: number; startedAt: number; invocationId: string; attempt: number }[]>;
+  /** Returns the invocation ids that were refused: such a run is another's by now, has ended, or is of a cron that is gone. */
+  finish(ends: CronEnd[], owner: string): Promise<string[]>;
   setPaused(id: string, paused: boolean, nextAt: number | null): Promise<boolean>;
 }
 

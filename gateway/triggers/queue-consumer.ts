@@ -2,7 +2,8 @@
  * Delivers one queue to its consumer.
  *
  *   due in the store ──claim──► gathered ──batch full, or waited long enough──► in flight ──verdicts──► settled
- *                                  └──paused, drained, consumer gone──► given back, no attempt used
+ *                         │        └──paused, drained, consumer gone──► given back, no attempt used
+ *                         └──suspected of harm──► apart ──a batch of one──► in flight, beside nothing else
  *
  * Messages are claimed as soon as they are due and wait for the rest of their batch here, under a lease: so a full
  * batch goes out without asking the store again. Leases are short and lengthened while they are held, so that what a
@@ -46,12 +47,16 @@ type Limits = NonNullable<ReturnType<Receiver['limits']>>;
 
 interface Batch {
   messages: ClaimedMessage[];
+  /** Nothing else was in flight beside it so far. */
+  alone: boolean;
 }
 
 export class QueueConsumer {
   private readonly queue: string;
   private readonly parts: ConsumerParts;
   private gathered: ClaimedMessage[] = [];
+  /** Each of these is delivered by itself, before what is gathered: see settleByError. */
+  private apart: ClaimedMessage[] = [];
   /** When what is gathered goes out though the batch is not full. */
   private deadline = Number.POSITIVE_INFINITY;
   /** Delivered and not yet settled: their leases are lengthened. */
@@ -60,7 +65,9 @@ export class QueueConsumer {
   private readonly own = new Map<string, ClaimedMessage>();
   private heldBytes = 0;
   /** Batches the function works on. */
-  private inFlight = 0;
+  private readonly inFlight = new Set<Batch>();
+  /** The one in flight is a suspect. */
+  private exclusive = false;
   private readonly work = new Set<Promise<void>>();
   private pumping = false;
   private again = false;
@@ -87,7 +94,7 @@ export class QueueConsumer {
 
   /** Lengthens the leases of all that is held. */
   async extend(): Promise<void> {
-    const messages = [...this.gathered, ...[...this.held].flatMap((batch) => batch.messages)];
+    const messages = [...this.apart, ...this.gathered, ...[...this.held].flatMap((batch) => batch.messages)];
     if (messages.length === 0) return;
     const { store, now } = this.parts;
     const kept = new Set(
@@ -97,11 +104,13 @@ export class QueueConsumer {
         now() + LEASE_MS,
       ),
     );
-    const lost = messages.filter(({ id }) => !kept.has(id));
-    if (lost.length === 0) return;
     // Settled meanwhile, purged, or taken over after a long stall. What still waits here is not ours to deliver.
-    const dropped = this.gathered.filter((message) => lost.includes(message));
-    this.gathered = this.gathered.filter((message) => !lost.includes(message));
+    const lost = new Set(messages.filter(({ id }) => !kept.has(id)));
+    if (lost.size === 0) return;
+    const stays = (message: ClaimedMessage) => !lost.has(message);
+    const dropped = [...this.apart, ...this.gathered].filter((message) => !stays(message));
+    this.apart = this.apart.filter(stays);
+    this.gathered = this.gathered.filter(stays);
     this.forget(dropped);
   }
 
@@ -173,24 +182,29 @@ export class QueueConsumer {
       return null;
     }
     this.deliver(limits);
-    if (this.again || this.inFlight >= batchLimit(this.parts.settings(), limits)) return null;
+    if (this.again || this.apart.length > 0 || this.isFull(limits)) return null;
     const next = this.room(limits) > 0 ? await store.nextDue(this.queue) : null;
     if (this.gathered.length === 0) return next;
     return next === null ? this.deadline : Math.min(next, this.deadline);
   }
 
+  /** Nothing may go out before something has come to its end. */
+  private isFull(limits: Limits): boolean {
+    return this.exclusive || this.inFlight.size >= batchLimit(this.parts.settings(), limits);
+  }
+
   /** Messages that may be claimed now. */
   private room(limits: Limits): number {
-    if (this.heldBytes >= MOST_HELD_BYTES) return 0;
+    if (this.heldBytes >= MOST_HELD_BYTES || this.apart.length > 0 || this.isFull(limits)) return 0;
     const settings = this.parts.settings();
-    const slots = batchLimit(settings, limits) - this.inFlight;
+    const slots = batchLimit(settings, limits) - this.inFlight.size;
     return Math.min(CLAIM_MOST, slots * settings.maxBatchSize - this.gathered.length);
   }
 
   private gather(claimed: ClaimedMessage[], nowMs: number): void {
     for (const message of claimed) {
       if (this.isOurs(message)) continue;
-      this.gathered.push(message);
+      (message.kills === null ? this.gathered : this.apart).push(message);
       this.own.set(message.id, message);
       this.heldBytes += message.body.byteLength;
     }
@@ -228,45 +242,62 @@ export class QueueConsumer {
   private deliver(limits: Limits): void {
     const { now, settings } = this.parts;
     const { maxBatchSize } = settings();
-    const limit = batchLimit(settings(), limits);
-    while (this.gathered.length > 0 && this.inFlight < limit) {
-      if (this.gathered.length < maxBatchSize && now() < this.deadline) return;
-      const batch = { messages: this.gathered.splice(0, maxBatchSize) };
+    while (!this.isFull(limits)) {
+      const [next] = this.apart;
+      if (next !== undefined) {
+        // Of one that died beside it nobody could say whether it died of it.
+        const suspect = next.kills !== null && next.kills > 0;
+        if (suspect && this.inFlight.size > 0) return;
+        this.exclusive = suspect;
+        this.send(this.apart.splice(0, 1));
+        continue;
+      }
+      if (this.gathered.length === 0 || (this.gathered.length < maxBatchSize && now() < this.deadline)) return;
+      const messages = this.gathered.splice(0, maxBatchSize);
       this.deadline = this.deadlineOf(this.gathered, now());
-      this.held.add(batch);
-      this.track(this.run(batch));
+      this.send(messages);
     }
   }
 
+  private send(messages: ClaimedMessage[]): void {
+    const batch = { messages, alone: this.inFlight.size === 0 };
+    for (const other of this.inFlight) other.alone = false;
+    this.inFlight.add(batch);
+    this.held.add(batch);
+    this.track(this.run(batch));
+  }
+
   private async returnGathered(): Promise<void> {
-    const batch = { messages: this.gathered };
+    const batch = { messages: [...this.apart, ...this.gathered], alone: false };
+    this.apart = [];
     this.gathered = [];
     this.deadline = Number.POSITIVE_INFINITY;
     if (batch.messages.length === 0) return;
     this.held.add(batch);
-    await this.settle(batch, giveBack(batch.messages, this.parts.now(), 'not delivered'));
+    await this.settle(batch, giveBack(batch.messages, this.parts.now()));
   }
 
   private async run(batch: Batch): Promise<void> {
-    this.inFlight += 1;
     let settlements: Settlement[];
     try {
-      settlements = await this.invoke(batch.messages);
+      settlements = await this.invoke(batch);
     } finally {
-      this.inFlight -= 1;
+      this.inFlight.delete(batch);
+      this.exclusive = false;
     }
     // The next batch need not wait for this one's commit.
     this.wake();
     await this.settle(batch, settlements);
   }
 
-  private async invoke(batch: ClaimedMessage[]): Promise<Settlement[]> {
+  private async invoke(batch: Batch): Promise<Settlement[]> {
     const { receiver, settings, now, random } = this.parts;
-    const looping = batch.filter((message) => message.hops > MAX_HOPS);
+    const looping = batch.messages.filter((message) => message.hops > MAX_HOPS);
     const dead = looping.map(({ id, fence, hops }): Settlement => {
       return { id, fence, verdict: 'dead', reason: `LOOP_DETECTED: hop ${hops} of functions calling functions` };
     });
-    const messages = looping.length === 0 ? batch : batch.filter((message) => message.hops <= MAX_HOPS);
+    const messages =
+      looping.length === 0 ? batch.messages : batch.messages.filter((message) => message.hops <= MAX_HOPS);
     if (messages.length === 0) return dead;
     try {
       const settlements = await receiver.deliver(messages);
@@ -276,11 +307,12 @@ export class QueueConsumer {
       const error = toHearthError(thrown);
       if (!foundNoRoom(error)) {
         this.refusals = 0;
-        return [...dead, ...settleByError(messages, error, settings(), now(), random)];
+        const alone = batch.alone && messages.length === 1;
+        return [...dead, ...settleByError(messages, error, alone, settings(), now(), random)];
       }
       this.refusals += 1;
       this.restUntil = now() + restMs(error, this.refusals, random);
-      return [...dead, ...giveBack(messages, this.restUntil, `${error.code}: ${error.message}`)];
+      return [...dead, ...giveBack(messages, this.restUntil)];
     }
   }
 

@@ -20,7 +20,7 @@ const NOW = 1_000_000;
 const SETTINGS = defaultQueueSettings('orders');
 const half = () => 0.5;
 
-function message(id: string, attempts = 1): ClaimedMessage {
+function message(id: string, attempts = 1, kills: number | null = null): ClaimedMessage {
   return {
     queue: 'orders',
     id,
@@ -31,6 +31,7 @@ function message(id: string, attempts = 1): ClaimedMessage {
     hops: 0,
     timestamp: NOW - 500,
     attempts,
+    kills,
     fence: 7,
   };
 }
@@ -55,6 +56,7 @@ test('acked messages go, others are retried after the delay they name, the setti
       dueAt: NOW + 30_000,
       countAttempt: true,
       reason: 'the handler asked for a retry',
+      kills: null,
     },
     {
       id: 'c',
@@ -63,6 +65,7 @@ test('acked messages go, others are retried after the delay they name, the setti
       dueAt: NOW + 100,
       countAttempt: true,
       reason: 'the handler asked for a retry',
+      kills: null,
     },
   ]);
   const [, , c] = settleByVerdicts(batch, result(verdicts), { ...SETTINGS, retryDelayS: 60 }, NOW, half);
@@ -107,7 +110,7 @@ test('a message dies when its retries are used up, with what the handler threw a
     ],
   );
   assert.equal(settled[1]?.verdict === 'dead' && settled[1].reason, 'TypeError: no order');
-  const [only] = settleByError([message('a')], crashed(), { ...SETTINGS, maxRetries: 0 }, NOW, half);
+  const [only] = settleByError([message('a')], crashed(), true, { ...SETTINGS, maxRetries: 0 }, NOW, half);
   assert.deepEqual(only, { id: 'a', fence: 7, verdict: 'dead', reason: 'FUNCTION_CRASHED: the base died' });
 });
 
@@ -116,7 +119,8 @@ function crashed(): HearthError {
 }
 
 test('a batch that failed as a whole uses an attempt of each message', () => {
-  const settled = settleByError([message('a', 1), message('b', 2)], crashed(), SETTINGS, NOW, half);
+  const thrown = new HearthError('FUNCTION_EXCEPTION', 'not loaded');
+  const settled = settleByError([message('a', 1), message('b', 2)], thrown, true, SETTINGS, NOW, half);
   assert.deepEqual(
     settled.map((one) => one.verdict === 'retry' && [one.countAttempt, one.dueAt - NOW]),
     [
@@ -126,6 +130,52 @@ test('a batch that failed as a whole uses an attempt of each message', () => {
   );
 });
 
+const died = 'FUNCTION_CRASHED: the base died';
+
+test('when a base dies of several messages, or beside others, each is suspected and has its attempt back', () => {
+  const back = { fence: 7, verdict: 'retry', dueAt: NOW, countAttempt: false, reason: died };
+  const batch = [message('a', 4), message('b', 9, 2)];
+  assert.deepEqual(settleByError(batch, crashed(), false, SETTINGS, NOW, half), [
+    { ...back, id: 'a', kills: 1 },
+    { ...back, id: 'b', kills: 2 },
+  ]);
+  assert.deepEqual(settleByError([message('c')], crashed(), false, SETTINGS, NOW, half), [
+    { ...back, id: 'c', kills: 1 },
+  ]);
+});
+
+test('what a base dies of three times is dead, whatever retries it has; once and twice it uses attempts', () => {
+  const settings = { ...SETTINGS, maxRetries: 100 };
+  const alone = (kills: number | null) => {
+    const [settled] = settleByError([message('a', 2, kills)], crashed(), true, settings, NOW, half);
+    return settled?.verdict === 'retry' ? [settled.countAttempt, settled.kills] : settled;
+  };
+  assert.deepEqual(alone(null), [true, 1]);
+  assert.deepEqual(alone(1), [true, 2]);
+  const reason = `it took down its base 3 times; ${died}`;
+  assert.deepEqual(alone(2), { id: 'a', fence: 7, verdict: 'dead', reason });
+});
+
+test('of a batch that timed out each is delivered by itself, and only there uses an attempt', () => {
+  const slow = new HearthError('FUNCTION_TIMEOUT', '30 s');
+  const settled = (batch: ClaimedMessage[]) =>
+    settleByError(batch, slow, true, SETTINGS, NOW, half).map((one) =>
+      one.verdict === 'retry' ? [one.countAttempt, one.kills, one.dueAt - NOW] : one.verdict,
+    );
+  assert.deepEqual(settled([message('a', 4), message('b', 4, 2)]), [
+    [false, 0, 0],
+    [false, 2, 0],
+  ]);
+  assert.deepEqual(settled([message('a', 1, 0)]), [[true, 0, 100]]);
+  assert.deepEqual(settled([message('a', 4, 0)]), ['dead']);
+});
+
+test('a handler that comes to its end clears its messages of suspicion', () => {
+  const verdicts = [{ id: 'a', verdict: 'retry' as const, delayS: null }];
+  const [settled] = settleByVerdicts([message('a', 1, 2)], result(verdicts), SETTINGS, NOW, half);
+  assert.equal(settled?.verdict === 'retry' && settled.kills, null);
+});
+
 test('want of room uses no attempt', () => {
   assert.deepEqual(
     (['OVERLOADED', 'NO_CAPACITY', 'FUNCTION_CRASHED', 'FUNCTION_TIMEOUT'] as const).map((code) =>
@@ -133,14 +183,15 @@ test('want of room uses no attempt', () => {
     ),
     [true, true, false, false],
   );
-  const [back] = giveBack([message('a', 9)], NOW + 5, 'no room');
+  const [back] = giveBack([message('a', 9, 2)], NOW + 5);
   assert.deepEqual(back, {
     id: 'a',
     fence: 7,
     verdict: 'retry',
     dueAt: NOW + 5,
     countAttempt: false,
-    reason: 'no room',
+    reason: null,
+    kills: 2,
   });
 });
 

@@ -9,6 +9,9 @@ import type { ClaimedMessage, QueueSettings, Settlement } from '../store/store.t
 /** Batches in flight of a consumer that names no max_concurrency: enough to keep instances busy while they wait. */
 export const DEFAULT_CONCURRENCY = 64;
 
+/** A message that takes down its base so often goes to the dead letters, whatever retries it has left. */
+export const MOST_KILLS = 3;
+
 /** Backoff of retries that name no delay: 200 ms for the first, doubled up to this. */
 const FIRST_BACKOFF_MS = 200;
 const MOST_BACKOFF_MS = 30_000;
@@ -89,25 +92,67 @@ export function settleByVerdicts(
   return batch.map((message) => {
     const verdict = verdicts.get(message.id);
     if (verdict?.verdict === 'ack') return { id: message.id, fence: message.fence, verdict: 'ack' };
-    return retryOrDie(message, verdict?.delayS ?? null, reason, settings, nowMs, random);
+    // The handler has come to its end: whatever it was suspected of, it did not do.
+    return retryOrDie({ ...message, kills: null }, verdict?.delayS ?? null, reason, settings, nowMs, random);
   });
 }
 
-/** The whole batch failed: each message uses up an attempt. */
+/**
+ * The whole batch failed. Where one message of it may have done so to the others, each is delivered apart from now on and
+ * has its attempt back; otherwise each uses up an attempt.
+ *
+ *   its base died ──► suspect of a kill: delivered when nothing else of its queue is in flight, so that what dies then
+ *                     has died of it. MOST_KILLS of these, and it goes to the dead letters
+ *   timed out     ──► delivered by itself, beside others
+ *
+ * `alone`: a batch of one, and no other of this queue was in flight beside it.
+ */
 export function settleByError(
   batch: ClaimedMessage[],
   error: HearthError,
+  alone: boolean,
   settings: QueueSettings,
   nowMs: number,
   random: () => number,
 ): Settlement[] {
-  const reason = `${error.code}: ${error.message}`;
-  return batch.map((message) => retryOrDie(message, null, reason, settings, nowMs, random));
+  const reason = shortened(`${error.code}: ${error.message}`);
+  return batch.map((message) => {
+    const { id, fence, kills } = message;
+    switch (error.code) {
+      case 'FUNCTION_CRASHED': {
+        if (!alone) return { ...again(message, nowMs, reason), kills: Math.max(kills ?? 0, 1) };
+        const counted = (kills ?? 0) + 1;
+        if (counted < MOST_KILLS) {
+          return retryOrDie({ ...message, kills: counted }, null, reason, settings, nowMs, random);
+        }
+        const verdict = `it took down its base ${counted} times; ${reason}`;
+        return { id, fence, verdict: 'dead', reason: shortened(verdict) };
+      }
+      case 'FUNCTION_TIMEOUT':
+        if (batch.length > 1) return { ...again(message, nowMs, reason), kills: kills ?? 0 };
+        return retryOrDie({ ...message, kills: kills ?? 0 }, null, reason, settings, nowMs, random);
+      default:
+        return retryOrDie({ ...message, kills: null }, null, reason, settings, nowMs, random);
+    }
+  });
 }
 
-/** Back as they were: no attempt used. */
-export function giveBack(batch: ClaimedMessage[], dueAt: number, reason: string): Settlement[] {
-  return batch.map(({ id, fence }) => ({ id, fence, verdict: 'retry', dueAt, countAttempt: false, reason }));
+/** Back as they were: no attempt used, nothing has failed. */
+export function giveBack(batch: ClaimedMessage[], dueAt: number): Settlement[] {
+  return batch.map((message) => again(message, dueAt, null));
+}
+
+function again(
+  { id, fence, kills }: ClaimedMessage,
+  dueAt: number,
+  reason: string | null,
+): Extract<Settlement, { verdict: 'retry' }> {
+  return { id, fence, verdict: 'retry', dueAt, countAttempt: false, reason, kills };
+}
+
+/** What is kept of why a delivery failed. */
+function shortened(reason: string): string {
+  return reason.slice(0, 500);
 }
 
 function retryOrDie(
@@ -118,16 +163,16 @@ function retryOrDie(
   nowMs: number,
   random: () => number,
 ): Settlement {
-  const { id, fence, attempts } = message;
-  const shortReason = reason.slice(0, 500);
-  if (attempts > settings.maxRetries) return { id, fence, verdict: 'dead', reason: shortReason };
+  const { id, fence, attempts, kills } = message;
+  if (attempts > settings.maxRetries) return { id, fence, verdict: 'dead', reason: shortened(reason) };
   return {
     id,
     fence,
     verdict: 'retry',
     dueAt: nowMs + delayMs(namedDelayS, settings.retryDelayS, attempts, random),
     countAttempt: true,
-    reason: shortReason,
+    reason: shortened(reason),
+    kills,
   };
 }
 

@@ -301,6 +301,94 @@ test('a thousand messages are each delivered once and none is left', async (t) =
   assert.equal((await queues.stats('orders')).depth, 0);
 });
 
+const crashed = () => new HearthError('FUNCTION_CRASHED', 'The base died.');
+
+test('a message that kills its base three times is a dead letter; its neighbours lose no attempt', async (t) => {
+  const { queues, registry, keeper, clock, store } = await openQueues(t);
+  await deploy(registry, 'shop', consumes({ ...EAGER, max_batch_size: 3 }));
+  await queues.start();
+  const { ids } = await queues.enqueue('orders', [text('a'), text('poison'), text('b')], ROOT);
+  const batch = await keeper.invoked.next();
+  assert.deepEqual(contents(batch), ['a 1', 'poison 1', 'b 1']);
+  await queues.enqueue('orders', [text('later')], ROOT);
+  const beside = await keeper.invoked.next();
+  batch.fail(crashed());
+  await settle(store);
+  // One after another, beside nothing else: not even a batch that has gone out.
+  assert.equal(keeper.invoked.left, 0);
+  beside.fail(crashed());
+  const delivered: string[] = [];
+  for (let n = 0; n < 5; n++) {
+    const one = await keeper.invoked.next();
+    await settle(store);
+    assert.equal(keeper.invoked.left, 0);
+    const [content = ''] = contents(one);
+    delivered.push(content);
+    if (content.startsWith('poison')) one.fail(crashed());
+    else ackAll(one);
+    await settle(store);
+    if (delivered.length === 4) clock.advance(1_000);
+  }
+  assert.deepEqual(delivered, ['a 1', 'poison 1', 'b 1', 'later 1', 'poison 2']);
+  await settle(store);
+  const { messages } = await queues.dead('orders', { most: 10, cursor: null });
+  const died = 'FUNCTION_CRASHED: The base died.';
+  assert.deepEqual(
+    messages.map(({ id, failures }) => [id, failures.map(({ reason }) => reason)]),
+    [[ids[1], [died, died, `it took down its base 3 times; ${died}`]]],
+  );
+  assert.equal((await queues.stats('orders')).depth, 0);
+  await queues.enqueue('orders', [text('c'), text('d')], ROOT);
+  const together = await keeper.invoked.next();
+  assert.deepEqual(contents(together), ['c 1', 'd 1']);
+  ackAll(together);
+  await queues.drain();
+});
+
+test('a suspect that is throttled, or whose gateway is restarted, stays one', async (t) => {
+  const { again, registry, keeper, clock, store } = await openQueues(t);
+  await deploy(registry, 'shop', consumes(EAGER));
+  const first = again({});
+  await first.start();
+  await first.enqueue('orders', [text('a'), text('b')], ROOT);
+  (await keeper.invoked.next()).fail(crashed());
+  const apart = await keeper.invoked.next();
+  assert.deepEqual(contents(apart), ['a 1']);
+  apart.fail(new HearthError('OVERLOADED', 'quarantined'));
+  await settle(store);
+  await first.drain();
+  const second = again({});
+  await second.start();
+  await second.enqueue('orders', [text('c'), text('d')], ROOT);
+  clock.advance(30_000);
+  const seen: string[][] = [];
+  for (let n = 0; n < 3; n++) {
+    const invoked = await keeper.invoked.next();
+    seen.push(contents(invoked));
+    ackAll(invoked);
+    await settle(store);
+  }
+  assert.deepEqual(seen.toSorted(), [['a 1'], ['b 1'], ['c 1', 'd 1']]);
+  await second.drain();
+});
+
+test('of a batch that timed out each message is delivered by itself, beside others, and has its attempt back', async (t) => {
+  const { queues, registry, keeper, store } = await openQueues(t);
+  await deploy(registry, 'shop', consumes({ ...EAGER, max_retries: 0 }));
+  await queues.start();
+  await queues.enqueue('orders', [text('slow'), text('fine')], ROOT);
+  (await keeper.invoked.next()).fail(new HearthError('FUNCTION_TIMEOUT', '30 s'));
+  const slow = await keeper.invoked.next();
+  const fine = await keeper.invoked.next();
+  assert.deepEqual([contents(slow), contents(fine)], [['slow 1'], ['fine 1']]);
+  ackAll(fine);
+  slow.fail(new HearthError('FUNCTION_TIMEOUT', '30 s'));
+  await settle(store);
+  const { depth, dead } = await queues.stats('orders');
+  assert.deepEqual([depth, dead], [0, 1]);
+  await queues.drain();
+});
+
 test('leases are lengthened while a batch runs, so nobody else gets its messages', async (t) => {
   const { queues, registry, keeper, clock, store } = await openQueues(t);
   await deploy(registry, 'shop', consumes(EAGER));

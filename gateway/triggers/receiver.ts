@@ -37,7 +37,7 @@ export function functionReceiver(queue: string, parts: FunctionReceiverParts): R
     async deliver(messages) {
       const entry = registry.consumer(queue);
       const version = entry === undefined ? undefined : servedBy(entry, 'queue');
-      if (entry === undefined || version === undefined) return giveBack(messages, now(), 'not delivered');
+      if (entry === undefined || version === undefined) return giveBack(messages, now());
       const head = {
         trigger: 'queue',
         queue,

@@ -1,7 +1,7 @@
 /** Queues: acceptance, claims, leases, fences. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { type ClaimedMessage, defaultQueueSettings, type NewMessage, type Settlement } from '../store.ts';
+import { type ClaimedMessage, defaultQueueSettings, type NewMessage, type Settlement, type Store } from '../store.ts';
 import { DAY, NOW, type StoreTest } from './harness.ts';
 import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
 
@@ -38,7 +38,7 @@ export function queuesContract(test: StoreTest): void {
       const claimed = await claim(opened, 'q', { most: 10 });
       assert.deepEqual(
         claimed.map(({ fence: _fence, ...rest }) => rest),
-        messages.map((message) => ({ ...message, queue: 'q', timestamp: NOW, attempts: 1 })),
+        messages.map((message) => ({ ...message, queue: 'q', timestamp: NOW, attempts: 1, kills: null })),
       );
     });
 
@@ -171,6 +171,38 @@ export function queuesContract(test: StoreTest): void {
       assert.equal(again[0]?.attempts, 1);
       await retry(again, true);
       assert.equal((await claim(store, 'q', { most: 1, nowMs: NOW + 500 }))[0]?.attempts, 2);
+    });
+
+    test('says what a message is suspected of, until it is settled otherwise, dies or is put back', async (store, again) => {
+      await enqueue(store, 'q', ['a', 'b']);
+      const retry = (at: Store, held: ClaimedMessage[], kills: number | null | undefined, nowMs: number) =>
+        at.queues.settle(
+          'q',
+          held.map(({ id, fence }) => ({
+            ...{ id, fence, verdict: 'retry', dueAt: nowMs, countAttempt: false, reason: null },
+            ...(kills === undefined ? {} : { kills }),
+          })),
+          nowMs,
+        );
+      const seen = (held: ClaimedMessage[]) => held.map(({ id, attempts, kills }) => `${id} ${attempts} ${kills}`);
+      let held = await claim(store, 'q', { most: 2 });
+      assert.deepEqual(seen(held), ['a 1 null', 'b 1 null']);
+      await retry(store, held.slice(0, 1), 0, NOW);
+      await retry(store, held.slice(1), 2, NOW);
+      const opened = await again();
+      held = await claim(opened, 'q', { most: 2, leaseUntil: NOW + 10 });
+      assert.deepEqual(seen(held), ['a 1 0', 'b 1 2']);
+      held = await claim(opened, 'q', { most: 2, nowMs: NOW + 10, leaseUntil: NOW + 20 });
+      assert.deepEqual(seen(held), ['a 2 0', 'b 2 2'], 'kept when the lease ended');
+      await retry(opened, held.slice(0, 1), undefined, NOW + 10);
+      await kill(opened, 'q', held.slice(1));
+      const [a] = await claim(opened, 'q', { most: 2, nowMs: NOW + 10 });
+      assert.deepEqual(a?.kills, null);
+      assert.deepEqual(seen(await claim(opened, 'q.dead', { most: 2 })), ['b 1 null']);
+      const [letter] = (await opened.queues.dead('q', { most: 1, cursor: null })).messages;
+      assert.equal(letter?.failures.length, 1, 'what came back without a reason had not failed');
+      await opened.queues.redrive('q', 'all', NOW + 90_000);
+      assert.deepEqual(seen(await claim(opened, 'q', { most: 1, nowMs: NOW + 90_000 })), ['a 3 null']);
     });
 
     test('settles each of a batch by its own verdict in one go', async (store) => {

@@ -38,11 +38,12 @@ interface MessageRow {
   delay_s: number;
   traceparent: string | null;
   hops: number;
+  kills: number | null;
   body: Uint8Array;
 }
 
 const CLAIM_COLUMNS =
-  'm.seq, id, accepted_at, attempts, content_type, delay_s, traceparent, hops, body FROM messages m JOIN message_bodies b ON b.seq = m.seq';
+  'm.seq, id, accepted_at, attempts, content_type, delay_s, traceparent, hops, kills, body FROM messages m JOIN message_bodies b ON b.seq = m.seq';
 
 /**
  * One message of a queue by its id. Said outright: without statistics SQLite takes (queue, leased) for as good as
@@ -135,22 +136,29 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
         return (
           db
             .sql(
-              `UPDATE messages ${BY_ID} SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5,
-                 failures = CASE WHEN length(failures) >= ${MOST_FAILURE_BYTES} THEN failures
+              `UPDATE messages ${BY_ID} SET leased = 0, owner = NULL, due_at = ?4, attempts = attempts - ?5, kills = ?7,
+                 failures = CASE WHEN ?6 IS NULL OR length(failures) >= ${MOST_FAILURE_BYTES} THEN failures
                    ELSE coalesce(failures || ',', '') || ?6 END
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
-            .run(...held, settlement.dueAt, settlement.countAttempt ? 0 : 1, failureOf(settlement, nowMs)).changes > 0
+            .run(
+              ...held,
+              settlement.dueAt,
+              settlement.countAttempt ? 0 : 1,
+              failureOf(settlement.reason, nowMs),
+              settlement.kills ?? null,
+            ).changes > 0
         );
       case 'dead':
         return (
           db
             .sql(
               `UPDATE messages ${BY_ID} SET queue = ?4, source = ?5, reason = ?6, died_at = ?7, died_attempts = attempts,
-                 died_failures = coalesce(failures || ',', '') || ?8, failures = NULL, leased = 0, owner = NULL, due_at = ?7, attempts = 0
+                 died_failures = coalesce(failures || ',', '') || ?8, failures = NULL, kills = NULL,
+                 leased = 0, owner = NULL, due_at = ?7, attempts = 0
                WHERE queue = ?1 AND id = ?2 AND fence = ?3 AND leased = 1`,
             )
-            .run(...held, deadQueue(), name, settlement.reason, nowMs, failureOf(settlement, nowMs)).changes > 0
+            .run(...held, deadQueue(), name, settlement.reason, nowMs, failureOf(settlement.reason, nowMs)).changes > 0
         );
     }
   }
@@ -223,6 +231,7 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
           hops: row.hops,
           timestamp: row.accepted_at,
           attempts: row.attempts + 1,
+          kills: row.kills,
           fence,
         };
       });
@@ -312,11 +321,13 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
       };
     },
     redrive(name, ids, nowMs) {
+      // A queue that is not there is made for what comes back, and for nothing else.
+      if (db.sql('SELECT 1 FROM messages WHERE source = ? LIMIT 1').get(name) === undefined) return 0;
       const queue = findOrMake(name);
       const revive = (by: string, which: string) =>
         db.sql(
           `UPDATE messages ${by} SET queue = ?1, source = NULL, reason = NULL, died_at = NULL, died_attempts = NULL,
-             failures = NULL, died_failures = NULL, leased = 0, owner = NULL, due_at = ?3, attempts = 0
+             failures = NULL, died_failures = NULL, kills = NULL, leased = 0, owner = NULL, due_at = ?3, attempts = 0
            WHERE source = ?2 AND (leased = 0 OR due_at <= ?3) ${which}`,
         );
       if (ids === 'all') return Number(revive('', '').run(queue, name, nowMs).changes);
@@ -338,8 +349,8 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
   };
 }
 
-function failureOf({ reason }: { reason: string }, at: number): string {
-  return JSON.stringify({ at, reason });
+function failureOf(reason: string | null, at: number): string | null {
+  return reason === null ? null : JSON.stringify({ at, reason });
 }
 
 function readCursor(cursor: string): [number, number] {

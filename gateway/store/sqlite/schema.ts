@@ -240,6 +240,14 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE messages ADD COLUMN failures TEXT;
   ALTER TABLE messages ADD COLUMN died_failures TEXT;
   `,
+  `
+  -- How often a base died while it was delivered; null: it is suspected of nothing.
+  ALTER TABLE messages ADD COLUMN kills INTEGER;
+  `,
+  `
+  -- 2 and more: the gateway that ran it died.
+  ALTER TABLE cron_runs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
