@@ -16,6 +16,7 @@ import { createBaseProofs } from './base-proofs.ts';
 import { resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
+import { createFollower } from './cluster/follower.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { checkPools, readConfigFile } from './config-file.ts';
 import { createAccess, overrideRefusal } from './control/access.ts';
@@ -95,6 +96,9 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
   const seal = createSeal(await loadSecretKeys(config.secretKeys, dataDir.path));
   const { store, isNew } = await openStore({ config, dataDir, seal, log });
+  // Leases are this process's own; only a store of its own it has to itself, and goes on at once with what it held before.
+  const owner = config.redis === null ? 'gateway' : newId();
+  const loaded = await store.changes.revisions();
   const registry = await createRegistry({
     store,
     seal,
@@ -180,7 +184,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       return { traceId: parsed.traceId, invokeSpanId: parsed.spanId, arm: invocation.arm };
     },
   });
-  const triggerParts = { registry, dispatcher, now, timers: realTimers, newId, log };
+  const triggerParts = { registry, dispatcher, owner, changes: store.changes, now, timers: realTimers, newId, log };
   const queues = createQueues({
     ...triggerParts,
     store: store.queues,
@@ -200,7 +204,6 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     ...triggerParts,
     sweeps: [store.kv.sweep, store.asyncs.sweep, store.answers.sweep],
     leases: store.leases,
-    owner: newId(),
   });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
   registry.onChange((name) => {
@@ -266,6 +269,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     log,
     now,
   });
+  const follower = createFollower({
+    changes: store.changes,
+    loaded,
+    registry,
+    others: { token: access.refresh },
+    timers: realTimers,
+    log,
+  });
   const functionParts = { registry: proved, keeper, deployer, audit, urlOf: functionUrl };
   const app = createControlApp({
     access,
@@ -321,6 +332,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         crons.drain(),
         queues.drain(),
         sweeps.drain(),
+        follower.drain(),
         rollouts.drain(),
         control.close(),
         arklet?.close(),
@@ -358,6 +370,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   await crons.start();
   await rollouts.start();
   sweeps.start();
+  if (config.redis !== null) follower.start();
   // After it: what is rolled out is called over the gateway.
   keepDirect(registry, keeper);
   const examples =

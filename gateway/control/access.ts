@@ -25,6 +25,8 @@ export interface Access {
   create(grants: Pick<TokenRecord, 'scopes' | 'trustGroups' | 'routes'>, nowMs: number): Promise<CreatedToken>;
   list(): Iterable<TokenRecord>;
   revoke(id: string): Promise<boolean>;
+  /** Takes over what another gateway has made or revoked. Throws NO_CAPACITY while the store is away. */
+  refresh(): Promise<void>;
 }
 
 export interface CreatedToken {
@@ -38,9 +40,22 @@ const ADMIN: Caller = { id: 'admin', admin: true, scopes: [], trustGroups: [], r
 export async function createAccess(adminToken: string, store: TokenStore): Promise<Access> {
   const adminHash = sha256(adminToken);
   const byHash = new Map<string, TokenRecord>();
-  for (const record of await store.list()) byHash.set(record.hash, record);
+  /** Made here so far: a list that was read meanwhile may say nothing of the last one. */
+  let changes = 0;
+
+  async function refresh(): Promise<void> {
+    for (let before = -1; before !== changes; ) {
+      before = changes;
+      const records = await store.list();
+      if (before !== changes) continue;
+      byHash.clear();
+      for (const record of records) byHash.set(record.hash, record);
+    }
+  }
+  await refresh();
 
   return {
+    refresh,
     authenticate(authorization) {
       const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
       if (token === undefined) throw new HearthError('UNAUTHORIZED', 'The request carries no bearer token.');
@@ -60,12 +75,14 @@ export async function createAccess(adminToken: string, store: TokenStore): Promi
         createdAt: nowMs,
       };
       await store.put(record);
+      changes += 1;
       byHash.set(record.hash, record);
       return { token, record };
     },
     list: () => byHash.values(),
     async revoke(id) {
       const found = await store.delete(id);
+      changes += 1;
       for (const [hash, record] of byHash) if (record.id === id) byHash.delete(hash);
       return found;
     },

@@ -18,6 +18,7 @@ describe('bodies of control calls', () => {
         authenticate: () => ({ id: 'admin', admin: true, scopes: [], trustGroups: [], routes: [] }),
         create: () => assert.fail(),
         list: () => [],
+        refresh: async () => undefined,
         revoke: () => assert.fail(),
       },
       log: createLogger({ level: 'silent', pretty: false, write: () => undefined }),

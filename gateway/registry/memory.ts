@@ -24,6 +24,7 @@ import { type MayServe, mayServe } from './may-serve.ts';
 import { type KeptClaims, Publications } from './publications.ts';
 import { createPublishing } from './publishing.ts';
 import { requireQueuesOfGroup } from './queue-groups.ts';
+import { createRefresh } from './refreshing.ts';
 import type { FunctionEntry, Left, Registry, Stuck, TrafficChange } from './registry.ts';
 import { Reservations } from './reservations.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
@@ -369,6 +370,21 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   await load();
   readAhead().catch((error: unknown) => log.debug('reading ahead ended early', { error }));
 
+  const refresh = createRefresh({
+    store,
+    functions,
+    publications,
+    secretsOf,
+    reloadSecrets,
+    versionEntry,
+    functionEntry,
+    publish,
+    leave,
+    left: (left) => notify(leaveListeners, left, left.version.functionName),
+    forgetImage: ({ functionName, version }) => images.delete(functionName, version),
+    tell,
+  });
+
   return {
     function: (name) => functions.get(name),
     functions: () => functions.values(),
@@ -415,6 +431,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         tell(name);
         return true;
       }),
+    refresh: (changed) => inTurn(() => refresh(changed)),
     secretsChanged: (name) => inTurn(() => secretsChanged(name)),
     candidate: (record, artifact) =>
       inTurn(async () => {

@@ -41,6 +41,12 @@ export interface KeptClaims {
   readonly rollout: string;
 }
 
+interface StoredPublications {
+  readonly publications: readonly PublicationRecord[];
+  /** Functions whose manifest's publication was taken back. */
+  readonly withdrawn: readonly string[];
+}
+
 const NONE: readonly never[] = [];
 
 export class Publications {
@@ -57,10 +63,7 @@ export class Publications {
   readonly #kept: () => Iterable<KeptClaims>;
 
   /** `kept`: what is to be left free beside what is published. */
-  constructor(
-    stored: { publications: readonly PublicationRecord[]; withdrawn: readonly string[] },
-    kept: () => Iterable<KeptClaims> = () => NONE,
-  ) {
+  constructor(stored: StoredPublications, kept: () => Iterable<KeptClaims> = () => NONE) {
     this.#kept = kept;
     this.#withdrawn = new Set(stored.withdrawn);
     for (const record of stored.publications) this.#add(record);
@@ -133,6 +136,31 @@ export class Publications {
   delete(name: string, withdraw: boolean): void {
     this.#remove(name);
     if (withdraw) this.#withdrawn.add(name);
+  }
+
+  /** All of them are these now. Returns functions to which that makes a difference: each is to be followed. */
+  replace(stored: StoredPublications): Set<string> {
+    const touched = new Set<string>();
+    const given = new Map(stored.publications.map((record) => [record.name, record]));
+    for (const { name, function: owner } of [...this.#records.values()]) {
+      if (given.has(name)) continue;
+      touched.add(owner);
+      this.#remove(name);
+    }
+    for (const record of given.values()) {
+      const before = this.#records.get(record.name);
+      if (before !== undefined && JSON.stringify(before) === JSON.stringify(record)) continue;
+      if (before !== undefined) touched.add(before.function);
+      touched.add(record.function);
+      this.put(record);
+    }
+    const withdrawn = new Set(stored.withdrawn);
+    for (const name of withdrawn.symmetricDifference(this.#withdrawn)) {
+      touched.add(name);
+      if (withdrawn.has(name)) this.#withdrawn.add(name);
+      else this.#withdrawn.delete(name);
+    }
+    return touched;
   }
 
   isWithdrawn(functionName: string): boolean {

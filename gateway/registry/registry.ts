@@ -76,6 +76,13 @@ export interface Stuck {
   readonly error: HearthError;
 }
 
+/** What may be another in the store than it is here. */
+export interface Changed {
+  functions: readonly string[];
+  /** Whether any may be. */
+  publications: boolean;
+}
+
 export interface RouteMatch {
   entry: FunctionEntry;
   /** Taken off the path for `/NAME/...`; null leaves the URL untouched. */
@@ -151,6 +158,12 @@ export interface Registry {
   deleteVersion(name: string, version: string): Promise<boolean>;
   /** Re-reads the secrets of a function; its versions get new specs. */
   secretsChanged(name: string): Promise<FunctionEntry | undefined>;
+  /**
+   * Reads from the store what another gateway may have changed, and takes it over as if it had been changed here; also
+   * what was deleted there is given to `onLeave`. Does nothing where nothing is different. Resolves with the names of the
+   * functions that are not as they were. Throws NO_CAPACITY while the store is away.
+   */
+  refresh(changed: Changed): Promise<readonly string[]>;
   /**
    * A spec for a version that is not stored yet: what the probe runs. addVersion takes up the same spec when it is given
    * the same `artifact.code`, so that the probe's instance serves on. The stored entry when the version exists.
