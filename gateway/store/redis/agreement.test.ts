@@ -1,0 +1,181 @@
+/**
+ * The same calls to SQLite and to Redis, in any order that chance finds: both answer the same. What is only promised to
+ * rise (fences) or to lead on (cursors) is compared by what it does.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import { DAY, NOW } from '../contract/harness.ts';
+import { messageOf } from '../contract/messages.ts';
+import { openSqliteStore } from '../sqlite/client.ts';
+import { type ClaimedMessage, defaultQueueSettings, type Settlement, type Store } from '../store.ts';
+import { openOn } from './testing/open.ts';
+import { REDIS_MISSING, startRedis } from './testing/server.ts';
+
+/** One store in the course of the calls: what it handed out so far, and when it is. */
+interface Course {
+  store: Store;
+  held: ClaimedMessage[];
+  nowMs: number;
+}
+
+interface Call {
+  /** Shown by fast-check instead of the code. */
+  [fc.toStringMethod]: () => string;
+  said: string;
+  /** What it answers, without what may differ. */
+  run(course: Course): Promise<unknown>;
+}
+
+const QUEUES = ['q', 'q.dead', 'other'];
+const queue = fc.constantFrom(...QUEUES);
+const id = fc.constantFrom('a', 'b', 'c', 'ü', 'ab', 'a b');
+const ms = fc.constantFrom(0, 1, 999, 1000, 5000, DAY - 1, DAY);
+
+const call = (said: string, run: Call['run']): Call => ({ said, run, [fc.toStringMethod]: () => said });
+
+const later = ms.map((by) =>
+  call(`${by} ms later`, async (course) => {
+    course.nowMs += by;
+  }),
+);
+const enqueue = fc
+  .tuple(
+    queue,
+    fc.array(fc.record({ id, delayS: fc.constantFrom(0, 0.5, 5), generatedId: fc.boolean() }), { maxLength: 4 }),
+  )
+  .map(([to, messages]) =>
+    call(`enqueue ${to} ${JSON.stringify(messages)}`, ({ store, nowMs }) =>
+      store.queues.enqueue(
+        to,
+        messages.map((message) => ({ ...messageOf(message.id), ...message })),
+        nowMs,
+      ),
+    ),
+  );
+const claim = fc.tuple(queue, fc.nat({ max: 4 }), fc.constantFrom(1, 1000, 30_000)).map(([from, most, leaseMs]) =>
+  call(`claim ${most} of ${from} for ${leaseMs} ms`, async ({ store, held, nowMs }) => {
+    const claimed = await store.queues.claim(from, { most, nowMs, leaseUntil: nowMs + leaseMs, owner: 'o' });
+    const before = Math.max(0, ...held.map(({ fence }) => fence));
+    for (const { fence } of claimed) assert.ok(fence > before);
+    held.push(...claimed);
+    return claimed.map(({ fence: _fence, ...message }) => message);
+  }),
+);
+const verdict = fc.constantFrom('ack', 'retry', 'retry uncounted', 'dead');
+const settle = fc
+  .array(fc.tuple(fc.nat(), verdict, fc.constantFrom(0, 1, 2000)), { maxLength: 4 })
+  .chain((picks) => queue.map((from) => ({ picks, from })))
+  .map(({ picks, from }) =>
+    call(`settle in ${from} ${JSON.stringify(picks)}`, async ({ store, held, nowMs }) => {
+      const settlements = picks.flatMap(([pick, what, delayMs]): Settlement[] => {
+        const message = held.filter((each) => each.queue === from).at(-1 - (pick % 6));
+        if (message === undefined) return [];
+        const { id: of, fence } = message;
+        if (what === 'ack') return [{ id: of, fence, verdict: 'ack' }];
+        if (what === 'dead') return [{ id: of, fence, verdict: 'dead', reason: `died of ${pick % 3}` }];
+        const countAttempt = what === 'retry';
+        return [{ id: of, fence, verdict: 'retry', dueAt: nowMs + delayMs, countAttempt, reason: 'failed' }];
+      });
+      return store.queues.settle(from, settlements, nowMs);
+    }),
+  );
+const extend = fc
+  .tuple(queue, fc.nat(), fc.constantFrom(-1, 5000))
+  .map(([from, pick, byMs]) =>
+    call(`extend in ${from} the ${pick % 6}th by ${byMs} ms`, ({ store, held, nowMs }) =>
+      store.queues.extend(from, held.filter((each) => each.queue === from).slice(-1 - (pick % 6)), nowMs + byMs),
+    ),
+  );
+const look = queue.map((at) =>
+  call(`look at ${at}`, async ({ store, nowMs }) => {
+    const letters = [];
+    for (let cursor: string | null = null; ; ) {
+      const page: Awaited<ReturnType<Store['queues']['dead']>> = await store.queues.dead(at, { most: 2, cursor });
+      letters.push(page.messages);
+      if (page.cursor === null) break;
+      cursor = page.cursor;
+    }
+    return [await store.queues.stats(at, nowMs), await store.queues.nextDue(at), letters];
+  }),
+);
+const redrive = fc
+  .tuple(queue, fc.oneof(fc.constant('all' as const), fc.array(id, { maxLength: 3 })))
+  .map(([to, ids]) =>
+    call(`redrive ${to} ${ids.toString()}`, ({ store, nowMs }) => store.queues.redrive(to, ids, nowMs)),
+  );
+const clear = fc
+  .tuple(queue, fc.constantFrom('purge', 'delete'))
+  .map(([at, how]) =>
+    call(
+      `${how} ${at}`,
+      ({ store }): Promise<unknown> => (how === 'purge' ? store.queues.purge(at) : store.queues.delete(at)),
+    ),
+  );
+const bury = fc
+  .tuple(queue, queue)
+  .map(([from, grave]) =>
+    call(`dead letters of ${from} go to ${grave}`, ({ store }) =>
+      store.queues.put(from, { ...defaultQueueSettings(from), deadLetterQueue: grave }),
+    ),
+  );
+
+const queueCalls = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: enqueue },
+    { weight: 6, arbitrary: claim },
+    { weight: 6, arbitrary: settle },
+    { weight: 2, arbitrary: later },
+    { weight: 2, arbitrary: look },
+    { weight: 1, arbitrary: extend },
+    { weight: 1, arbitrary: redrive },
+    { weight: 1, arbitrary: bury },
+    { weight: 1, arbitrary: clear },
+  ),
+  { minLength: 5, maxLength: 40 },
+);
+
+describe('SQLite and Redis', { skip: REDIS_MISSING }, () => {
+  it('answer the same about queues', async () => {
+    await using redis = await startRedis({ config: { appendonly: 'no' } });
+    const dir = await mkdtemp(join(tmpdir(), 'hearth-agreement-'));
+    const log = { warn: () => undefined, error: console.error };
+    let n = 0;
+    try {
+      await fc.assert(
+        fc.asyncProperty(queueCalls, async (sequence) => {
+          const path = join(dir, `${n++}`, 'hearth.db');
+          await redis.command('FLUSHALL');
+          const sqlite = await openSqliteStore({ path, log });
+          try {
+            await using opened = await openOn(redis);
+            const courses = [sqlite, opened.store].map((store): Course => ({ store, held: [], nowMs: NOW }));
+            for (const { said, run: ask } of sequence) {
+              const [fromSqlite, fromRedis] = await Promise.all(courses.map((course) => answerOf(ask(course))));
+              assert.deepEqual(fromRedis, fromSqlite, said);
+            }
+          } finally {
+            await sqlite.close();
+          }
+        }),
+        { numRuns: 150 },
+      );
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+});
+
+/** An error by its code: the words may be others. */
+async function answerOf(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof HearthError) return { code: error.code };
+    throw error;
+  }
+}
