@@ -13,6 +13,7 @@ import { deploy } from './suites/deploy.ts';
 import { elasticity } from './suites/elasticity.ts';
 import { neighbour } from './suites/neighbour.ts';
 import { pools } from './suites/pools.ts';
+import { queue } from './suites/queue.ts';
 import { release } from './suites/release.ts';
 import { rpc } from './suites/rpc.ts';
 import { warm } from './suites/warm.ts';
@@ -58,6 +59,13 @@ const SUITES: Record<string, Suite> = {
   neighbour: (size) => neighbour({ rounds: rounds(size), secondsPerRun: of(size, 2, 7), rate: 300 }),
   pools: (size) => pools({ rounds: rounds(size), secondsPerRun: of(size, 1, 7), rate: 300 }),
   release: (size) => release({ rounds: of(size, 2, 20), guardRounds: of(size, 1, 5) }),
+  queue: (size) =>
+    queue({
+      rounds: of(size, 1, 5),
+      secondsPerRun: of(size, 2, 5),
+      messages: of(size, 4_000, 80_000),
+      samples: of(size, 50, 10_000),
+    }),
   rpc: (size) => rpc({ rounds: rounds(size), samples: of(size, 100, 20_000) }),
   policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),
 };

@@ -20,6 +20,11 @@ export interface Job {
   method?: string;
   /** Bytes of each request's body; default none. */
   bodyBytes?: number;
+  /** The body itself, and what is sent with it. */
+  body?: string;
+  headers?: Record<string, string>;
+  /** Status of an answer that counts; default 200. */
+  status?: number;
   connections: number;
   warmupMs: number;
   durationMs: number;
@@ -46,7 +51,7 @@ export interface Latency {
 }
 
 export interface Result {
-  /** Answered with 200: those that the latencies are of. */
+  /** Answered as they should be: those that the latencies are of. */
   requests: number;
   errors: number;
   /** By status, `connection` for those without an answer. */
@@ -150,7 +155,7 @@ class Lane {
     if (performance.now() - this.#idleSince > STALE_MS) this.#replace();
     try {
       const { status } = await this.#connection.request(ask);
-      if (status === 200) meter.record(sinceMs);
+      if (status === (this.#job.status ?? 200)) meter.record(sinceMs);
       else meter.failed(String(status));
     } catch {
       this.#replace();
@@ -172,11 +177,12 @@ class Lane {
 /** Gives the n-th request. */
 type Asks = (number: number) => Ask;
 
-function asksOf({ paths, method = 'GET', bodyBytes }: Job): Asks {
-  const body = bodyBytes === undefined ? undefined : Buffer.alloc(bodyBytes, 'x');
+function asksOf({ paths, method = 'GET', bodyBytes, body: text, headers = {} }: Job): Asks {
+  const body = bodyBytes === undefined ? text : Buffer.alloc(bodyBytes, 'x');
   return (number) => ({
     method,
     path: paths[number % paths.length] ?? '/',
+    headers,
     ...(body === undefined ? {} : { body }),
   });
 }
