@@ -401,7 +401,7 @@ class Transport implements capnweb.RpcTransport {
   #messages: string[] = [];
   #waiting: PromiseWithResolvers<string> | null = null;
   #end: { reason: unknown } | null = null;
-  #received = 0;
+  #asked = 0;
   #read: PromiseWithResolvers<void> | null = null;
 
   constructor(session: Session, broken: (reason: unknown) => void) {
@@ -413,12 +413,14 @@ class Transport implements capnweb.RpcTransport {
     this.#session.out(message);
   }
 
+  /** The library comes for the next one when it is done with the last. */
   async receive(): Promise<string> {
+    if (++this.#asked % COUNT_EVERY === 0) this.#session.checkCount();
     const message = this.#messages.shift();
     if (message !== undefined) return message;
     if (this.#end !== null) throw this.#end.reason;
     this.#read?.resolve();
-    if (this.#received > 0) this.#session.checkIdle();
+    if (this.#asked > 1) this.#session.checkIdle();
     this.#waiting = Promise.withResolvers();
     return this.#waiting.promise;
   }
@@ -435,14 +437,6 @@ class Transport implements capnweb.RpcTransport {
 
   received(message: string): void {
     if (this.#end !== null) return;
-    if (++this.#received % COUNT_EVERY === 0) {
-      try {
-        this.#session.checkCount();
-      } catch (error) {
-        this.#broken(error);
-        return;
-      }
-    }
     const waiting = this.#waiting;
     this.#waiting = null;
     if (waiting === null) this.#messages.push(message);
