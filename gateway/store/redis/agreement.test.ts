@@ -21,6 +21,8 @@ interface Course {
   store: Store;
   held: ClaimedMessage[];
   nowMs: number;
+  /** What a queue is called in this course: each begins with queues of its own. */
+  name(queue: string): string;
 }
 
 interface Call {
@@ -49,17 +51,17 @@ const enqueue = fc
     fc.array(fc.record({ id, delayS: fc.constantFrom(0, 0.5, 5), generatedId: fc.boolean() }), { maxLength: 4 }),
   )
   .map(([to, messages]) =>
-    call(`enqueue ${to} ${JSON.stringify(messages)}`, ({ store, nowMs }) =>
+    call(`enqueue ${to} ${JSON.stringify(messages)}`, ({ store, name, nowMs }) =>
       store.queues.enqueue(
-        to,
+        name(to),
         messages.map((message) => ({ ...messageOf(message.id), ...message })),
         nowMs,
       ),
     ),
   );
 const claim = fc.tuple(queue, fc.nat({ max: 4 }), fc.constantFrom(1, 1000, 30_000)).map(([from, most, leaseMs]) =>
-  call(`claim ${most} of ${from} for ${leaseMs} ms`, async ({ store, held, nowMs }) => {
-    const claimed = await store.queues.claim(from, { most, nowMs, leaseUntil: nowMs + leaseMs, owner: 'o' });
+  call(`claim ${most} of ${from} for ${leaseMs} ms`, async ({ store, name, held, nowMs }) => {
+    const claimed = await store.queues.claim(name(from), { most, nowMs, leaseUntil: nowMs + leaseMs, owner: 'o' });
     const before = Math.max(0, ...held.map(({ fence }) => fence));
     for (const { fence } of claimed) assert.ok(fence > before);
     held.push(...claimed);
@@ -71,56 +73,63 @@ const settle = fc
   .array(fc.tuple(fc.nat(), verdict, fc.constantFrom(0, 1, 2000)), { maxLength: 4 })
   .chain((picks) => queue.map((from) => ({ picks, from })))
   .map(({ picks, from }) =>
-    call(`settle in ${from} ${JSON.stringify(picks)}`, async ({ store, held, nowMs }) => {
+    call(`settle in ${from} ${JSON.stringify(picks)}`, async ({ store, name, held, nowMs }) => {
       const settlements = picks.flatMap(([pick, what, delayMs]): Settlement[] => {
-        const message = held.filter((each) => each.queue === from).at(-1 - (pick % 6));
+        const message = held.filter((each) => each.queue === name(from)).at(-1 - (pick % 6));
         if (message === undefined) return [];
         const { id: of, fence } = message;
         if (what === 'ack') return [{ id: of, fence, verdict: 'ack' }];
         if (what === 'dead') return [{ id: of, fence, verdict: 'dead', reason: `died of ${pick % 3}` }];
         const countAttempt = what === 'retry';
-        return [{ id: of, fence, verdict: 'retry', dueAt: nowMs + delayMs, countAttempt, reason: 'failed' }];
+        const reason = pick % 5 === 0 ? null : `failed by ${pick % 7}`;
+        const kills = pick % 4 === 3 ? null : pick % 4;
+        return [{ id: of, fence, verdict: 'retry', dueAt: nowMs + delayMs, countAttempt, reason, kills }];
       });
-      return store.queues.settle(from, settlements, nowMs);
+      return store.queues.settle(name(from), settlements, nowMs);
     }),
   );
 const extend = fc
   .tuple(queue, fc.nat(), fc.constantFrom(-1, 5000))
   .map(([from, pick, byMs]) =>
-    call(`extend in ${from} the ${pick % 6}th by ${byMs} ms`, ({ store, held, nowMs }) =>
-      store.queues.extend(from, held.filter((each) => each.queue === from).slice(-1 - (pick % 6)), nowMs + byMs),
+    call(`extend in ${from} the ${pick % 6}th by ${byMs} ms`, ({ store, name, held, nowMs }) =>
+      store.queues.extend(
+        name(from),
+        held.filter((each) => each.queue === name(from)).slice(-1 - (pick % 6)),
+        nowMs + byMs,
+      ),
     ),
   );
 const look = queue.map((at) =>
-  call(`look at ${at}`, async ({ store, nowMs }) => {
+  call(`look at ${at}`, async ({ store, name, nowMs }) => {
     const letters = [];
     for (let cursor: string | null = null; ; ) {
-      const page: Awaited<ReturnType<Store['queues']['dead']>> = await store.queues.dead(at, { most: 2, cursor });
+      const page: Awaited<ReturnType<Store['queues']['dead']>> = await store.queues.dead(name(at), { most: 2, cursor });
       letters.push(page.messages);
       if (page.cursor === null) break;
       cursor = page.cursor;
     }
-    return [await store.queues.stats(at, nowMs), await store.queues.nextDue(at), letters];
+    return [await store.queues.stats(name(at), nowMs), await store.queues.nextDue(name(at)), letters];
   }),
 );
 const redrive = fc
   .tuple(queue, fc.oneof(fc.constant('all' as const), fc.array(id, { maxLength: 3 })))
   .map(([to, ids]) =>
-    call(`redrive ${to} ${ids.toString()}`, ({ store, nowMs }) => store.queues.redrive(to, ids, nowMs)),
+    call(`redrive ${to} ${ids.toString()}`, ({ store, name, nowMs }) => store.queues.redrive(name(to), ids, nowMs)),
   );
 const clear = fc
   .tuple(queue, fc.constantFrom('purge', 'delete'))
   .map(([at, how]) =>
     call(
       `${how} ${at}`,
-      ({ store }): Promise<unknown> => (how === 'purge' ? store.queues.purge(at) : store.queues.delete(at)),
+      ({ store, name }): Promise<unknown> =>
+        how === 'purge' ? store.queues.purge(name(at)) : store.queues.delete(name(at)),
     ),
   );
 const bury = fc
   .tuple(queue, queue)
   .map(([from, grave]) =>
-    call(`dead letters of ${from} go to ${grave}`, ({ store }) =>
-      store.queues.put(from, { ...defaultQueueSettings(from), deadLetterQueue: grave }),
+    call(`dead letters of ${from} go to ${grave}`, ({ store, name }) =>
+      store.queues.put(name(from), { ...defaultQueueSettings(name(from)), deadLetterQueue: name(grave) }),
     ),
   );
 
@@ -144,27 +153,24 @@ describe('SQLite and Redis', { skip: REDIS_MISSING }, () => {
     await using redis = await startRedis({ config: { appendonly: 'no' } });
     const dir = await mkdtemp(join(tmpdir(), 'hearth-agreement-'));
     const log = { warn: () => undefined, error: console.error };
-    let n = 0;
+    const sqlite = await openSqliteStore({ path: join(dir, 'hearth.db'), log });
     try {
+      await using opened = await openOn(redis);
+      let n = 0;
       await fc.assert(
         fc.asyncProperty(queueCalls, async (sequence) => {
-          const path = join(dir, `${n++}`, 'hearth.db');
-          await redis.command('FLUSHALL');
-          const sqlite = await openSqliteStore({ path, log });
-          try {
-            await using opened = await openOn(redis);
-            const courses = [sqlite, opened.store].map((store): Course => ({ store, held: [], nowMs: NOW }));
-            for (const { said, run: ask } of sequence) {
-              const [fromSqlite, fromRedis] = await Promise.all(courses.map((course) => answerOf(ask(course))));
-              assert.deepEqual(fromRedis, fromSqlite, said);
-            }
-          } finally {
-            await sqlite.close();
+          const own = `${n++}`;
+          const name = (queue: string) => queue.replace(/^(q|other)/, `$1${own}`);
+          const courses = [sqlite, opened.store].map((store): Course => ({ store, held: [], nowMs: NOW, name }));
+          for (const { said, run } of sequence) {
+            const [fromSqlite, fromRedis] = await Promise.all(courses.map((course) => answerOf(run(course))));
+            assert.deepEqual(fromRedis, fromSqlite, said);
           }
         }),
-        { numRuns: 150 },
+        { numRuns: 1000 },
       );
     } finally {
+      await sqlite.close();
       await rm(dir, { recursive: true, force: true });
     }
   });
