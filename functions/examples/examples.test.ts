@@ -48,6 +48,22 @@ describe('the examples on a real gateway', { timeout: 120_000 }, () => {
     assert.match(response.headers.get('server-timing') ?? '', /wait;dur=[\d.]+, run;dur=[\d.]+/);
   });
 
+  describe('rpc-receipt', () => {
+    test('has the calculator add up, print and refuse', async () => {
+      const receipt = await call('/rpc-receipt/?cents=250&cents=1299');
+      assert.equal(await receipt.text(), '1. 2.50\n2. 12.99\ntotal 15.49, with tip 17.04\n');
+      const refused = await call('/rpc-receipt/?cents=none');
+      assert.deepEqual([refused.status, await refused.json()], [400, { error: 'NaN is no number of cents.' }]);
+      assert.equal((await call('/rpc-receipt/')).status, 400);
+    });
+
+    test('the calculator answers JSON-RPC as well', async () => {
+      const ask = { jsonrpc: '2.0', id: 1, method: 'add', params: [2, 3] };
+      const { body } = await gateway.api('POST', '/v1/rpc/rpc-calculator', ask);
+      assert.deepEqual(body, { jsonrpc: '2.0', result: 5, id: 1 });
+    });
+  });
+
   describe('bff', () => {
     test('joins catalog and prices', async () => {
       const response = await call('/bff/products/tea');

@@ -3,6 +3,7 @@
  * gives each module its own copy of this shape, made by `moduleRuntime`.
  */
 import type { BaseModules, ExecutionContext } from '../contract/handlers.ts';
+import type { target } from './stubs.ts';
 
 export type {
   BaseModule,
@@ -20,6 +21,7 @@ export type {
   SpanAttributes,
   StartSpan,
 } from '../contract/handlers.ts';
+export type { Called, Service, Stub } from './stubs.ts';
 
 /**
  * The default export of a base's setup: called once in each base, before its first module is loaded. `env` holds the
@@ -31,7 +33,11 @@ export type BaseSetup<Base> = (context: {
   readonly modules: BaseModules;
 }) => Base | Promise<Base>;
 
-/** Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what RPC calls. */
+/**
+ * Base class of modules whose public methods are handlers: `fetch`, `scheduled`, `queue`, and what other functions call as
+ * methods of their service binding. Each call is an invocation, with an instance of its own. What is not for callers is
+ * private (`#`), or a property of the instance.
+ */
 export class WorkerEntrypoint<Env = Record<string, unknown>> {
   protected readonly env: Env;
   protected readonly ctx: ExecutionContext;
@@ -42,8 +48,13 @@ export class WorkerEntrypoint<Env = Record<string, unknown>> {
   }
 }
 
-/** Marks classes whose instances may be passed over RPC by reference. */
-export class RpcTarget {}
+/**
+ * Base class of what is passed over RPC by reference: its methods and getters are called where it is. Its
+ * `[Symbol.dispose]` is called when nobody holds it any more.
+ */
+export class RpcTarget {
+  declare readonly [target]: never;
+}
 
 /** The module's bindings and `BASE`, for code outside of handlers. Each module of a base has its own. */
 export declare const env: unknown;
