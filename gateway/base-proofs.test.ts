@@ -160,6 +160,7 @@ test('what a rollout returns to is not proved first', async (t) => {
   const { registry, probed, active } = await rig(t);
   await registry.returnTraffic([{ name: 'shop', traffic: all('v2') }], () => ({
     id: 'r',
+    revision: 1,
     functions: [],
     steps: [],
     guard: false,

@@ -17,6 +17,7 @@ import { resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
 import { createFollower } from './cluster/follower.ts';
+import { createLeadership } from './cluster/leadership.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { checkPools, readConfigFile } from './config-file.ts';
 import { createAccess, overrideRefusal } from './control/access.ts';
@@ -232,9 +233,16 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const gate = createBaseGate();
   const proofs = createBaseProofs({ gate, inUse: definitions.inUse, keeper, registry });
   const proved = provedTraffic({ registry, proofs, gate, log });
+  const leadership = createLeadership({
+    ...triggerParts,
+    name: 'rollouts',
+    leases: store.leases,
+    begun: () => rollouts.lead(),
+  });
   const rollouts = createRollouts({
     store: store.rollouts,
     registry: proved,
+    leads: () => config.redis === null || leadership.leads,
     audit,
     now,
     timers: realTimers,
@@ -273,7 +281,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     changes: store.changes,
     loaded,
     registry,
-    others: { token: access.refresh },
+    others: { token: access.refresh, rollout: rollouts.refresh },
     timers: realTimers,
     log,
   });
@@ -333,7 +341,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         queues.drain(),
         sweeps.drain(),
         follower.drain(),
-        rollouts.drain(),
+        rollouts.drain().then(leadership.drain),
         control.close(),
         arklet?.close(),
       ]);
@@ -370,7 +378,10 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   await crons.start();
   await rollouts.start();
   sweeps.start();
-  if (config.redis !== null) follower.start();
+  if (config.redis !== null) {
+    follower.start();
+    await leadership.start();
+  }
   // After it: what is rolled out is called over the gateway.
   keepDirect(registry, keeper);
   const examples =

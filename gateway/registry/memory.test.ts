@@ -16,6 +16,7 @@ const cacheKeyOf = (code: Uint8Array) => `key of ${Buffer.from(code).toString()}
 
 const ROLLOUT: RolloutRecord = {
   id: 'r1',
+  revision: 1,
   functions: [],
   steps: [],
   guard: false,

@@ -42,6 +42,7 @@ export function newRecord(request: RolloutRequest, { id, actor, nowMs, registry,
   });
   return {
     id,
+    revision: 1,
     functions,
     steps: stepsOf(request.steps),
     guard: request.guard,

@@ -570,3 +570,118 @@ describe('rollouts', () => {
     );
   });
 });
+
+/** What a gateway does when the feed tells it of everything. */
+async function hear({ registry, rollouts }: Rig): Promise<void> {
+  await registry.refresh({ functions: ['shop', 'cart'], publications: true });
+  await rollouts.refresh(null);
+}
+
+async function stored({ store }: Rig, name = 'shop'): Promise<string | undefined> {
+  const { functions } = await store.registry.functions([name]);
+  return functions[0]?.traffic?.split.map(({ version, percent }) => `${version} ${percent}`).join(', ');
+}
+
+describe('rollouts of several gateways on one store', () => {
+  async function openTwo(t: TestContext) {
+    let leader = 1;
+    const one = await openRig(t, () => ({ leads: () => leader === 1 }));
+    const clock = new ManualClock(START_MS);
+    const two = await start(clock, one.store, { leads: () => leader === 2 });
+    t.after(() => two.rollouts.drain());
+    return {
+      one,
+      two,
+      lead(which: 1 | 2) {
+        leader = which;
+        [one, two][which - 1]?.rollouts.lead();
+      },
+    };
+  }
+
+  it('take their steps at the one that leads, and go on at another one with the pause anew', async (t) => {
+    const { one, two, lead } = await openTwo(t);
+    const { record } = await two.rollouts.create(request(STEPS), 'admin');
+    await two.pass(5000);
+    assert.equal(await stored(two), 'v1 90, v2 10', 'it does not lead');
+    await hear(one);
+    assert.ok(one.registry.isRolledOut('shop'));
+    await one.pass(1000);
+    assert.equal(await stored(one), 'v1 50, v2 50');
+    await one.pass(750);
+    lead(2);
+    await hear(two);
+    assert.equal(shares(two), 'v1 50, v2 50');
+    await two.pass(750);
+    assert.equal(await stored(two), 'v1 50, v2 50');
+    await two.pass(500);
+    assert.equal(await stored(two), 'v2 100');
+    await two.pass(250);
+    await hear(one);
+    assert.equal((await one.rollouts.get(record.id)).record.state, 'completed');
+    assert.ok(!one.registry.isRolledOut('shop'));
+    assert.deepEqual([shares(one), one.actions.length], ['v2 100', 1]);
+  });
+
+  it('are refused to one that stood still while another went on, whatever it thinks it leads', async (t) => {
+    const { one, two, lead } = await openTwo(t);
+    const { record } = await one.rollouts.create(request(STEPS), 'admin');
+    await hear(two);
+    lead(2);
+    feed(two, 'shop', 'v1', 100);
+    feed(two, 'shop', 'v2', 100, { status: null });
+    await two.pass(250);
+    assert.equal((await two.rollouts.get(record.id)).record.state, 'stopped');
+    // It heard nothing of all that.
+    lead(1);
+    assert.equal(shares(one), 'v1 90, v2 10');
+    await one.pass(1500);
+    assert.equal(await stored(one), 'v1 100');
+    assert.equal((await one.rollouts.get(record.id)).record.state, 'stopped');
+    assert.deepEqual(one.actions, ['admin rollout.create "running" 1/3']);
+  });
+
+  it('are changed where somebody asks, once; who asks elsewhere meanwhile is told so', async (t) => {
+    const { one, two } = await openTwo(t);
+    const { record } = await one.rollouts.create(request([{ percent: 10, confirm: true }, { percent: 100 }]), 'admin');
+    await hear(two);
+    await two.rollouts.change(record.id, 'confirm', 'admin');
+    await assert.rejects(one.rollouts.change(record.id, 'abort', 'admin'), isError('CONFLICT', /changed meanwhile/));
+    assert.equal(await stored(one), 'v2 100');
+    // Its functions first, as the feed may tell it: nobody but the rollout has moved them.
+    await one.registry.refresh({ functions: ['shop'], publications: false });
+    await one.pass(250);
+    await hear(one);
+    assert.equal((await one.rollouts.get(record.id)).record.state, 'completed');
+  });
+
+  it('do not take what another gateway has set for what somebody has moved', async (t) => {
+    const { one, two } = await openTwo(t);
+    const { record } = await one.rollouts.create(request(STEPS), 'admin');
+    await hear(two);
+    await two.rollouts.change(record.id, 'confirm', 'admin');
+    await one.registry.refresh({ functions: ['shop'], publications: false });
+    await one.pass(250);
+    await hear(one);
+    assert.deepEqual((await one.rollouts.get(record.id)).record.state, 'running');
+    assert.equal(await stored(one), 'v1 50, v2 50');
+    // And the other way round: the record is known, its traffic is not.
+    await two.rollouts.change(record.id, 'confirm', 'admin');
+    await one.rollouts.refresh([record.id]);
+    await one.pass(1000);
+    await hear(one);
+    assert.equal((await one.rollouts.get(record.id)).record.state, 'completed');
+    assert.equal(await stored(one), 'v2 100');
+  });
+
+  it('end when somebody moved the traffic at another gateway', async (t) => {
+    const { one, two } = await openTwo(t);
+    const { record } = await one.rollouts.create(request(STEPS), 'admin');
+    await hear(two);
+    await two.registry.rollback('shop');
+    await hear(one);
+    await one.pass(250);
+    assert.equal((await one.rollouts.get(record.id)).record.state, 'aborted');
+    assert.equal(await stored(one), 'v1 100');
+  });
+});

@@ -4,6 +4,10 @@
  *
  * A step's traffic, that of all its functions, and the rollout's own record are one commit, so that a gateway which
  * ends in between finds either the old state or the new one.
+ *
+ * Of several gateways each knows all rollouts, keeps what they may return to and counts its calls; the one that leads
+ * takes the steps. What somebody asks for is done by the gateway that is asked. Each change is the next revision of the
+ * record or is refused by the store: whoever was slower, or stood still meanwhile, takes over what there is.
  */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { RolloutAction, RolloutRequest } from '../../functions/contract/rollout.ts';
@@ -36,6 +40,10 @@ export interface Rollouts {
   list(most: number): Promise<RolloutView[]>;
   /** Throws NOT_FOUND, and CONFLICT for what cannot be done in its state. */
   change(id: string, action: RolloutAction, actor: string): Promise<RolloutView>;
+  /** Takes over what other gateways have done; null: all that runs. Throws NO_CAPACITY while the store is away. */
+  refresh(ids: readonly string[] | null): Promise<void>;
+  /** This gateway has begun to lead: the step of each goes on from here, with its pause anew. */
+  lead(): void;
   /** Every invocation of the gateway, when it has ended. */
   finished(invocation: FinishedInvocation): void;
   /** Takes no further step; resolves when what was begun is stored. */
@@ -44,7 +52,12 @@ export interface Rollouts {
 
 export interface RolloutsParts {
   store: RolloutStore;
-  registry: Pick<Registry, 'function' | 'setTraffic' | 'returnTraffic' | 'reserve' | 'release' | 'onChange'>;
+  registry: Pick<
+    Registry,
+    'function' | 'setTraffic' | 'returnTraffic' | 'reserve' | 'release' | 'refresh' | 'onChange'
+  >;
+  /** Whether this gateway takes the steps. Default: it does. */
+  leads?(): boolean;
   /** As in control/audit.ts. */
   audit(actor: string, action: string, subject: string, detail?: Record<string, unknown>): Promise<void>;
   /** Epoch ms. */
@@ -62,7 +75,7 @@ const FOR_GOOD = ['CONFLICT', 'NOT_FOUND', 'PROBE_FAILED'];
 const HEARTH = 'hearth';
 
 export function createRollouts(parts: RolloutsParts): Rollouts {
-  const { store, registry, audit, now, timers, newId, log } = parts;
+  const { store, registry, audit, now, timers, newId, log, leads = () => true } = parts;
   const windows = createWindows();
   const running = new Map<string, Live>();
   /** By function: the one rollout that moves it. */
@@ -123,7 +136,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
 
   /** What Hearth does by itself. A store that is away now is asked again with the next look. */
   function lookAt(live: Live): void {
-    if (live.busy || state !== 'running') return;
+    if (live.busy || state !== 'running' || !leads()) return;
     const happening = look(live, registry);
     const { progress } = advance(live.record, live.record.steps, happening, now());
     if (progress === live.record) return;
@@ -145,18 +158,52 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     );
   }
 
+  /** What is known of the traffic may be older than the rollout's own record, or it is what another gateway has set. */
+  async function stillMoved(live: Live): Promise<Happening | null> {
+    await registry.refresh({ functions: live.record.functions.map(({ name }) => name), publications: false });
+    return movedBySomebody(live, registry);
+  }
+
+  /** True when another gateway has changed it, which is taken over. */
+  async function tookOver(live: Live): Promise<boolean> {
+    const stored = await store.get(live.record.id);
+    if (stored?.revision === live.record.revision) return false;
+    adopt(live, stored);
+    return true;
+  }
+
+  function adopt(live: Live, stored: RolloutRecord | null): void {
+    if (stored !== null && stored.revision <= live.record.revision) return;
+    if (stored === null || isOver(stored)) {
+      live.record = stored ?? live.record;
+      release(live);
+      return;
+    }
+    const isNewStep = stored.step !== live.record.step;
+    // Its figures begin here and now, and its pause with them.
+    live.record = isNewStep && leads() ? { ...stored, ...resumed(stored, now()) } : stored;
+    if (isNewStep) beginWindows(live);
+  }
+
   /** Throws CONFLICT for what cannot be done now, and NO_CAPACITY while the store is away: nothing has changed then. */
-  async function apply(live: Live, happening: Happening, actor: string): Promise<void> {
+  async function apply(live: Live, wanted: Happening, actor: string): Promise<void> {
+    const happening = wanted.what === 'moved' ? await stillMoved(live) : wanted;
+    if (happening === null) return;
     const { record } = live;
     const outcome = advance(record, record.steps, happening, now());
     if (outcome.progress === record) return;
-    let next: RolloutRecord = { ...record, ...outcome.progress, updatedAt: now() };
+    const revision = record.revision + 1;
+    let next: RolloutRecord = { ...record, ...outcome.progress, revision, updatedAt: now() };
     try {
       if (outcome.traffic === 'set') await setStep(live, next);
       else if (outcome.traffic === 'return') next = await goBack(live, next);
       else await store.put(next);
     } catch (error) {
       const { code, message } = toHearthError(error);
+      if (code === 'CONFLICT' && (await tookOver(live))) {
+        if (actor === HEARTH) return;
+        throw new HearthError('CONFLICT', `The rollout ${record.id} was changed meanwhile; look at it and ask again.`);
+      }
       if (outcome.traffic !== 'set' || !FOR_GOOD.includes(code)) throw error;
       // Somebody else was first. Else it is the step itself that cannot be, and trying again would not change that.
       const moved = movedBySomebody(live, registry);
@@ -212,6 +259,14 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     }
   }
 
+  function lead(): void {
+    for (const live of running.values()) {
+      if (!live.busy) live.record = { ...live.record, ...resumed(live.record, now()) };
+      lookAt(live);
+    }
+    arm();
+  }
+
   async function viewOf(live: Live): Promise<RolloutView> {
     // What was begun before somebody asks is over when they are answered.
     await live.turn;
@@ -224,22 +279,35 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
 
   return {
     async start() {
-      for (const record of await store.running()) {
-        const live = take({ ...record, ...resumed(record, now()) });
-        watch(live);
-      }
+      for (const record of await store.running()) watch(take(record));
       state = 'running';
+      if (leads()) lead();
       unlisten = registry.onChange((name) => {
         const live = owners.get(name);
         // Behind the change that is under way: that may be the very one which is told of.
-        if (live === undefined || state !== 'running') return;
+        if (live === undefined || state !== 'running' || !leads()) return;
         inTurn(live, async () => {
           const moved = running.has(live.record.id) ? movedBySomebody(live, registry) : null;
           if (moved !== null) await apply(live, moved, HEARTH);
         }).catch((error: unknown) => log.error('A rollout could not be ended; it is tried again.', { error }));
       });
-      for (const live of running.values()) lookAt(live);
-      arm();
+    },
+
+    lead,
+    async refresh(ids) {
+      const stored = await (ids === null ? store.running() : Promise.all(ids.map((id) => store.get(id))));
+      for (const record of stored) {
+        if (record === null || running.has(record.id) || isOver(record) || state !== 'running') continue;
+        watch(take(record));
+        arm();
+      }
+      const known = ids === null ? [...running.values()] : ids.flatMap((id) => running.get(id) ?? []);
+      for (const live of known) {
+        // In its turn: one that begins here is in the store when it is over.
+        await inTurn(live, async () => {
+          if (running.has(live.record.id)) adopt(live, await store.get(live.record.id));
+        });
+      }
     },
 
     async create(request, actor) {

@@ -5,6 +5,7 @@
  * the store is away or full, CONFLICT and NOT_FOUND where a method says so. Times are epoch ms; `nowMs` is always the
  * caller's clock.
  */
+import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { PublicationSettings } from '../../functions/contract/publication.ts';
 import type { Guard, RolloutState, RolloutStep } from '../../functions/contract/rollout.ts';
@@ -86,7 +87,7 @@ export interface RegistryStore {
   putCodeCache(functionName: string, version: string, cache: { key: string; bytes: Uint8Array }): Promise<void>;
   /** Creates or replaces the function's record, all but `secretRevision`, which only SecretStore moves. */
   putFunction(record: FunctionRecord): Promise<void>;
-  /** The same for several, in one commit, together with the rollout whose step it is. */
+  /** The same for several, in one commit, together with the rollout whose step it is (CONFLICT as in RolloutStore.put). */
   putFunctions(records: FunctionRecord[], rollout?: RolloutRecord): Promise<void>;
   /**
    * Removes the function with its versions, artifacts, secrets, crons and publications. False when there was none. Its
@@ -120,6 +121,8 @@ export interface PublicationStore {
 
 export interface RolloutRecord {
   id: string;
+  /** Counts its changes, from 1. */
+  revision: number;
   functions: {
     name: string;
     version: string;
@@ -144,13 +147,22 @@ export interface RolloutRecord {
 }
 
 export interface RolloutStore {
-  /** Creates or replaces it. Of those that have ended the last thousand are kept. */
+  /**
+   * Creates or replaces it. Throws CONFLICT unless its revision is the next one after what is stored: so of several
+   * gateways, one that was stopped in the middle too, only one takes each step. Of those that have ended the last thousand
+   * are kept.
+   */
   put(record: RolloutRecord): Promise<void>;
   get(id: string): Promise<RolloutRecord | null>;
   /** Newest first. */
   list(most: number): Promise<RolloutRecord[]>;
   /** All that have not ended, oldest first. */
   running(): Promise<RolloutRecord[]>;
+}
+
+/** For a revision that is not the next one. */
+export function changedMeanwhile({ id }: Pick<RolloutRecord, 'id'>): HearthError {
+  return new HearthError('CONFLICT', `The rollout ${id} was changed meanwhile; look at it and ask again.`);
 }
 
 /* ── base definitions that the API changed ──────────────────────────────────────────────────────────────────── */

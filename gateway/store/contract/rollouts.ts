@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { rolloutRequestSchema, stepsOf } from '../../../functions/contract/rollout.ts';
 import type { RolloutRecord } from '../store.ts';
-import { functionOf, loadAll, NOW, type StoreTest } from './harness.ts';
+import { functionOf, loadAll, NOW, type StoreTest, withCode } from './harness.ts';
 
 function rolloutOf(id: string, more: Partial<RolloutRecord> = {}): RolloutRecord {
   const request = rolloutRequestSchema.parse({
@@ -12,6 +12,7 @@ function rolloutOf(id: string, more: Partial<RolloutRecord> = {}): RolloutRecord
   });
   return {
     id,
+    revision: 1,
     functions: [{ name: 'shop', version: 'v2', before: { split: [{ version: 'v1', percent: 100 }] }, previous: null }],
     steps: stepsOf(request.steps),
     guard: request.guard,
@@ -32,6 +33,7 @@ export function rolloutsContract(test: StoreTest): void {
     test('keeps all that is known of one over a restart', async (store, again) => {
       const running = rolloutOf('a');
       const ended = rolloutOf('b', {
+        revision: 2,
         state: 'stopped',
         step: 2,
         elapsedMs: 250.5,
@@ -55,7 +57,7 @@ export function rolloutsContract(test: StoreTest): void {
       const ids = (records: RolloutRecord[]) => records.map(({ id }) => id);
       assert.deepEqual(ids(await store.rollouts.running()), ['running', 'paused', 'waiting']);
       assert.deepEqual(ids(await store.rollouts.list(4)), ['aborted', 'stopped', 'completed', 'waiting']);
-      await store.rollouts.put(rolloutOf('paused', { state: 'aborted', createdAt: NOW + 1 }));
+      await store.rollouts.put(rolloutOf('paused', { revision: 2, state: 'aborted', createdAt: NOW + 1 }));
       assert.deepEqual(ids(await store.rollouts.running()), ['running', 'waiting']);
     });
 
@@ -66,6 +68,22 @@ export function rolloutsContract(test: StoreTest): void {
       const opened = await again();
       assert.deepEqual((await loadAll(opened)).functions, records.toReversed());
       assert.deepEqual(await opened.rollouts.running(), [rollout]);
+    });
+
+    test('refuses every revision but the next one, and with it the traffic of its step', async (store) => {
+      const traffic = functionOf('shop', 'v1');
+      await store.registry.putFunctions([traffic], rolloutOf('a'));
+      const refused = [0, 1, 3].map((revision) => rolloutOf('a', { revision, step: 1 }));
+      for (const record of [...refused, rolloutOf('new', { revision: 2 })]) {
+        await assert.rejects(store.rollouts.put(record), withCode('CONFLICT'));
+        await assert.rejects(store.registry.putFunctions([functionOf('shop', 'v2')], record), withCode('CONFLICT'));
+      }
+      assert.deepEqual(await store.rollouts.running(), [rolloutOf('a')]);
+      assert.deepEqual((await loadAll(store)).functions, [traffic]);
+      const taken = await Promise.allSettled(
+        Array.from({ length: 10 }, () => store.rollouts.put(rolloutOf('a', { revision: 2, step: 1 }))),
+      );
+      assert.equal(taken.filter(({ status }) => status === 'fulfilled').length, 1);
     });
 
     test('lets go of the oldest that have ended, and of none that runs', async (store) => {

@@ -3,7 +3,15 @@
  * versions:FUNCTION (hash: version → time, a blank, the record), artifacts:FUNCTION and caches:FUNCTION (hash: version →
  * name of a blob).
  */
-import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, RolloutRecord, VersionRecord } from '../store.ts';
+import {
+  type Artifact,
+  changedMeanwhile,
+  type FunctionRecord,
+  type RegistryPage,
+  type RegistryStore,
+  type RolloutRecord,
+  type VersionRecord,
+} from '../store.ts';
 import { packArtifact, packCache, unpackArtifact, unpackCache } from './artifact.ts';
 import { BLOB_LOST, BLOBS, blobLost, createBlobs } from './blobs.ts';
 import type { Reply } from './connection.ts';
@@ -98,8 +106,10 @@ export function registryDomain(db: Database): RegistryStore {
     'registry.putFunctions',
     `${CHANGED}${PUT_FUNCTION}${PUT_ROLLOUT}
     local behind = 1 + 2 * ARGV[1]
+    if ARGV[behind + 1] and not rollout_follows(ARGV[behind + 1], ARGV[behind + 2]) then return 0 end
     for i = 2, behind, 2 do put_function(ARGV[i], ARGV[i + 1]) end
-    if ARGV[behind + 1] then put_rollout(unpack(ARGV, behind + 1)) end`,
+    if ARGV[behind + 1] then put_rollout(unpack(ARGV, behind + 1)) end
+    return 1`,
   );
   const deleteFunction = db.script(
     'registry.deleteFunction',
@@ -141,7 +151,8 @@ export function registryDomain(db: Database): RegistryStore {
   async function putAll(records: FunctionRecord[], rollout?: RolloutRecord): Promise<void> {
     if (records.length === 0 && rollout === undefined) return;
     const given = records.flatMap((record) => [record.name, functionText(record)]);
-    await putFunctions(records.length, ...given, ...(rollout === undefined ? [] : rolloutArgs(rollout)));
+    const taken = await putFunctions(records.length, ...given, ...(rollout === undefined ? [] : rolloutArgs(rollout)));
+    if (taken === 0 && rollout !== undefined) throw changedMeanwhile(rollout);
   }
 
   return {

@@ -2,16 +2,24 @@
  * Rollouts: those that run, and what became of the others. Keys: rollouts (hash: id → record), and sorted sets of ids by
  * the time of their beginning: rollouts-all, rollouts-running, rollouts-ended.
  */
-import type { RolloutRecord, RolloutStore } from '../store.ts';
+import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../store.ts';
 import { asList, asText } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 
 /** What has ended is kept, so many of it, the last ones. */
 const MOST_ENDED = 1000;
 
-/** `put_rollout(id, created, ended, record)`: also part of a commit that moves traffic (registry.ts). Needs CHANGED. */
+/**
+ * `rollout_follows(id, revision)`: whether it is the next one. `put_rollout(id, revision, created, ended, record)`: also
+ * part of a commit that moves traffic (registry.ts). Needs CHANGED.
+ */
 export const PUT_ROLLOUT = `
-local function put_rollout(id, created, ended, record)
+local function rollout_follows(id, revision)
+  local kept = redis.call('HGET', P .. 'rollouts', id)
+  local before = kept and (cjson.decode(kept).revision or 1) or 0
+  return tonumber(revision) == before + 1
+end
+local function put_rollout(id, revision, created, ended, record)
   redis.call('HSET', P .. 'rollouts', id, record)
   redis.call('ZADD', P .. 'rollouts-all', 'NX', created, id)
   if ended == '1' then
@@ -34,15 +42,17 @@ end
 `;
 
 /** What `put_rollout` is given. */
-export function rolloutArgs(record: RolloutRecord): [string, number, number, string] {
-  return [record.id, record.createdAt, OVER.has(record.state) ? 1 : 0, JSON.stringify(record)];
+export function rolloutArgs(record: RolloutRecord): [string, number, number, number, string] {
+  return [record.id, record.revision, record.createdAt, OVER.has(record.state) ? 1 : 0, JSON.stringify(record)];
 }
 
 export function rolloutsDomain(db: Database): RolloutStore {
   const put = db.script(
     'rollouts.put',
     `${CHANGED}${PUT_ROLLOUT}
-    put_rollout(ARGV[1], ARGV[2], ARGV[3], ARGV[4])`,
+    if not rollout_follows(ARGV[1], ARGV[2]) then return 0 end
+    put_rollout(unpack(ARGV))
+    return 1`,
   );
   const get = db.script('rollouts.get', `return redis.call('HGET', P .. 'rollouts', ARGV[1])`);
   // A set of ids, from where to where, and in which order.
@@ -59,7 +69,7 @@ export function rolloutsDomain(db: Database): RolloutStore {
 
   return {
     async put(record) {
-      await put(...rolloutArgs(record));
+      if ((await put(...rolloutArgs(record))) === 0) throw changedMeanwhile(record);
     },
     async get(id) {
       const record = await get(id);

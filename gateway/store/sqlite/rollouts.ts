@@ -1,5 +1,5 @@
 /** Rollouts: those that run, and what became of the others. */
-import type { RolloutRecord, RolloutStore } from '../store.ts';
+import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../store.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 
@@ -26,6 +26,9 @@ export function rolloutsDomain(db: Database): Sync<RolloutStore> {
 
 /** Also part of a commit that moves traffic (registry.ts). */
 export function putRollout(db: Database, record: RolloutRecord): void {
+  const row = db.sql('SELECT record FROM rollouts WHERE id = ?').get(record.id) as Row | undefined;
+  const before = row === undefined ? 0 : recordOf(row).revision;
+  if (record.revision !== before + 1) throw changedMeanwhile(record);
   const ended = OVER.has(record.state);
   db.sql(
     `INSERT INTO rollouts (id, created_at, ended, record) VALUES (?, ?, ?, ?)
@@ -44,6 +47,7 @@ interface Row {
   record: string;
 }
 
+/** What was stored before revisions were counted has the first. */
 function recordOf({ record }: Row): RolloutRecord {
-  return JSON.parse(record) as RolloutRecord;
+  return { revision: 1, ...(JSON.parse(record) as Omit<RolloutRecord, 'revision'>) };
 }
