@@ -11,19 +11,19 @@ import { messageOf, withDir } from './testing/samples.ts';
 
 const NOW = 1_800_000_000_000;
 
-/** A real database that counts its commits, and domains one method of which can be made to fail. */
+/** A real database that keeps of each commit how it was synchronised (2: FULL, 1: NORMAL), and domains one method of which can be made to fail. */
 function withDatabase(
-  body: (parts: { db: Database; domains: SyncDomains; commits: () => number }) => void,
+  body: (parts: { db: Database; domains: SyncDomains; commits: () => number; synced: unknown[] }) => void,
   maxBytes: number | null = null,
 ) {
   return withDir((dir) => {
     const opened = openDatabase({ path: join(dir, 'hearth.db'), maxBytes });
-    let commits = 0;
+    const synced: unknown[] = [];
     const db: Database = {
       sql: opened.sql,
       exec(text) {
+        if (text === 'COMMIT') synced.push(opened.sql('PRAGMA synchronous').get()?.synchronous);
         opened.exec(text);
-        if (text === 'COMMIT') commits++;
       },
       get inTransaction() {
         return opened.inTransaction;
@@ -32,7 +32,7 @@ function withDatabase(
     };
     try {
       const domains = { kv: kvDomain(db), queues: queuesDomain(db) } as unknown as SyncDomains;
-      body({ db, domains, commits: () => commits });
+      body({ db, domains, commits: () => synced.length, synced });
     } finally {
       opened.close();
     }
@@ -60,6 +60,24 @@ describe('group commit', () => {
         answers.map((answer) => answer.ok && (answer.value as { depth?: number }).depth),
         [undefined, 1, undefined, 2],
       );
+    }),
+  );
+
+  it(
+    'waits for the disk with whatever has to outlast a power failure: not with leases alone',
+    withDatabase(({ db, domains, synced }) => {
+      const options = { most: 1, nowMs: NOW, leaseUntil: NOW + 1, owner: 'test' };
+      const claim: Operation = { domain: 'queues', method: 'claim', args: ['q', options] };
+      const extend: Operation = { domain: 'queues', method: 'extend', args: ['q', [{ id: 'a', fence: 1 }], NOW + 2] };
+      const ack: Operation = {
+        domain: 'queues',
+        method: 'settle',
+        args: ['q', [{ id: 'a', fence: 1, verdict: 'ack' }], NOW],
+      };
+      for (const operations of [[enqueue('a')], [claim, stats], [extend], [extend, ack], [enqueue('b')]]) {
+        runBatch(db, domains, requests(...operations), unexpected);
+      }
+      assert.deepEqual(synced, [2, 1, 1, 2, 2]);
     }),
   );
 

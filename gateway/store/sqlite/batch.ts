@@ -1,10 +1,10 @@
 /**
  * Group commit: all requests that have come by now in one transaction, answered after its COMMIT, so that one fsync
- * serves them all. Each writing request has a savepoint of its own: one that fails leaves its neighbours alone.
+ * serves them all; where there are only leases among them, none is needed. Each writing request has a savepoint of its own: one that fails leaves its neighbours alone.
  */
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import { type Database, toStoreError } from './database.ts';
-import { type Answer, METHODS, type Operation, type Request, type SyncDomains } from './protocol.ts';
+import { type Answer, METHODS, type MethodKind, type Operation, type Request, type SyncDomains } from './protocol.ts';
 
 /** Throws nothing but defects: every request gets its answer. `failed` hears of errors that are not the caller's. */
 export function runBatch(
@@ -13,14 +13,30 @@ export function runBatch(
   requests: readonly Request[],
   failed: (error: HearthError) => void,
 ): Answer[] {
+  const kinds = new Set(requests.map(({ operation }) => kindOf(operation)));
+  const leasesOnly = kinds.has('lease') && !kinds.has('write');
+  // What is left out is done with the next commit of something else.
+  if (leasesOnly) db.exec('PRAGMA synchronous = NORMAL');
   try {
-    db.exec(requests.some(({ operation }) => isWrite(operation)) ? 'BEGIN IMMEDIATE' : 'BEGIN');
-  } catch (error) {
-    return requests.map((request) => refuse(request, error, failed));
+    return run();
+  } finally {
+    if (leasesOnly) db.exec('PRAGMA synchronous = FULL');
   }
-  try {
-    return runTogether();
-  } catch (error) {
+
+  function run(): Answer[] {
+    try {
+      db.exec(kinds.has('write') || kinds.has('lease') ? 'BEGIN IMMEDIATE' : 'BEGIN');
+    } catch (error) {
+      return requests.map((request) => refuse(request, error, failed));
+    }
+    try {
+      return runTogether();
+    } catch (error) {
+      return runApart(error);
+    }
+  }
+
+  function runApart(error: unknown): Answer[] {
     if (db.inTransaction) db.exec('ROLLBACK');
     if (requests.length > 1) {
       // SQLite rolls the whole transaction back when the disk is full. Nothing is kept of this run, so each may be run
@@ -32,7 +48,7 @@ export function runBatch(
 
   function runTogether(): Answer[] {
     const answers = requests.map((request): Answer => {
-      const writes = isWrite(request.operation);
+      const writes = kindOf(request.operation) !== 'read';
       if (writes) db.sql('SAVEPOINT request').run();
       try {
         const value = call(domains, request.operation);
@@ -58,9 +74,9 @@ function refuse(request: Request, error: unknown, failed: (error: HearthError) =
   return { id: request.id, ok: false, code: refusal.code, message: refusal.message };
 }
 
-function isWrite(operation: Operation): boolean {
-  const methods: Record<string, 'read' | 'write'> = METHODS[operation.domain];
-  return methods[operation.method] === 'write';
+function kindOf(operation: Operation): MethodKind {
+  const methods: Record<string, MethodKind> = METHODS[operation.domain];
+  return methods[operation.method] ?? 'read';
 }
 
 function call(domains: SyncDomains, operation: Operation): unknown {

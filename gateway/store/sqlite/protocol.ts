@@ -31,6 +31,8 @@ export interface Request {
   operation: Operation;
 }
 
+export type MethodKind = 'read' | 'write' | 'lease';
+
 export type ToThread = Request | { kind: 'close' };
 
 export type Answer =
@@ -45,7 +47,10 @@ export type FromThread =
   | { kind: 'log'; level: 'warn' | 'error'; message: string; detail: string | null }
   | { kind: 'closed' };
 
-/** Every method of the Store, and whether it writes. */
+/**
+ * Every method of the Store, and whether it writes. `lease`: a write that nobody misses when the power fails, since
+ * whoever holds what it says fails with it.
+ */
 export const METHODS = {
   registry: {
     page: 'read',
@@ -70,8 +75,8 @@ export const METHODS = {
     list: 'read',
     delete: 'write',
     enqueue: 'write',
-    claim: 'write',
-    extend: 'write',
+    claim: 'lease',
+    extend: 'lease',
     settle: 'write',
     nextDue: 'read',
     stats: 'read',
@@ -93,4 +98,4 @@ export const METHODS = {
   leases: { take: 'write', release: 'write' },
   tokens: { put: 'write', list: 'read', delete: 'write' },
   audit: { append: 'write', list: 'read' },
-} as const satisfies { [D in DomainName]: { [M in keyof Domains[D]]: 'read' | 'write' } };
+} as const satisfies { [D in DomainName]: { [M in keyof Domains[D]]: MethodKind } };
