@@ -50,18 +50,20 @@ interface Found {
 
 interface StoreUnderTest {
   name: string;
-  /** Targets: enqueued and consumed a second. */
-  enqueue: number;
-  consume: number;
+  /** What is wanted: enqueued and consumed a second, ms to the start at p99; null: it is only told. */
+  wanted: { enqueue: number; consume: number; startMs: number } | null;
   redis: Record<string, string> | null;
 }
 
 const STORES: StoreUnderTest[] = [
-  { name: 'SQLite', enqueue: 10_000, consume: 8_000, redis: null },
-  { name: 'Redis, everysec', enqueue: 20_000, consume: 8_000, redis: { appendfsync: 'everysec' } },
-  { name: 'Redis, always', enqueue: 20_000, consume: 8_000, redis: { appendfsync: 'always' } },
+  { name: 'SQLite', wanted: { enqueue: 10_000, consume: 8_000, startMs: 10 }, redis: null },
+  {
+    name: 'Redis, appendfsync everysec',
+    wanted: { enqueue: 20_000, consume: 8_000, startMs: 10 },
+    redis: { appendfsync: 'everysec' },
+  },
+  { name: 'Redis, appendfsync always', wanted: null, redis: { appendfsync: 'always' } },
 ];
-const START_MS = 10;
 
 export async function queue(options: QueueOptions): Promise<{ text: string; data: unknown }> {
   const found: Record<string, Found> = {};
@@ -175,19 +177,18 @@ async function starts(gateway: TestGateway, samples: number): Promise<number[]> 
 }
 
 function report({ rounds, messages, samples }: QueueOptions, found: Record<string, Found>): string {
-  const rows = STORES.flatMap(({ name, enqueue, consume }) => {
+  const rows = STORES.map(({ name, wanted }) => {
     const one = found[name];
-    if (one === undefined) return [[name, 'redis-server is not on PATH']];
+    if (one === undefined) return [name, 'redis-server is not on PATH'];
     const ms = (us: number | null) => figure(us === null ? null : us / 1000, 1);
+    const beside = (text: string, want: number | undefined) => (want === undefined ? text : `${text} (${want})`);
     return [
-      [
-        name,
-        `${figure(median(one.enqueued), 0)} (${enqueue})`,
-        `${figure(median(one.consumed), 0)} (${consume})`,
-        ms(one.startUs.p50),
-        `${ms(one.startUs.p99)} (${START_MS})`,
-        ms(one.startUs.max),
-      ],
+      name,
+      beside(figure(median(one.enqueued), 0), wanted?.enqueue),
+      beside(figure(median(one.consumed), 0), wanted?.consume),
+      ms(one.startUs.p50),
+      beside(ms(one.startUs.p99), wanted?.startMs),
+      ms(one.startUs.max),
     ];
   });
   return [
