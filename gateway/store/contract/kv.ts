@@ -39,6 +39,36 @@ export function kvContract(test: StoreTest): void {
       assert.equal(await store.kv.get('ns', 'k', NOW), null);
     });
 
+    test('replaces a large value by a small one and the other way round, whole at every look', async (store) => {
+      const large = (byte: number) => ({ ...entry(''), value: new Uint8Array(3 * 1024 * 1024 + 7).fill(byte) });
+      await store.kv.put('ns', 'k', large(1));
+      let done = false;
+      const write = async () => {
+        for (const byte of [2, 3, 4, 5]) {
+          await store.kv.put('ns', 'k', large(byte));
+          await store.kv.put('ns', 'k', entry(`small ${byte}`, { metadata: { byte } }));
+        }
+        await store.kv.put('ns', 'k', large(6));
+        done = true;
+      };
+      const look = async () => {
+        for (let last = false; !last; ) {
+          last = done;
+          const found = await store.kv.get('ns', 'k', NOW);
+          const [first] = found?.value ?? [];
+          assert.ok(found !== null && first !== undefined);
+          if (found.value.length < 100) assert.match(textOf(found) ?? '', /^small \d$/);
+          else assert.ok(Buffer.from(found.value).equals(large(first).value));
+        }
+      };
+      await Promise.all([write(), look()]);
+      assert.deepEqual(await store.kv.get('ns', 'k', NOW), large(6));
+      const { keys } = await store.kv.list('ns', { prefix: '', limit: 9, cursor: null, nowMs: NOW });
+      assert.deepEqual(keys, [{ name: 'k', expiration: null, metadata: null }]);
+      await store.kv.delete('ns', 'k');
+      assert.equal(await store.kv.get('ns', 'k', NOW), null);
+    });
+
     test('no longer shows an entry from its expiration on, and sweeps it', async (store) => {
       const at = NOW / 1000 + 60;
       await store.kv.put('ns', 'a', entry('x', { expiration: at }));

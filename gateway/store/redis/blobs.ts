@@ -1,11 +1,10 @@
 /**
  * Large bytes, kept in a key of their own and carried in parts, so that no command takes long and none holds up the calls
  * behind it. A blob is written first, to be gone by itself some minutes later; the script that names it makes it stay.
- * Key: blob:ID (string).
+ * Key: blob:ID (hash: number → part).
  */
 import { randomUUID } from 'node:crypto';
 import { HearthError } from '../../../functions/contract/errors.ts';
-import { asBytes } from './reply.ts';
 import type { Database } from './script.ts';
 
 const PART_BYTES = 1024 * 1024;
@@ -30,35 +29,35 @@ export interface Blobs {
 }
 
 export function createBlobs(db: Database): Blobs {
+  const writePart = db.script(
+    'blobs.write',
+    `redis.call('HSET', P .. 'blob:' .. ARGV[1], ARGV[2], ARGV[3])
+    redis.call('EXPIRE', P .. 'blob:' .. ARGV[1], ${UNNAMED_S})`,
+  );
+
   return {
     async write(bytes) {
       const id = randomUUID();
-      // A length of none would make no key.
-      const parts = bytes.byteLength === 0 ? [new Uint8Array(1)] : partsOf(bytes);
-      for (const [i, part] of parts.entries()) {
-        if (i === 0) await db.call('SET', `blob:${id}`, part, 'EX', UNNAMED_S);
-        else await db.call('APPEND', `blob:${id}`, part);
-      }
+      for (const [i, part] of partsOf(bytes).entries()) await writePart(id, i, part);
       return `${id}:${bytes.byteLength}`;
     },
     async read(name) {
       const [id, length] = name.split(':');
       const bytes = new Uint8Array(Number(length));
-      for (let at = 0; at < bytes.byteLength; at += PART_BYTES) {
-        const wanted = Math.min(PART_BYTES, bytes.byteLength - at);
-        const part = asBytes(await db.call('GETRANGE', `blob:${id}`, at, at + wanted - 1));
-        if (part.byteLength !== wanted) return null;
-        bytes.set(part, at);
+      for (const [i, place] of partsOf(bytes).entries()) {
+        const part = await db.call('HGET', `blob:${id}`, i);
+        if (!Buffer.isBuffer(part) || part.byteLength !== place.byteLength) return null;
+        place.set(part);
       }
       return bytes;
     },
   };
 }
 
+/** At least one, which is empty where there is nothing: a blob of no parts would be no key. */
 function partsOf(bytes: Uint8Array): Uint8Array[] {
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < bytes.byteLength; at += PART_BYTES) parts.push(bytes.subarray(at, at + PART_BYTES));
-  return parts;
+  const count = Math.max(1, Math.ceil(bytes.byteLength / PART_BYTES));
+  return Array.from({ length: count }, (_, i) => bytes.subarray(i * PART_BYTES, (i + 1) * PART_BYTES));
 }
 
 /** What a script answers when a blob it was to keep is not there. */

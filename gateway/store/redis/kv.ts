@@ -1,23 +1,35 @@
 /**
  * Key-value pairs with the semantics of Workers KV. An expired entry is gone for readers before sweep removes it. Keys:
- * kv:LENGTH:NAMESPACE:KEY (string: the value), kv-heads:NAMESPACE (hash: key → expiration, a blank, metadata as JSON),
+ * kv:LENGTH:NAMESPACE:KEY (string: the value), kv-heads:NAMESPACE (hash: key → expiration, name of the blob that a large value
+ * is kept in, metadata as JSON, with blanks between them; each may be empty),
  * kv-names:NAMESPACE (sorted set of one score: the keys in the order of their bytes), kv-expiring (sorted set: namespace, a
  * line end, key). LENGTH is the namespace's, so that no two pairs read as one.
  */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { KvStore } from '../store.ts';
+import { BLOB_LOST, BLOBS, blobLost, createBlobs } from './blobs.ts';
 import { asBytes, asList, asNumber, asText, inTuples, ownBytes } from './reply.ts';
 import type { Database } from './script.ts';
 import { SWEEP_PART, sweepAll } from './sweep.ts';
 
 /** Names of one script, those passed over because they have expired among them. */
 const LIST_PART = 500;
+/** Larger values are carried in parts. */
+const MOST_INLINE_BYTES = 1024 * 1024;
+/** How often a value may be replaced while it is read, before it is too much. */
+const MOST_READS = 10;
 
-const VALUE = `
+/** `blob_of(namespace, key)`: the name of the blob that the value is kept in; nil for a small one. */
+const VALUE = `${BLOBS}
 local function value_of(namespace, key) return P .. 'kv:' .. #namespace .. ':' .. namespace .. ':' .. key end
+local function blob_of(namespace, key)
+  local head = redis.call('HGET', P .. 'kv-heads:' .. namespace, key)
+  return head and string.match(head, '^%d* (%S+) ')
+end
 `;
 const REMOVE = `${VALUE}
 local function remove(namespace, key)
+  drop_blob(blob_of(namespace, key))
   redis.call('UNLINK', value_of(namespace, key))
   redis.call('HDEL', P .. 'kv-heads:' .. namespace, key)
   redis.call('ZREM', P .. 'kv-names:' .. namespace, key)
@@ -26,6 +38,7 @@ end
 `;
 
 export function kvDomain(db: Database): KvStore {
+  const blobs = createBlobs(db);
   const get = db.script(
     'kv.get',
     `${VALUE}
@@ -35,11 +48,19 @@ export function kvDomain(db: Database): KvStore {
     if til and til * 1000 <= tonumber(ARGV[3]) then return false end
     return {head, redis.call('GET', value_of(ARGV[1], ARGV[2]))}`,
   );
+  // Namespace, key, expiration, metadata; the value, or '' and the name of its blob.
   const put = db.script(
     'kv.put',
     `${VALUE}
-    redis.call('SET', value_of(ARGV[1], ARGV[2]), ARGV[5])
-    redis.call('HSET', P .. 'kv-heads:' .. ARGV[1], ARGV[2], ARGV[3] .. ' ' .. ARGV[4])
+    local before, blob = blob_of(ARGV[1], ARGV[2]), ARGV[6] or ''
+    if blob == '' then
+      redis.call('SET', value_of(ARGV[1], ARGV[2]), ARGV[5])
+    else
+      if not keep_blob(blob) then return '${BLOB_LOST}' end
+      redis.call('UNLINK', value_of(ARGV[1], ARGV[2]))
+    end
+    drop_blob(before)
+    redis.call('HSET', P .. 'kv-heads:' .. ARGV[1], ARGV[2], ARGV[3] .. ' ' .. blob .. ' ' .. ARGV[4])
     redis.call('ZADD', P .. 'kv-names:' .. ARGV[1], 0, ARGV[2])
     local member = ARGV[1] .. '\\n' .. ARGV[2]
     if ARGV[3] == '' then redis.call('ZREM', P .. 'kv-expiring', member)
@@ -75,14 +96,22 @@ export function kvDomain(db: Database): KvStore {
 
   return {
     async get(namespace, key, nowMs) {
-      const found = await get(namespace, key, nowMs);
-      if (found === null) return null;
-      const [head, value] = asList(found);
-      return { value: ownBytes(asBytes(value)), ...readHead(asText(head)) };
+      for (let reads = 0; reads < MOST_READS; reads++) {
+        const found = await get(namespace, key, nowMs);
+        if (found === null) return null;
+        const [kept, value] = asList(found);
+        const { blob, ...head } = readHead(asText(kept));
+        const bytes = blob === '' ? ownBytes(asBytes(value)) : await blobs.read(blob);
+        if (bytes !== null) return { value: bytes, ...head };
+        // It was replaced in the middle of it.
+      }
+      throw new HearthError('NO_CAPACITY', `The value of ${key} is replaced faster than it can be read.`);
     },
     async put(namespace, key, { value, metadata, expiration }) {
       const json = metadata === undefined || metadata === null ? '' : JSON.stringify(metadata);
-      await put(namespace, key, expiration ?? '', json, value);
+      const given =
+        value.byteLength > MOST_INLINE_BYTES ? (['', await blobs.write(value)] as const) : ([value] as const);
+      if ((await put(namespace, key, expiration ?? '', json, ...given)) !== null) throw blobLost();
     },
     async delete(namespace, key) {
       await remove(namespace, key);
@@ -102,7 +131,10 @@ export function kvDomain(db: Database): KvStore {
       }
       const page = keys.slice(0, options.limit);
       return {
-        keys: page.map(({ name, head }) => ({ name: name.toString(), ...readHead(head) })),
+        keys: page.map(({ name, head }) => {
+          const { expiration, metadata } = readHead(head);
+          return { name: name.toString(), expiration, metadata };
+        }),
         cursor: keys.length > page.length ? (page.at(-1)?.name.toString('base64url') ?? null) : null,
       };
     },
@@ -111,11 +143,12 @@ export function kvDomain(db: Database): KvStore {
   };
 }
 
-function readHead(head: string): { metadata: unknown; expiration: number | null } {
-  const at = head.indexOf(' ');
+function readHead(head: string): { blob: string; metadata: unknown; expiration: number | null } {
+  const [, expiration = '', blob = '', metadata = ''] = /^(\d*) (\S*) (.*)$/.exec(head) ?? [];
   return {
-    metadata: at === head.length - 1 ? null : JSON.parse(head.slice(at + 1)),
-    expiration: at === 0 ? null : Number(head.slice(0, at)),
+    blob,
+    metadata: metadata === '' ? null : JSON.parse(metadata),
+    expiration: expiration === '' ? null : Number(expiration),
   };
 }
 
