@@ -1,4 +1,7 @@
-/** The data directory: what the gateway keeps there beside the store, and whether it can. */
+/**
+ * The data directory: what the gateway keeps there beside the store, and whether it can. With its state in Redis that is
+ * all there is in it: the admin token and the key of the secrets, where the settings give none, and sockets while it runs.
+ */
 import { randomBytes } from 'node:crypto';
 import { access, chmod, constants, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,8 +10,9 @@ import { StartError } from './start-error.ts';
 
 export interface DataDir {
   path: string;
+  /** Of the database; where it is locked by the gateway that has the directory, whatever its store is. */
   storePath: string;
-  /** Nothing was ever stored here. */
+  /** Nothing was ever stored here, in SQLite. */
   isNew: boolean;
 }
 

@@ -69,6 +69,8 @@ export function createConnection({ target, name, patienceMs, log }: ConnectionOp
     // To a Redis that is stopped no goodbye gets through.
     disconnectTimeout: 20,
     enableOfflineQueue: false,
+    // One that loads its data says so to each call: that is a better answer than none.
+    enableReadyCheck: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     retryStrategy: (times) => Math.min(50 * times, MOST_RETRY_MS),

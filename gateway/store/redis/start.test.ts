@@ -35,6 +35,15 @@ describe('starting the Redis store', { skip: REDIS_MISSING }, () => {
     assert.deepEqual(await opened.store.tokens.list(), []);
   });
 
+  it('opens a socket of this machine', async () => {
+    await using redis = await startRedis({ config: { unixsocket: './redis.sock' } });
+    await using opened = await openOn({ url: `unix://${redis.dir}/redis.sock` });
+    assert.deepEqual(await opened.store.tokens.list(), []);
+    await redis.kill();
+    const where = new RegExp(`${redis.dir}/redis\\.sock cannot be used`);
+    await assert.rejects(openOn({ url: `unix://${redis.dir}/redis.sock` }), refusal('STORE_AWAY', where));
+  });
+
   it('refuses a replica, which takes no writes', async () => {
     await using redis = await startRedis();
     await redis.command('REPLICAOF', '127.0.0.1', '1');
