@@ -51,7 +51,7 @@ export function destinationReceiver(functionName: string, parts: DestinationPart
 
   async function deliver(message: ClaimedMessage): Promise<Settlement> {
     const call = JSON.parse(Buffer.from(message.body).toString()) as DestinationCall;
-    const { id, fence, attempts } = message;
+    const { id, attempts } = message;
     try {
       await tell(call, message, parts);
     } catch (thrown) {
@@ -61,13 +61,14 @@ export function destinationReceiver(functionName: string, parts: DestinationPart
       const delayMs = DESTINATION_DELAYS_MS[attempts - 1];
       const hopeless = error instanceof HearthError && HOPELESS.has(error.code);
       if (delayMs !== undefined && !hopeless) {
-        return { id, fence, verdict: 'retry', dueAt: now() + delayMs, countAttempt: true, reason };
+        return { id, fence: message.fence, verdict: 'retry', dueAt: now() + delayMs, countAttempt: true, reason };
       }
       await note(call, { target: targetOf(call.destination), outcome: 'failed', error: reason });
-      return { id, fence, verdict: 'dead', reason };
+      return { id, fence: message.fence, verdict: 'dead', reason };
     }
     await note(call, { target: targetOf(call.destination), outcome: 'delivered', error: null });
-    return { id, fence, verdict: 'ack' };
+    // Of the claim it has now: the consumer may have had to claim it anew meanwhile.
+    return { id, fence: message.fence, verdict: 'ack' };
   }
 
   async function note({ invocationId }: DestinationCall, destination: AsyncRecord['destination']): Promise<void> {

@@ -228,11 +228,12 @@ export function createAsyncs(parts: AsyncParts): Asyncs {
     body: Uint8Array | null,
     condition: Condition,
   ): Promise<Settlement> {
-    const { id, fence } = message;
     const destination = condition === 'Success' ? call.plan.onSuccess : call.plan.onFailure;
     if (destination !== null && record.destination === null) {
       await tell(destination, message, call, record, body, condition);
     }
+    // Only now: the consumer may have had to claim it anew meanwhile.
+    const { id, fence } = message;
     if (condition === 'Success') return { id, fence, verdict: 'ack' };
     return { id, fence, verdict: 'dead', reason: reasonOf(condition, record.error) };
   }
