@@ -24,7 +24,9 @@ const cronSchema = z
         dueAt: timestamp,
         startedAt: timestamp,
         endedAt: timestamp.nullable(),
+        lateMs: z.number().openapi({ description: 'From when it was due until it was begun, or skipped' }),
         outcome: z.enum(['running', 'ok', 'error', 'skipped']),
+        attempts: z.int().openapi({ description: '2 and more: the gateway that ran it died, and it was run again' }),
         invocationId: z.string(),
         error: z.string().nullable(),
       })
@@ -54,13 +56,13 @@ const patchRoute = createRoute({
 });
 
 export function cronsResource(app: ControlApp, crons: Crons, registry: Registry, audit: Audit): void {
-  app.openapi(listRoute, (c) => c.json({ crons: crons.list().map(view) }, 200));
+  app.openapi(listRoute, async (c) => c.json({ crons: (await crons.list()).map(view) }, 200));
 
   app.openapi(patchRoute, async (c) => {
     const { id } = c.req.valid('param');
     const { paused } = c.req.valid('json');
     const caller = c.get('caller');
-    const cron = crons.list().find((candidate) => candidate.id === id);
+    const cron = (await crons.list()).find((candidate) => candidate.id === id);
     if (cron === undefined) throw new HearthError('NOT_FOUND', `There is no cron "${id}"; GET /v1/crons lists them.`);
     requireDeploy(caller, registry, cron.function);
     const changed = await crons.setPaused(id, paused);

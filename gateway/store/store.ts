@@ -455,8 +455,8 @@ export interface CronEnd {
 }
 
 export interface CronStore {
-  /** In order of their ids; of one function, or of all (null). */
-  list(functionName: string | null): Promise<CronRecord[]>;
+  /** In order of their ids; of one function, or of all. */
+  list(functionName?: string): Promise<CronRecord[]>;
   /**
    * Sets the crons of one function to exactly these, and returns them as they stand. Of ids that stay, `last` and `paused`
    * are kept, and `nextAt` too while expression and time zone are the same: any number of gateways may say so, late too,

@@ -5,6 +5,7 @@ import type { CronRecord } from '../store/store.ts';
 import {
   type CronProgress,
   cronId,
+  firedUntil,
   IN_TIME_MS,
   MOST_CATCH_UP,
   nextStep,
@@ -28,6 +29,7 @@ function cron(changes: Partial<CronRecord> = {}): CronRecord {
     overlap: 'skip',
     paused: false,
     nextAt: NOON,
+    running: 0,
     last: null,
     ...changes,
   };
@@ -127,20 +129,25 @@ test('an id is stable, fit for a URL, and differs by function and expression', (
   assert.notEqual(id, cronId('reports', '*/5 * * * *'));
 });
 
-test('a deploy keeps the due time of what stays, and computes that of what is new or in another time zone', () => {
-  const written = [{ cron: '0 9 * * *', expression: '0 9 * * *' }];
+test('crons are wanted as the manifest has them, with a due time each', () => {
+  const written = [{ cron: '0 9 * * 2', expression: '0 9 * * 1' }];
   const settings = { timezone: 'UTC', missed: 'all', overlap: 'queue' } as const;
-  const id = cronId('report', '0 9 * * *');
-  const next = () => 42;
-  const [fresh] = wantedCrons('report', settings, written, new Map(), next);
-  assert.deepEqual(fresh, { id, functionName: 'report', expression: '0 9 * * *', ...settings, nextAt: 42 });
+  const id = cronId('report', '0 9 * * 2');
+  const asked: unknown[] = [];
+  const wanted = wantedCrons('report', settings, written, (...about) => {
+    asked.push(about);
+    return 42;
+  });
+  assert.deepEqual(wanted, [{ id, functionName: 'report', expression: '0 9 * * 1', ...settings, nextAt: 42 }]);
+  assert.deepEqual(asked, [[id, '0 9 * * 1', 'UTC']]);
+});
 
-  const before = cron({ id, expression: '0 9 * * *', nextAt: 7 });
-  assert.equal(wantedCrons('report', settings, written, new Map([[id, before]]), next)[0]?.nextAt, 7);
-  const moved = { ...settings, timezone: 'Europe/Berlin' };
-  assert.equal(wantedCrons('report', moved, written, new Map([[id, before]]), next)[0]?.nextAt, 42);
-  const paused = { ...before, paused: true, nextAt: null };
-  assert.equal(wantedCrons('report', moved, written, new Map([[id, paused]]), next)[0]?.nextAt, null);
+test('a due time that has had its turn has no other, though the clock was set back', () => {
+  assert.equal(firedUntil(null, NOON), NOON);
+  const last = { dueAt: NOON, startedAt: NOON + MINUTE, endedAt: null, outcome: 'running', attempts: 1 } as const;
+  const run = { ...last, invocationId: 'i', error: null };
+  assert.equal(firedUntil(run, NOON - 10 * MINUTE), NOON + MINUTE);
+  assert.equal(firedUntil(run, NOON + 10 * MINUTE), NOON + 10 * MINUTE);
 });
 
 test('a run that did not reach its function is tried three times more', () => {

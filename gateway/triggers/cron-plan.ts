@@ -1,6 +1,6 @@
 /** When crons fire: pure. What does I/O (cron.ts) asks for one step at a time and applies it. */
 import { createHash } from 'node:crypto';
-import type { CronRecord } from '../store/store.ts';
+import type { CronPlan, CronRecord } from '../store/store.ts';
 
 /** A tick this much late still counts as in time: the loop was busy, not away. */
 export const IN_TIME_MS = 5_000;
@@ -9,9 +9,9 @@ export const MOST_CATCH_UP = 100;
 /** Longest sleep, so that a clock that was set is noticed. */
 export const MOST_SLEEP_MS = 60_000;
 
-/** What is known in memory of a cron. */
+/** What a gateway knows in memory of a cron. */
 export interface CronProgress {
-  /** Runs that have not ended. */
+  /** Runs that have not ended: its own, and one more when it knows that there are others'. */
   running: number;
   /** The next tick waits because a run has not ended: it is late for that reason, not missed. */
   held: boolean;
@@ -70,22 +70,23 @@ export function cronId(functionName: string, cron: string): string {
   return `${functionName}.${createHash('sha256').update(cron).digest('hex').slice(0, 12)}`;
 }
 
-/** Crons as a manifest wants them, over those there are: what stays keeps its due time, so that a deploy loses no tick. */
+/** Crons as a manifest wants them; the store keeps the due times of those that stay. */
 export function wantedCrons(
   functionName: string,
   settings: Pick<CronRecord, 'timezone' | 'missed' | 'overlap'>,
   expressions: readonly { cron: string; expression: string }[],
-  existing: ReadonlyMap<string, CronRecord>,
-  next: (expression: string, timezone: string) => number | null,
-): Omit<CronRecord, 'last' | 'paused'>[] {
+  next: (id: string, expression: string, timezone: string) => number | null,
+): CronPlan[] {
   return expressions.map(({ cron, expression }) => {
     const id = cronId(functionName, cron);
-    const before = existing.get(id);
-    const keeps = before !== undefined && before.expression === expression && before.timezone === settings.timezone;
     const { timezone, missed, overlap } = settings;
-    const nextAt = keeps || before?.paused === true ? before.nextAt : next(expression, timezone);
-    return { id, functionName, expression, timezone, missed, overlap, nextAt };
+    return { id, functionName, expression, timezone, missed, overlap, nextAt: next(id, expression, timezone) };
   });
+}
+
+/** Epoch ms up to which due times have had their turn: where a new one is looked for, the clock may have been set back. */
+export function firedUntil(last: CronRecord['last'], nowMs: number): number {
+  return last === null ? nowMs : Math.max(nowMs, last.startedAt, last.dueAt);
 }
 
 /** Delay before a run that never reached the function is tried again, ms; null: no more. `tries` counts from 1. */

@@ -1,20 +1,20 @@
 /**
- * Fires crons: keeps what is published in the store, sleeps until the next one is due, claims each tick before it runs,
- * and records how it ended. What to do when is decided in cron-plan.ts.
+ * Fires crons: keeps what is published in the store, sleeps until the next one is due, claims each due time before it is
+ * run, and records how that ended. What to do when is decided in cron-plan.ts; the runs are in cron-runs.ts.
  *
- * At least once: a run that had not ended when the gateway did is run again with the same invocation id at start.
+ * Every gateway on a store plans all crons; the claim decides whose a due time is. At least once: a run that had not ended
+ * when its gateway did is run again with the same invocation id, by its next life or by another gateway.
  */
-import { nextRun } from '../../functions/contract/cron.ts';
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { readSchedule, type Schedule } from '../../functions/contract/cron.ts';
+import { HearthError } from '../../functions/contract/errors.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import { CRON_KEEP_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { CronRecord, CronStore } from '../store/store.ts';
+import type { ChangeFeed, CronClaim, CronClaimed, CronRecord, CronStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { type CronProgress, cronId, nextStep, retryDelayMs, sleepMs, wantedCrons } from './cron-plan.ts';
+import { type CronProgress, cronId, firedUntil, IN_TIME_MS, nextStep, sleepMs, wantedCrons } from './cron-plan.ts';
+import { type CronRun, createCronRuns, LEASE_MS, STORE_RETRY_MS } from './cron-runs.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { createLocks } from './locks.ts';
-import { servedBy } from './served-by.ts';
 import type { Timers } from './timers.ts';
 
 export interface CronView {
@@ -30,14 +30,15 @@ export interface CronView {
   nextAt: number | null;
   /** Runs that have not ended. */
   running: number;
-  last: CronRecord['last'];
+  /** `lateMs`: from when it was due until it was begun, or skipped. */
+  last: (NonNullable<CronRecord['last']> & { lateMs: number }) | null;
 }
 
 export interface Crons {
   /** Takes over what the store has, runs again what was cut off, then fires until `drain`. */
   start(): Promise<void>;
-  /** By function, then expression. */
-  list(): CronView[];
+  /** By function, then expression; as the store has them, so with what other gateways ran. */
+  list(): Promise<CronView[]>;
   /** Ticks that pass while it is paused are not made up for. Throws NOT_FOUND. */
   setPaused(id: string, paused: boolean): Promise<CronView>;
   /** Fires no more; resolves when the runs in flight have ended and are recorded. */
@@ -46,6 +47,12 @@ export interface Crons {
 
 export interface CronParts {
   store: CronStore;
+  changes: ChangeFeed;
+  /**
+   * Whose runs they are: of one life of a gateway. On a store that only one process can have, all its lives are one owner,
+   * so that each takes back at once what the one before left.
+   */
+  owner: string;
   registry: Registry;
   dispatcher: Pick<Dispatcher, 'call'>;
   /** Told some seconds before each tick. */
@@ -61,28 +68,39 @@ interface Entry {
   record: CronRecord;
   /** As written. */
   cron: string;
+  schedule: Schedule;
+  /** `running` counts the runs of this gateway. */
   progress: CronProgress;
+  /** Another gateway has a run of it, which the next step has to respect; found out anew for each step. */
+  elsewhere: boolean;
+  /** A claim of it is on its way. */
+  asked: boolean;
+  /** Epoch ms before which nothing is to be done: the store failed, or a run of another gateway is waited for. */
+  lookAt: number | null;
   /** The tick for which its function was loaded ahead; epoch ms. */
   prewarmedFor: number | null;
 }
 
-/** Whose runs they are; of one gateway on its own store always the same. */
-const OWNER = 'gateway';
-const LEASE_MS = 10_000;
-
-/** Until the store is asked again after it failed. */
-const STORE_RETRY_MS = 5_000;
+/** Leases are lengthened, and those of others looked through, so often. */
+const BEAT_MS = 3_000;
+/** Beats between two full comparisons with the store, which mend what a notice that never came would have told. */
+const BEATS_A_RELOAD = 20;
+/** How often a run of another gateway is looked at whose end is waited for. */
+const LOOK_MS = 1_000;
+/** Claims of one call to the store: a thousand at once would keep others from it for too long. */
+const MOST_CLAIMS = 250;
 
 export function createCrons(parts: CronParts): Crons {
-  const { store, registry, dispatcher, keeper, now, timers, newId, log } = parts;
+  const { store, changes, owner, registry, keeper, now, timers, newId, log } = parts;
   const entries = new Map<string, Entry>();
-  /** Due times are read and written under the function's lock: a deploy and a claim must not undo each other. */
-  const locked = createLocks();
+  const runs = createCronRuns({ ...parts, known: (id) => entries.has(id) });
   const inFlight = new Set<Promise<void>>();
   let state: 'idle' | 'firing' | 'drained' = 'idle';
   let disarm: () => void = () => undefined;
+  let stopBeat: () => void = () => undefined;
   let unlisten: () => void = () => undefined;
-  const drainSignal = new AbortController();
+  let waking = false;
+  let beats = 0;
 
   /** Starts something whose failure has no one else to tell. */
   function track(what: string, work: Promise<void>): void {
@@ -92,91 +110,120 @@ export function createCrons(parts: CronParts): Crons {
     inFlight.add(tracked);
   }
 
+  /* ── when ── */
+
   function arm(): void {
     disarm();
     if (state !== 'firing') return;
     let earliest: number | null = null;
     for (const entry of entries.values()) {
-      const { record } = entry;
-      if (record.nextAt === null || !mayStep(entry)) continue;
-      const at = loadAt(entry) ?? record.nextAt;
-      if (earliest === null || at < earliest) earliest = at;
+      const at = stepAt(entry);
+      if (at === null) continue;
+      const first = Math.min(at, loadAt(entry) ?? at);
+      if (earliest === null || first < earliest) earliest = first;
     }
     disarm = timers.after(sleepMs(earliest, now()), wake);
   }
 
   /** Loads ahead what is due soon. */
-  function prewarm(): void {
-    for (const entry of entries.values()) {
-      const { record } = entry;
-      const at = mayStep(entry) ? loadAt(entry) : null;
-      if (at === null || at > now()) continue;
-      entry.prewarmedFor = record.nextAt;
-      const active = registry.function(record.functionName)?.active;
-      if (active !== undefined && (record.nextAt ?? 0) > now()) keeper.prewarm(active.spec, CRON_KEEP_MS);
-    }
+  function prewarm(entry: Entry, nowMs: number): void {
+    const { record } = entry;
+    const at = loadAt(entry);
+    if (at === null || at > nowMs) return;
+    entry.prewarmedFor = record.nextAt;
+    const active = registry.function(record.functionName)?.active;
+    if (active !== undefined && (record.nextAt ?? 0) > nowMs) keeper.prewarm(active.spec, CRON_KEEP_MS);
   }
 
   function wake(): void {
-    prewarm();
-    const due = [...entries.values()].filter((entry) => {
-      return mayStep(entry) && entry.record.nextAt !== null && entry.record.nextAt <= now();
-    });
-    if (due.length === 0) arm();
-    for (const entry of due) track(`cron ${entry.record.id}`, advance(entry));
+    waking = false;
+    if (state !== 'firing') return;
+    const nowMs = now();
+    let due: Entry[] = [];
+    for (const entry of entries.values()) {
+      const at = stepAt(entry);
+      if (at === null) continue;
+      prewarm(entry, nowMs);
+      if (at > nowMs) continue;
+      due.push(entry);
+      if (due.length < MOST_CLAIMS) continue;
+      track('claim', step(due, nowMs));
+      due = [];
+    }
+    if (due.length > 0) track('claim', step(due, nowMs));
+    arm();
   }
 
-  /** Takes steps until there is nothing to do but wait. */
-  async function advance(entry: Entry): Promise<void> {
+  /** Once for all that ends in one turn of the loop: each look goes through all crons. */
+  function wakeSoon(): void {
+    if (waking) return;
+    waking = true;
+    queueMicrotask(wake);
+  }
+
+  /** One step of each. */
+  async function step(due: Entry[], nowMs: number): Promise<void> {
+    const asked: { entry: Entry; claim: CronClaim }[] = [];
+    for (const entry of due) {
+      entry.lookAt = null;
+      const claim = claimOf(entry, nowMs);
+      if (claim === null) continue;
+      entry.asked = true;
+      asked.push({ entry, claim });
+    }
+    if (asked.length === 0) return;
+    const leaseUntil = nowMs + LEASE_MS;
+    let answers: CronClaimed[];
     try {
-      while (state === 'firing' && (await locked(entry.record.functionName, () => takeStep(entry)))) {
-        // One step each time, so that a deploy or a pause gets its turn between them.
+      answers = await store.claim(
+        asked.map(({ claim }) => claim),
+        owner,
+        leaseUntil,
+      );
+    } catch (error) {
+      log.error('Crons were not fired: the store failed; it is tried again.', { crons: asked.length, error });
+      for (const { entry } of asked) {
+        entry.asked = false;
+        entry.lookAt = now() + STORE_RETRY_MS;
       }
       arm();
-    } catch (error) {
-      log.error('Cron was not fired: the store failed; it is tried again.', { cron: entry.record.id, error });
-      disarm();
-      disarm = timers.after(STORE_RETRY_MS, wake);
+      return;
     }
+    for (const [i, { entry, claim }] of asked.entries()) {
+      entry.asked = false;
+      const answer = answers[i];
+      if (answer !== undefined) apply(entry, claim, answer, leaseUntil);
+    }
+    wakeSoon();
   }
 
-  /** False when there is no further step now. */
-  async function takeStep(entry: Entry): Promise<boolean> {
+  /** Null when there is nothing to claim now. */
+  function claimOf(entry: Entry, nowMs: number): CronClaim | null {
     const { record, progress } = entry;
-    if (entries.get(record.id) !== entry) return false;
-    const step = nextStep(record, progress, now(), (after) => nextRun(record.expression, record.timezone, after));
-    if (step.do === 'wait') {
+    const around = entry.elsewhere ? { ...progress, running: progress.running + 1 } : progress;
+    const next = nextStep(record, around, nowMs, entry.schedule.next);
+    if (next.do === 'wait') {
       progress.held = false;
       progress.caughtUp = 0;
-      return false;
+      return null;
     }
-    if (step.do === 'hold') {
+    if (next.do === 'hold') {
       progress.held = true;
-      return false;
+      entry.elsewhere = false;
+      // The end of a run of its own wakes it.
+      if (progress.running === 0) entry.lookAt = nowMs + LOOK_MS;
+      return null;
     }
-    const { dueAt, nextAt } = step;
-    const invocationId = newId();
-    const startedAt = now();
-    const claimed = await store.claim(record.id, dueAt, nextAt, {
-      startedAt,
-      invocationId,
-      owner: OWNER,
-      leaseUntil: startedAt + LEASE_MS,
-    });
-    record.nextAt = nextAt;
-    // Another gateway on the same store was first: the tick is its.
-    if (!claimed) return true;
-    progress.held = false;
-    record.last = { dueAt, startedAt, endedAt: null, outcome: 'running', invocationId, error: null };
-    const why = step.do === 'skip' ? step.why : isPublished(entry) ? null : 'it was taken back';
-    if (why !== null) {
-      log.info('Cron tick skipped.', { cron: record.id, function: record.functionName, why });
-      await finish(entry, dueAt, startedAt, invocationId, 'skipped', why);
-      return true;
-    }
-    progress.caughtUp += 1;
-    track(`run of ${record.id}`, run(entry, dueAt, startedAt, invocationId));
-    return true;
+    const why = next.do === 'skip' ? next.why : isPublished(entry) ? null : 'it was taken back';
+    return {
+      id: record.id,
+      dueAt: next.dueAt,
+      nextAt: next.nextAt,
+      startedAt: nowMs,
+      invocationId: newId(),
+      skipped: why,
+      alone: why === null && record.overlap !== 'allow',
+    };
   }
 
   /** A tick may have had to wait for its turn while its cron was unpublished. */
@@ -184,95 +231,134 @@ export function createCrons(parts: CronParts): Crons {
     return registry.crons(record.functionName).some((published) => published.cron === cron);
   }
 
-  async function run(entry: Entry, dueAt: number, startedAt: number, invocationId: string): Promise<void> {
+  function apply(entry: Entry, claim: CronClaim, answer: CronClaimed, leaseUntil: number): void {
+    const { record, progress } = entry;
+    const { id, functionName } = record;
+    switch (answer.state) {
+      case 'busy':
+        entry.elsewhere = true;
+        return;
+      case 'passed':
+        // Another gateway was first, or it was paused there.
+        record.nextAt = answer.nextAt;
+        record.paused = answer.paused;
+        entry.elsewhere = false;
+        return;
+      case 'gone':
+        entry.lookAt = now() + STORE_RETRY_MS;
+        track('sync', follow(functionName));
+        return;
+      case 'claimed':
+        break;
+      default:
+        answer satisfies never;
+    }
+    const { dueAt, startedAt, invocationId, skipped } = claim;
+    record.nextAt = claim.nextAt;
+    entry.elsewhere = false;
+    progress.held = false;
+    const ended = { endedAt: startedAt, outcome: 'skipped', error: skipped } as const;
+    const begun = { endedAt: null, outcome: 'running', error: null } as const;
+    record.last = { dueAt, startedAt, attempts: 1, invocationId, ...(skipped === null ? begun : ended) };
+    const lateMs = startedAt - dueAt;
+    if (skipped !== null) {
+      log.info('Cron tick skipped.', { cron: id, function: functionName, why: skipped, late_ms: lateMs });
+      return;
+    }
+    if (lateMs > IN_TIME_MS) {
+      const facts = { cron: id, function: functionName, invocation_id: invocationId };
+      log.info('Cron tick fired late.', { ...facts, due_at: new Date(dueAt).toISOString(), late_ms: lateMs });
+    }
+    progress.caughtUp += 1;
+    begin(entry, { id, functionName, cron: entry.cron, dueAt, invocationId, attempt: 1 }, leaseUntil);
+  }
+
+  /* ── runs ── */
+
+  function begin(entry: Entry, run: CronRun, leaseUntil: number): void {
     entry.progress.running += 1;
+    track(`run of ${run.id}`, toEnd(entry, run, leaseUntil));
+  }
+
+  async function toEnd({ record, progress }: Entry, run: CronRun, leaseUntil: number): Promise<void> {
     try {
-      const outcome = await attempts(entry, dueAt, invocationId);
-      // Cut off by the drain while it waited for another try: it stays recorded as running, and runs at the next start.
-      if (outcome === 'undone') return;
-      await finish(entry, dueAt, startedAt, invocationId, outcome === null ? 'ok' : 'error', outcome?.message ?? null);
+      const end = await runs.run(run, leaseUntil);
+      if (end !== null && record.last?.invocationId === run.invocationId) {
+        record.last = { ...record.last, endedAt: end.endedAt, outcome: end.outcome, error: end.error };
+      }
     } finally {
-      entry.progress.running -= 1;
+      progress.running -= 1;
     }
-    await advance(entry);
+    wakeSoon();
   }
 
-  /** Null when it went well. Tried again only where the function was not reached, or its base died. */
-  async function attempts(entry: Entry, dueAt: number, invocationId: string): Promise<HearthError | 'undone' | null> {
-    for (let tries = 1; ; tries++) {
-      const error = await attempt(entry, dueAt, invocationId);
-      if (error === null) return null;
-      const delayMs = NOT_REACHED.has(error.code) ? retryDelayMs(tries) : null;
-      if (delayMs === null) return error;
-      if (drainSignal.signal.aborted || !(await pause(delayMs))) return 'undone';
-    }
-  }
-
-  async function attempt(entry: Entry, dueAt: number, invocationId: string): Promise<HearthError | null> {
-    const fn = registry.function(entry.record.functionName);
-    const version = fn === undefined ? undefined : servedBy(fn, 'scheduled');
-    if (fn === undefined || version === undefined) {
-      return new HearthError('NOT_FOUND', 'No version of the function is active.');
-    }
-    const head = { trigger: 'cron', cron: entry.cron, scheduledTime: dueAt } as const;
-    const context = { traceparent: null, hops: 0 };
-    try {
-      await dispatcher.call(fn, version, head, context, null, { invocationId, settled: true });
-      return null;
-    } catch (thrown) {
-      return toHearthError(thrown);
+  async function takeOver(mine: boolean): Promise<void> {
+    const leaseUntil = now() + LEASE_MS;
+    for (const { id, dueAt, invocationId, attempt } of await store.takeOver(owner, now(), leaseUntil, mine)) {
+      const entry = entries.get(id);
+      const facts = { cron: id, invocation_id: invocationId, attempt };
+      if (entry === undefined) {
+        log.info('A cron run that was cut off is not run again: it was taken back.', facts);
+        await store.finish(
+          [{ id, invocationId, endedAt: now(), outcome: 'error', error: 'Cut off, and then it was taken back.' }],
+          owner,
+        );
+        continue;
+      }
+      log.info('A cron run that was cut off is run again.', { ...facts, function: entry.record.functionName });
+      const { functionName } = entry.record;
+      begin(entry, { id, functionName, cron: entry.cron, dueAt, invocationId, attempt }, leaseUntil);
     }
   }
 
-  /** False when the drain came first. */
-  function pause(ms: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const cancel = timers.after(ms, () => {
-        drainSignal.signal.removeEventListener('abort', onDrain);
-        resolve(true);
-      });
-      const onDrain = () => {
-        cancel();
-        resolve(false);
-      };
-      drainSignal.signal.addEventListener('abort', onDrain, { once: true });
+  function beatLater(): void {
+    const from = now();
+    stopBeat = timers.after(BEAT_MS, () => {
+      // Set by more than a lease, or this process stood still: others' leases only look as if they had ended, until they
+      // have had the time to be lengthened.
+      const stepped = Math.abs(now() - from - BEAT_MS) > LEASE_MS / 2;
+      track('beat', beat(stepped));
     });
   }
 
-  async function finish(
-    entry: Entry,
-    dueAt: number,
-    startedAt: number,
-    invocationId: string,
-    outcome: 'ok' | 'error' | 'skipped',
-    error: string | null,
-  ): Promise<void> {
-    const endedAt = now();
-    entry.record.last = { dueAt, startedAt, endedAt, outcome, invocationId, error };
-    await store.finish(entry.record.id, invocationId, endedAt, outcome, error);
+  async function beat(stepped: boolean): Promise<void> {
+    try {
+      await runs.renew();
+      if (state === 'firing' && entries.size > 0) {
+        if (!stepped) await takeOver(false);
+        beats += 1;
+        if (beats % BEATS_A_RELOAD === 0) await reload(null);
+      }
+    } finally {
+      if (stepped) {
+        for (const entry of entries.values()) entry.lookAt = null;
+        wakeSoon();
+      }
+      if (state === 'firing' || runs.size > 0) beatLater();
+    }
   }
+
+  /* ── what there is ── */
 
   /** Brings the crons of one function to what its publications say. */
   async function follow(functionName: string): Promise<void> {
     if (state === 'drained') return;
     try {
-      await locked(functionName, async () => {
-        const existing = new Map<string, CronRecord>();
-        for (const { record } of entries.values()) {
-          if (record.functionName === functionName) existing.set(record.id, record);
-        }
-        const written = registry.crons(functionName);
-        if (written.length === 0 && existing.size === 0) return;
-        const manifest = written.length === 0 ? undefined : registry.function(functionName)?.active?.manifest;
-        const settings = manifest?.hearth ?? { timezone: 'UTC', missed: 'once' as const, overlap: 'skip' as const };
-        const next = (expression: string, timezone: string) => nextRun(expression, timezone, now());
-        const wanted = wantedCrons(functionName, settings, written, existing, next);
-        await store.replace(functionName, wanted);
-        for (const id of existing.keys()) {
-          if (!wanted.some((cron) => cron.id === id)) entries.delete(id);
-        }
-        for (const cron of wanted) keep(cron, written);
+      const written = registry.crons(functionName);
+      const known = [...entries.values()].some(({ record }) => record.functionName === functionName);
+      if (written.length === 0 && !known) return;
+      const manifest = written.length === 0 ? undefined : registry.function(functionName)?.active?.manifest;
+      const settings = manifest?.hearth ?? { timezone: 'UTC', missed: 'once' as const, overlap: 'skip' as const };
+      const wanted = wantedCrons(functionName, settings, written, (id, expression, timezone) => {
+        const entry = entries.get(id);
+        return scheduleOf(entry, expression, timezone).next(firedUntil(entry?.record.last ?? null, now()));
       });
+      const stored = await store.replace(functionName, wanted);
+      const texts = new Map(written.map(({ cron }) => [cronId(functionName, cron), cron]));
+      for (const [id, { record }] of entries) {
+        if (record.functionName === functionName && !stored.some((cron) => cron.id === id)) entries.delete(id);
+      }
+      for (const record of stored) keep(record, texts.get(record.id) ?? record.expression);
       arm();
     } catch (error) {
       log.error('Crons of a function could not be stored; it is tried again.', { function: functionName, error });
@@ -280,80 +366,117 @@ export function createCrons(parts: CronParts): Crons {
     }
   }
 
-  function keep(cron: Omit<CronRecord, 'last' | 'paused'>, written: readonly { cron: string }[]): void {
-    const cronText =
-      written.find((other) => cronId(cron.functionName, other.cron) === cron.id)?.cron ?? cron.expression;
-    const entry = entries.get(cron.id);
-    if (entry === undefined) {
-      const record = { ...cron, paused: false, last: null };
-      entries.set(cron.id, {
-        record,
-        cron: cronText,
-        progress: { running: 0, held: false, caughtUp: 0 },
-        prewarmedFor: null,
-      });
-    } else {
-      Object.assign(entry.record, cron);
-      entry.cron = cronText;
+  function keep(record: CronRecord, cron: string): void {
+    const entry = entries.get(record.id);
+    const schedule = scheduleOf(entry, record.expression, record.timezone);
+    if (entry !== undefined) {
+      Object.assign(entry, { record, cron, schedule });
+      return;
     }
+    entries.set(record.id, {
+      record,
+      cron,
+      schedule,
+      progress: { running: 0, held: false, caughtUp: 0 },
+      elsewhere: false,
+      asked: false,
+      lookAt: null,
+      prewarmedFor: null,
+    });
+  }
+
+  /** What the store has of these functions, or of all (null): another gateway may have changed it. */
+  async function reload(functionNames: ReadonlySet<string> | null): Promise<void> {
+    const stored = new Map<string, CronRecord>();
+    const lists = functionNames === null ? [store.list()] : [...functionNames].map((name) => store.list(name));
+    for (const record of (await Promise.all(lists)).flat()) stored.set(record.id, record);
+    const missing = new Set<string>();
+    for (const [id, entry] of entries) {
+      const { functionName } = entry.record;
+      if (functionNames !== null && !functionNames.has(functionName)) continue;
+      const record = stored.get(id);
+      if (record === undefined) missing.add(functionName);
+      // What is asked is answered after this.
+      else if (!entry.asked) keep(record, entry.cron);
+    }
+    for (const name of missing) track('sync', follow(name));
+    wakeSoon();
+  }
+
+  function onChanges(list: { kind: string; name: string }[] | null): void {
+    const names = list === null ? null : new Set(list.filter(({ kind }) => kind === 'cron').map(({ name }) => name));
+    if (state === 'firing' && names?.size !== 0) track('reload', reload(names));
+  }
+
+  async function recordOf(id: string): Promise<CronRecord> {
+    const functionName = entries.get(id)?.record.functionName;
+    const record = (await store.list(functionName)).find((cron) => cron.id === id);
+    if (record === undefined) throw new HearthError('NOT_FOUND', `There is no cron "${id}".`);
+    return record;
   }
 
   return {
     async start() {
+      const names = new Set<string>();
       for (const record of await store.list()) {
-        const progress = { running: 0, held: false, caughtUp: 0 };
-        entries.set(record.id, { record: { ...record }, cron: record.expression, progress, prewarmedFor: null });
+        keep(record, record.expression);
+        names.add(record.functionName);
       }
       // From here on, so that no deploy falls between.
-      unlisten = registry.onChange((name) => {
+      const unlistenRegistry = registry.onChange((name) => {
         track('sync', follow(name));
       });
-      const names = new Set([...entries.values()].map(({ record }) => record.functionName));
+      const unlistenStore = changes.listen(onChanges);
+      unlisten = () => {
+        unlistenRegistry();
+        unlistenStore();
+      };
       for (const { record } of registry.functions()) if (registry.crons(record.name).length > 0) names.add(record.name);
       await Promise.all([...names].map((name) => follow(name)));
+      await takeOver(true);
       state = 'firing';
-      for (const entry of entries.values()) {
-        const { last } = entry.record;
-        if (last?.outcome !== 'running') continue;
-        track(`run of ${entry.record.id}`, run(entry, last.dueAt, last.startedAt, last.invocationId));
-      }
+      beatLater();
       wake();
     },
-    list: () =>
-      [...entries.values()]
-        .map(viewOf)
-        .sort((a, b) => compare(a.function, b.function) || compare(a.expression, b.expression)),
+    async list() {
+      return (await store.list())
+        .map((record) => viewOf(record, entries.get(record.id)?.cron))
+        .sort((a, b) => compare(a.function, b.function) || compare(a.expression, b.expression));
+    },
     async setPaused(id, paused) {
+      const record = await recordOf(id);
       const entry = entries.get(id);
-      if (entry === undefined) throw new HearthError('NOT_FOUND', `There is no cron "${id}".`);
-      await locked(entry.record.functionName, async () => {
-        const { record } = entry;
-        if (record.paused === paused) return;
-        const nextAt = paused ? null : nextRun(record.expression, record.timezone, now());
-        if (!(await store.setPaused(id, paused, nextAt)))
+      if (record.paused !== paused) {
+        const schedule = scheduleOf(entry, record.expression, record.timezone);
+        const nextAt = paused ? null : schedule.next(firedUntil(record.last, now()));
+        if (!(await store.setPaused(id, paused, nextAt))) {
           throw new HearthError('NOT_FOUND', `There is no cron "${id}".`);
-        record.paused = paused;
-        record.nextAt = nextAt;
-      });
-      arm();
-      return viewOf(entry);
+        }
+        Object.assign(record, { paused, nextAt });
+        if (entry !== undefined) {
+          Object.assign(entry.record, { paused, nextAt });
+          Object.assign(entry.progress, { held: false, caughtUp: 0 });
+        }
+        arm();
+      }
+      return viewOf(record, entry?.cron);
     },
     async drain() {
       state = 'drained';
       unlisten();
       disarm();
-      drainSignal.abort();
+      runs.drain();
       while (inFlight.size > 0) await Promise.all(inFlight);
+      stopBeat();
     },
   };
 }
 
-/** Codes with which a run is tried again: the function was not called, or not to its end through a fault that passes. */
-const NOT_REACHED: ReadonlySet<string> = new Set(['OVERLOADED', 'NO_CAPACITY', 'FUNCTION_CRASHED']);
-
-/** Not paused, and not waiting for the end of a run, which takes the next step itself. */
-function mayStep({ record, progress }: Entry): boolean {
-  return !record.paused && !(progress.held && progress.running > 0);
+/** Epoch ms of its next step; null: it waits for something else, such as the end of a run, which then looks itself. */
+function stepAt({ record, progress, asked, lookAt }: Entry): number | null {
+  if (record.paused || record.nextAt === null || asked) return null;
+  if (progress.held && progress.running > 0) return null;
+  return lookAt === null ? record.nextAt : Math.max(record.nextAt, lookAt);
 }
 
 /** Epoch ms at which to load ahead for its next tick; null when that is not to be done, or is done. */
@@ -362,18 +485,24 @@ function loadAt({ record, prewarmedFor }: Entry): number | null {
   return prewarmAt(record.nextAt, record.last?.endedAt ?? null);
 }
 
-function viewOf({ record, cron, progress }: Entry): CronView {
+function scheduleOf(entry: Entry | undefined, expression: string, timezone: string): Schedule {
+  const same = entry?.record.expression === expression && entry.record.timezone === timezone;
+  return same ? entry.schedule : readSchedule(expression, timezone);
+}
+
+function viewOf(record: CronRecord, cron = record.expression): CronView {
+  const { id, functionName, timezone, missed, overlap, paused, nextAt, running, last } = record;
   return {
-    id: record.id,
-    function: record.functionName,
+    id,
+    function: functionName,
     expression: cron,
-    timezone: record.timezone,
-    missed: record.missed,
-    overlap: record.overlap,
-    paused: record.paused,
-    nextAt: record.nextAt,
-    running: progress.running,
-    last: record.last === null ? null : { ...record.last },
+    timezone,
+    missed,
+    overlap,
+    paused,
+    nextAt,
+    running,
+    last: last === null ? null : { ...last, lateMs: last.startedAt - last.dueAt },
   };
 }
 

@@ -94,15 +94,15 @@ test('what was gathered for a batch is given back when its queue is taken back, 
 test('a cron fires while a publication names it, once for all that do', async (t) => {
   const rig = await openRig(t);
   const { registry, keeper, clock, store } = rig;
-  const crons = createCrons({ ...partsOf(rig), store: store.crons });
+  const crons = createCrons({ ...partsOf(rig), store: store.crons, changes: store.changes, owner: 'gateway' });
   await deploy(registry, 'report', { triggers: { crons: ['* * * * *'] }, ...HIDDEN });
   await crons.start();
-  assert.deepEqual(crons.list(), []);
+  assert.deepEqual(await crons.list(), []);
   await publish(registry, 'a', { function: 'report', routes: [] });
   await publish(registry, 'b', { function: 'report', routes: [], crons: ['* * * * *', '0 0 1 1 *'] });
   await settle(store);
   assert.deepEqual(
-    crons.list().map(({ expression }) => expression),
+    (await crons.list()).map(({ expression }) => expression),
     ['* * * * *', '0 0 1 1 *'],
   );
   clock.advance(MINUTE);
@@ -113,10 +113,10 @@ test('a cron fires while a publication names it, once for all that do', async (t
 
   await registry.deletePublication('a');
   await settle(store);
-  assert.equal(crons.list().length, 2);
+  assert.equal((await crons.list()).length, 2);
   await registry.deletePublication('b');
   await settle(store);
-  assert.deepEqual([crons.list(), await store.crons.list()], [[], []]);
+  assert.deepEqual([await crons.list(), await store.crons.list()], [[], []]);
   clock.advance(5 * MINUTE);
   await settle(store);
   assert.equal(keeper.invoked.left, 0);
@@ -126,16 +126,16 @@ test('a cron fires while a publication names it, once for all that do', async (t
 test('a tick that has to wait while its cron is taken back does not run', async (t) => {
   const rig = await openRig(t);
   const { registry, keeper, clock, store } = rig;
-  const crons = createCrons({ ...partsOf(rig), store: store.crons });
+  const crons = createCrons({ ...partsOf(rig), store: store.crons, changes: store.changes, owner: 'gateway' });
   await deploy(registry, 'report', { triggers: { crons: ['* * * * *'] } });
   // Before the crons' own: so the tick stands in line before what takes the cron away.
   const end = registry.onChange(() => clock.advance(MINUTE));
   await crons.start();
-  assert.equal(crons.list().length, 1);
+  assert.equal((await crons.list()).length, 1);
   await registry.deletePublication('report');
   end();
   await settle(store);
-  assert.deepEqual(crons.list(), []);
+  assert.deepEqual(await crons.list(), []);
   assert.equal(keeper.invoked.left, 0);
   await crons.drain();
 });
@@ -147,10 +147,10 @@ test('publications stand again at a start, before anything fires', async (t) => 
   await deploy(registry, 'gone', { triggers: { crons: ['* * * * *'] } });
   await publish(registry, 'a', { function: 'report' });
   await registry.deletePublication('gone');
-  const crons = createCrons({ ...partsOf(rig), store: store.crons });
+  const crons = createCrons({ ...partsOf(rig), store: store.crons, changes: store.changes, owner: 'gateway' });
   await crons.start();
   assert.deepEqual(
-    crons.list().map((cron) => cron.function),
+    (await crons.list()).map((cron) => cron.function),
     ['report'],
   );
   clock.advance(MINUTE);

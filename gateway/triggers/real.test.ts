@@ -33,7 +33,13 @@ async function openAll(t: TestContext) {
   const parts = { registry, dispatcher, now, timers: realTimers, newId, log: SILENT, functionFailed: () => undefined };
   const queueTelemetry = { queueDepth: () => undefined };
   const queues = createQueues({ ...parts, store: store.queues, telemetry: queueTelemetry, random: Math.random });
-  const crons = createCrons({ ...parts, store: store.crons, keeper: harness.keeper });
+  const crons = createCrons({
+    ...parts,
+    store: store.crons,
+    changes: store.changes,
+    owner: 'gateway',
+    keeper: harness.keeper,
+  });
   const bindings = createBindings({ store, queues, registry, dispatcher, now, log: SILENT });
   harness.onBinding = (spec, call: BindingCallHead, exchange) => bindings(spec, call, exchange);
   await queues.start();
@@ -144,7 +150,7 @@ test('a cron calls its scheduled handler with the expression and the time it was
   );
   await logged('due * * * * * * 0');
   await crons.drain();
-  assert.equal(crons.list()[0]?.last?.outcome, 'ok');
+  assert.equal((await crons.list())[0]?.last?.outcome, 'ok');
 });
 
 test('a body beyond the credit of the link reaches a function that is started for it', async (t) => {

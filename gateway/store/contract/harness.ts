@@ -1,7 +1,7 @@
 /** What the suites of the store's contract share: how a test gets its store, and samples. */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { manifestSchema } from '../../../functions/contract/manifest.ts';
-import type { Artifact, CronRecord, FunctionRecord, RegistryPage, Store, VersionRecord } from '../store.ts';
+import type { Artifact, CronPlan, FunctionRecord, RegistryPage, Store, VersionRecord } from '../store.ts';
 
 /** Declares one test with a store of its own. `again` closes it and opens it anew. */
 export type StoreTest = (sentence: string, body: (store: Store, again: () => Promise<Store>) => Promise<void>) => void;
@@ -65,7 +65,7 @@ export function functionOf(name: string, version: string): FunctionRecord {
   };
 }
 
-export function cronOf(functionName: string, index: number): Omit<CronRecord, 'last' | 'paused'> {
+export function cronOf(functionName: string, index: number): CronPlan {
   return {
     id: `${functionName}/${index}`,
     functionName,

@@ -147,8 +147,9 @@ export function registryContract(test: StoreTest): void {
         await store.registry.deploy(versionOf(name, 'v1'), artifactOf('1'), functionOf(name, 'v1'));
         await store.secrets.put(name, 'K', new Uint8Array([1]), NOW);
         await store.crons.replace(name, [cronOf(name, 0)]);
-        const run = { startedAt: NOW, invocationId: `run of ${name}`, owner: 'gone', leaseUntil: NOW };
-        await store.crons.claim(`${name}/0`, NOW, NOW + 1, run);
+        const due = { id: `${name}/0`, dueAt: NOW, nextAt: NOW + 1, startedAt: NOW };
+        const run = { ...due, invocationId: `run of ${name}`, skipped: null, alone: false };
+        await store.crons.claim([run], 'gone', NOW);
       }
       assert.equal(await store.registry.deleteFunction('shop'), true);
       assert.equal(await store.registry.deleteFunction('shop'), false);

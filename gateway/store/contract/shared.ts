@@ -45,20 +45,15 @@ export function sharedContract(test: SharedTest): void {
 
     test('let one of them claim a cron, and one take over its run', async (one, two) => {
       await one.crons.replace('f', [cronOf('f', 0)]);
-      const run = (owner: string, id: string) => ({
-        startedAt: NOW,
-        invocationId: id,
-        owner,
-        leaseUntil: NOW + 10_000,
-      });
+      const due = { id: 'f/0', dueAt: NOW, nextAt: NOW + 60_000, startedAt: NOW, skipped: null, alone: false };
       const claims = await Promise.all(
         [one, two].flatMap((store, s) =>
           Array.from({ length: 10 }, (_, i) =>
-            store.crons.claim('f/0', NOW, NOW + 60_000, run(`${s}`, `inv-${s}-${i}`)),
+            store.crons.claim([{ ...due, invocationId: `inv-${s}-${i}` }], `${s}`, NOW + 10_000),
           ),
         ),
       );
-      assert.equal(claims.filter(Boolean).length, 1);
+      assert.equal(claims.flat().filter(({ state }) => state === 'claimed').length, 1);
       const taken = await Promise.all(
         [one, two].map((store) => store.crons.takeOver('heir', NOW + 10_000, NOW + 20_000, false)),
       );
