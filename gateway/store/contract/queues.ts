@@ -1,9 +1,14 @@
 /** Queues: acceptance, claims, leases, fences. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
+import fc from 'fast-check';
 import { type ClaimedMessage, defaultQueueSettings, type NewMessage, type Settlement, type Store } from '../store.ts';
 import { DAY, NOW, type StoreTest } from './harness.ts';
 import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
+import { queueCase, runQueueCase } from './queue-model.ts';
+
+/** More of them: sqlite/queue-model.test.ts, and `node bench/soak/queue-model.ts`. */
+const MODEL_CASES = 40;
 
 export function queuesContract(test: StoreTest): void {
   describe('queues', () => {
@@ -247,6 +252,14 @@ export function queuesContract(test: StoreTest): void {
       assert.equal(await store.queues.purge('q'), 0);
       assert.equal(await store.queues.purge('unknown'), 0);
       assert.deepEqual(await store.queues.stats('q', NOW), { ...empty, dead: 1 });
+    });
+
+    test('does what a list of messages would do, whatever is called in whatever order', async (store) => {
+      let cases = 0;
+      const property = fc.asyncProperty(queueCase, (commands) =>
+        runQueueCase(store.queues, commands, `case${++cases}`),
+      );
+      await fc.assert(property, { numRuns: MODEL_CASES });
     });
 
     test('refuses the acknowledgement of what was purged', async (store) => {
