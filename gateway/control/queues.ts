@@ -10,6 +10,7 @@ import {
   type ControlApp,
   emptyAnswer,
   guard,
+  idempotencyHeader,
   iso,
   isoOrNull,
   jsonBody,
@@ -70,11 +71,9 @@ const deadSchema = z
     diedAt: timestamp,
     attempts: z.int(),
     reason: z.string().openapi({ description: 'Why it died' }),
-    failures: z
-      .array(z.object({ at: timestamp, reason: z.string() }))
-      .openapi({
-        description: 'What its deliveries failed with, its death last; of very many the first ones and the last',
-      }),
+    failures: z.array(z.object({ at: timestamp, reason: z.string() })).openapi({
+      description: 'What its deliveries failed with, its death last; of very many the first ones and the last',
+    }),
   })
   .openapi('DeadMessage');
 
@@ -125,6 +124,7 @@ const messagesRoute = createRoute({
   middleware: guard((caller, param) => requireScope(caller, 'enqueue', param('name'))),
   request: {
     params,
+    headers: idempotencyHeader,
     body: jsonBody(z.strictObject({ messages: z.array(messageSchema).min(1).max(MAX_BATCH_MESSAGES) })),
   },
   responses: answers(
