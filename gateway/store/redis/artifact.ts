@@ -17,7 +17,7 @@ const LENGTH_BYTES = 4;
 
 /** Files in the order of their paths, as every store answers them. */
 export function packArtifact({ code, sourceMap, ...artifact }: Artifact): Uint8Array {
-  const files = artifact.files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  const files = artifact.files.toSorted((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
   const head: Head = {
     code: code.byteLength,
     sourceMap: sourceMap?.byteLength ?? null,
