@@ -6,6 +6,9 @@
  *
  * What the store holds is what a start boots from: before it was written the old generation, after it the new one,
  * whichever had been moved by then.
+ *
+ * Of several gateways one at a time changes a base, and proves what may serve; the others hear of it when it is stored, and
+ * move too, each by itself. One on which bases do not come up stays on the old generation, says so, and tries again.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -18,9 +21,10 @@ import type { BaseDefinitions, KeptBase } from './base-definitions.ts';
 import type { BaseGate } from './base-gate.ts';
 import type { BaseProofs } from './base-proofs.ts';
 import { createTrial, type Trial, type TrialParts } from './base-trial.ts';
+import type { Held } from './cluster/hold.ts';
 import { ConfigError } from './config.ts';
 import type { Audit } from './control/audit.ts';
-import type { BaseGeneration, BaseStore } from './store/store.ts';
+import type { BaseGeneration, BaseRecord, BaseStore } from './store/store.ts';
 import type { Logger } from './telemetry/log.ts';
 
 /** What is to be another; what is absent stays as it is. */
@@ -61,6 +65,8 @@ export interface BaseChanges {
   change(name: string, input: BaseInput, actor: string): Promise<BaseOutcome>;
   /** To what it was before its last change, as a generation of its own. Throws CONFLICT when there is nothing to go back to. */
   rollback(name: string, actor: string): Promise<BaseOutcome>;
+  /** Moves to what another gateway has stored; null: of all bases. Throws NO_CAPACITY while the store is away. */
+  refresh(names: readonly string[] | null): Promise<void>;
   /** Of the change under way, or of the last one since the start; null: there was none. */
   progress(name: string): BaseProgress | null;
 }
@@ -73,6 +79,8 @@ export interface BaseChangesParts extends Omit<TrialParts, 'bases'> {
   proofs: Pick<BaseProofs, 'note' | 'forget'>;
   builder: Pick<Builder, 'build'>;
   audit: Audit;
+  /** Takes the lease of this name; null: another gateway has it. */
+  hold(lease: string): Promise<Held | null>;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** Epoch ms. */
   now(): number;
@@ -87,18 +95,20 @@ interface Wanted {
 export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
   const { definitions, store, keeper, gate, proofs, audit, log, now } = parts;
   const changes = new Map<string, BaseProgress>();
+  /** By base, until the change that is made here has ended. */
+  const underWay = new Map<string, Promise<void>>();
   const trialParts: TrialParts = { ...parts, bases: keeper.bases };
 
   return {
     change: (name, input, actor) =>
       alone(name, 'base.change', actor, (progress) => changed(name, definitions.get(name), input, progress, actor)),
-    async rollback(name, actor) {
-      const previous = definitions.get(name)?.record.previous ?? null;
-      if (previous === null) throw new HearthError('CONFLICT', `The base "${name}" has no earlier definition.`);
-      return await alone(name, 'base.rollback', actor, async ({ generation }) => {
+    rollback: (name, actor) =>
+      alone(name, 'base.rollback', actor, async ({ generation }) => {
+        const previous = definitions.get(name)?.record.previous ?? null;
+        if (previous === null) throw new HearthError('CONFLICT', `The base "${name}" has no earlier definition.`);
         return { given: { ...previous, generation, createdAt: now(), by: actor }, code: null };
-      });
-    },
+      }),
+    refresh,
     progress: (name) => changes.get(name) ?? null,
   };
 
@@ -115,19 +125,26 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
         `The base "${name}" is being changed just now; GET /v1/bases shows how far it is.`,
       );
     }
-    const progress: BaseProgress = {
-      generation: 1 + Math.max(definitions.get(name)?.record.current.generation ?? 0, last?.generation ?? 0),
-      state: 'building',
-      versions: 0,
-      proved: 0,
-      left: 0,
-      why: null,
-      startedAt: now(),
-      endedAt: null,
-    };
+    const nextGeneration = () =>
+      1 + Math.max(definitions.get(name)?.record.current.generation ?? 0, last?.generation ?? 0);
+    const progress = beginning(nextGeneration(), now());
     changes.set(name, progress);
+    const ended = Promise.withResolvers<void>();
+    underWay.set(name, ended.promise);
+    let held: Held | null = null;
     try {
-      const outcome = await apply(name, await wanted(progress), progress);
+      held = await parts.hold(`base:${name}`);
+      if (held === null) {
+        const detail = `The base "${name}" is being changed by another gateway just now; try again when it is done.`;
+        throw new HearthError('CONFLICT', detail);
+      }
+      const stored = await store.list();
+      await follow(
+        name,
+        stored.find((record) => record.name === name),
+      );
+      progress.generation = nextGeneration();
+      const outcome = await apply(name, await wanted(progress), progress, held);
       progress.state = 'done';
       const { generation } = outcome.base.record.current;
       if (outcome.changed) await audit(actor, action, name, { generation });
@@ -142,10 +159,65 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
       throw error;
     } finally {
       progress.endedAt = now();
+      underWay.delete(name);
+      ended.resolve();
+      await held?.release();
     }
   }
 
-  async function apply(name: string, { given, code }: Wanted, progress: BaseProgress): Promise<BaseOutcome> {
+  async function refresh(names: readonly string[] | null): Promise<void> {
+    const known = () => [...definitions.list()].map(({ record }) => record.name);
+    const wanted = names ?? [...new Set([...(await store.list()).map(({ name }) => name), ...known()])];
+    for (const name of wanted) {
+      // One that is made here ends first: what is stored then is this gateway's own.
+      await underWay.get(name);
+      const record = (await store.list()).find((each) => each.name === name);
+      try {
+        await follow(name, record);
+      } catch (error) {
+        log.error('A base that another gateway has changed does not come up here; its old generation serves on.', {
+          base: name,
+          generation: record?.current.generation,
+          error,
+        });
+      }
+    }
+  }
+
+  /** Brings what is in use to what is stored. */
+  async function follow(name: string, record: BaseRecord | undefined): Promise<void> {
+    const before = definitions.get(name);
+    if (record === undefined) {
+      // The configuration file's is not stored before it was changed; what else there is, was taken back where it was made.
+      if (before !== undefined && before.record.current.by !== 'file') definitions.set(name, undefined);
+      return;
+    }
+    if (before !== undefined && JSON.stringify(before.record) === JSON.stringify(record)) return;
+    const prepared = await definitions.prepare(name, record.current, null);
+    if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint) {
+      definitions.set(name, { record, prepared: before.prepared });
+      return;
+    }
+    const next = prepared.definition;
+    keeper.bases.add(next);
+    try {
+      await keeper.bases.prepare(next);
+      const moving = await gate.switch(name, async () => ({ done: use({ record, prepared }, null, () => false) }));
+      await moving.done;
+    } catch (error) {
+      if (definitions.get(name)?.prepared !== prepared) keeper.bases.drop(next);
+      throw error;
+    }
+    if (before !== undefined) proofs.forget(before.prepared.definition);
+    log.info('a base definition was changed by another gateway', { base: name, generation: record.current.generation });
+  }
+
+  async function apply(
+    name: string,
+    { given, code }: Wanted,
+    progress: BaseProgress,
+    held: Held,
+  ): Promise<BaseOutcome> {
     const before = definitions.get(name);
     const prepared = await definitions.prepare(name, given, code);
     if (before !== undefined && prepared.fingerprint === before.prepared.fingerprint)
@@ -178,6 +250,10 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
         moving = await gate.switch(name, async () => {
           // Nothing is committed from here on, so this is what serves when the new generation is in use.
           if (trial.untried.length > 0) return null;
+          if (!(await held.isStillHeld())) {
+            const detail = `This gateway stood still for so long that another one took over the base "${name}".`;
+            throw new HearthError('CONFLICT', detail);
+          }
           await store.put(base.record, made ?? kept?.setup ?? null);
           progress.state = 'moving';
           return { done: use(base, progress, (spec) => trial.requires(spec)) };
@@ -321,6 +397,10 @@ export function createBaseChanges(parts: BaseChangesParts): BaseChanges {
       'A setup cannot await at its top level; export an async function as default, and await in it.',
     );
   }
+}
+
+function beginning(generation: number, startedAt: number): BaseProgress {
+  return { generation, state: 'building', versions: 0, proved: 0, left: 0, why: null, startedAt, endedAt: null };
 }
 
 /** What is wrong with a definition, its operator can mend. */

@@ -17,6 +17,7 @@ import { resolveBases } from './bases.ts';
 import { createBindings } from './bindings/bindings.ts';
 import { createClock } from './clock.ts';
 import { createFollower } from './cluster/follower.ts';
+import { hold } from './cluster/hold.ts';
 import { createLeadership } from './cluster/leadership.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { checkPools, readConfigFile } from './config-file.ts';
@@ -273,6 +274,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     proofs,
     builder,
     network: config.network,
+    hold: (lease) => hold(lease, { ...triggerParts, leases: store.leases }),
     audit,
     log,
     now,
@@ -281,7 +283,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     changes: store.changes,
     loaded,
     registry,
-    others: { token: access.refresh, rollout: rollouts.refresh },
+    others: { token: access.refresh, rollout: rollouts.refresh, base: baseChanges.refresh },
     timers: realTimers,
     log,
   });
