@@ -406,6 +406,8 @@ export interface CronRecord {
   nextAt: number | null;
   /** Runs that have not ended, of all gateways. */
   running: number;
+  /** Epoch ms: due times up to it have had their turn, run or not; 0 before the first. */
+  firedUntil: number;
   /** What began or was skipped last; when that was skipped, and a run ends, the run. */
   last: {
     dueAt: number;
@@ -421,7 +423,7 @@ export interface CronRecord {
 }
 
 /** What a manifest and the clock say of a cron. */
-export type CronPlan = Omit<CronRecord, 'last' | 'paused' | 'running'>;
+export type CronPlan = Omit<CronRecord, 'last' | 'paused' | 'running' | 'firedUntil'>;
 
 /** One due time, to be run or to be passed over. */
 export interface CronClaim {
@@ -458,7 +460,7 @@ export interface CronStore {
   /** In order of their ids; of one function, or of all. */
   list(functionName?: string): Promise<CronRecord[]>;
   /**
-   * Sets the crons of one function to exactly these, and returns them as they stand. Of ids that stay, `last` and `paused`
+   * Sets the crons of one function to exactly these, and returns them as they stand. Of ids that stay, what was run and `paused`
    * are kept, and `nextAt` too while expression and time zone are the same: any number of gateways may say so, late too,
    * and no due time comes back.
    */
@@ -530,7 +532,10 @@ export interface AsyncRecord {
 }
 
 export interface AsyncStore {
-  /** Creates or replaces the record; `body`: of its answer, null leaves none. */
+  /**
+   * Creates or replaces the record; `body`: of its answer, null leaves none. Does nothing where what is stored is of a later
+   * attempt: so says a gateway that stood still while another one went on.
+   */
   put(record: AsyncRecord, body: Uint8Array | null): Promise<void>;
   get(id: string, nowMs: number): Promise<{ record: AsyncRecord; body: Uint8Array | null } | null>;
   /** Removes expired ones, at most so many; returns how many. */

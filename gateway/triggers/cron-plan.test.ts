@@ -5,7 +5,6 @@ import type { CronRecord } from '../store/store.ts';
 import {
   type CronProgress,
   cronId,
-  firedUntil,
   IN_TIME_MS,
   MOST_CATCH_UP,
   nextStep,
@@ -30,6 +29,7 @@ function cron(changes: Partial<CronRecord> = {}): CronRecord {
     paused: false,
     nextAt: NOON,
     running: 0,
+    firedUntil: 0,
     last: null,
     ...changes,
   };
@@ -140,14 +140,6 @@ test('crons are wanted as the manifest has them, with a due time each', () => {
   });
   assert.deepEqual(wanted, [{ id, functionName: 'report', expression: '0 9 * * 1', ...settings, nextAt: 42 }]);
   assert.deepEqual(asked, [[id, '0 9 * * 1', 'UTC']]);
-});
-
-test('a due time that has had its turn has no other, though the clock was set back', () => {
-  assert.equal(firedUntil(null, NOON), NOON);
-  const last = { dueAt: NOON, startedAt: NOON + MINUTE, endedAt: null, outcome: 'running', attempts: 1 } as const;
-  const run = { ...last, invocationId: 'i', error: null };
-  assert.equal(firedUntil(run, NOON - 10 * MINUTE), NOON + MINUTE);
-  assert.equal(firedUntil(run, NOON + 10 * MINUTE), NOON + 10 * MINUTE);
 });
 
 test('a run that did not reach its function is tried three times more', () => {

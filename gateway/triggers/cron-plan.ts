@@ -84,11 +84,6 @@ export function wantedCrons(
   });
 }
 
-/** Epoch ms up to which due times have had their turn: where a new one is looked for, the clock may have been set back. */
-export function firedUntil(last: CronRecord['last'], nowMs: number): number {
-  return last === null ? nowMs : Math.max(nowMs, last.startedAt, last.dueAt);
-}
-
 /** Delay before a run that never reached the function is tried again, ms; null: no more. `tries` counts from 1. */
 export function retryDelayMs(tries: number): number | null {
   return [1_000, 5_000, 25_000][tries - 1] ?? null;

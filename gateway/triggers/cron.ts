@@ -12,7 +12,7 @@ import { CRON_KEEP_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ChangeFeed, CronClaim, CronClaimed, CronRecord, CronStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { type CronProgress, cronId, firedUntil, IN_TIME_MS, nextStep, sleepMs, wantedCrons } from './cron-plan.ts';
+import { type CronProgress, cronId, IN_TIME_MS, nextStep, sleepMs, wantedCrons } from './cron-plan.ts';
 import { type CronRun, createCronRuns, LEASE_MS, STORE_RETRY_MS } from './cron-runs.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Timers } from './timers.ts';
@@ -47,7 +47,7 @@ export interface Crons {
 
 export interface CronParts {
   store: CronStore;
-  changes: ChangeFeed;
+  changes: Pick<ChangeFeed, 'listen'>;
   /**
    * Whose runs they are: of one life of a gateway. On a store that only one process can have, all its lives are one owner,
    * so that each takes back at once what the one before left.
@@ -255,6 +255,7 @@ export function createCrons(parts: CronParts): Crons {
     }
     const { dueAt, startedAt, invocationId, skipped } = claim;
     record.nextAt = claim.nextAt;
+    record.firedUntil = Math.max(record.firedUntil, dueAt, startedAt);
     entry.elsewhere = false;
     progress.held = false;
     const ended = { endedAt: startedAt, outcome: 'skipped', error: skipped } as const;
@@ -351,7 +352,9 @@ export function createCrons(parts: CronParts): Crons {
       const settings = manifest?.hearth ?? { timezone: 'UTC', missed: 'once' as const, overlap: 'skip' as const };
       const wanted = wantedCrons(functionName, settings, written, (id, expression, timezone) => {
         const entry = entries.get(id);
-        return scheduleOf(entry, expression, timezone).next(firedUntil(entry?.record.last ?? null, now()));
+        // A clock that was set back shows again what has had its turn.
+        const from = Math.max(now(), entry?.record.firedUntil ?? 0);
+        return scheduleOf(entry, expression, timezone).next(from);
       });
       const stored = await store.replace(functionName, wanted);
       const texts = new Map(written.map(({ cron }) => [cronId(functionName, cron), cron]));
@@ -448,7 +451,7 @@ export function createCrons(parts: CronParts): Crons {
       const entry = entries.get(id);
       if (record.paused !== paused) {
         const schedule = scheduleOf(entry, record.expression, record.timezone);
-        const nextAt = paused ? null : schedule.next(firedUntil(record.last, now()));
+        const nextAt = paused ? null : schedule.next(Math.max(now(), record.firedUntil));
         if (!(await store.setPaused(id, paused, nextAt))) {
           throw new HearthError('NOT_FOUND', `There is no cron "${id}".`);
         }

@@ -46,6 +46,7 @@ export function cronsContract(test: StoreTest): void {
         nextAt: NOW + 60_000,
         paused: false,
         running: 1,
+        firedUntil: NOW + 3,
         last: {
           dueAt: NOW,
           startedAt: NOW + 3,
@@ -121,6 +122,7 @@ export function cronsContract(test: StoreTest): void {
       assert.equal(await claim(store, claimOf('left', { dueAt: NOW + 1, skipped: 'it "runs"\nstill' })), 'claimed');
       const [skipped] = await store.crons.list();
       assert.equal(skipped?.running, 1);
+      assert.equal(skipped?.firedUntil, NOW + 1);
       assert.equal(skipped?.nextAt, NOW + 2);
       assert.deepEqual(skipped?.last, {
         dueAt: NOW + 1,
@@ -136,6 +138,7 @@ export function cronsContract(test: StoreTest): void {
       assert.deepEqual(await store.crons.finish([endOf('runs')], 'one'), []);
       const [ended] = await store.crons.list();
       assert.equal(ended?.running, 0);
+      assert.equal(ended?.firedUntil, NOW + 1, 'its turn has been, whatever is told last');
       assert.deepEqual([ended?.last?.invocationId, ended?.last?.outcome, ended?.last?.dueAt], ['runs', 'ok', NOW]);
     });
 

@@ -1,7 +1,7 @@
 /**
  * Crons: what is due next, the last run of each, and the runs that have not ended. Keys: crons (hash: id → function, a line
  * end, what its manifest says as JSON), crons-next (hash: id → due time), crons-paused (set), crons-last (hash: id → see
- * readLast), crons-of:FUNCTION (set of ids); cron-runs (hash: invocation → cron, due time, begin, attempt, owner),
+ * readLast), crons-until (hash: id → firedUntil), crons-of:FUNCTION (set of ids); cron-runs (hash: invocation → cron, due time, begin, attempt, owner),
  * cron-runs-lease (sorted set of invocations), and sets of invocations: cron-runs-of:CRON, cron-runs-by:OWNER.
  */
 import type { CronClaimed, CronRecord, CronStore } from '../store.ts';
@@ -46,6 +46,7 @@ local function remove_cron(id, fn)
   redis.call('HDEL', P .. 'crons', id)
   redis.call('HDEL', P .. 'crons-next', id)
   redis.call('HDEL', P .. 'crons-last', id)
+  redis.call('HDEL', P .. 'crons-until', id)
   redis.call('SREM', P .. 'crons-paused', id)
   redis.call('SREM', P .. 'crons-of:' .. fn, id)
 end
@@ -55,7 +56,8 @@ end
 const ROW = `
 local function row(id, kept)
   return {id, kept, redis.call('HGET', P .. 'crons-next', id), redis.call('SISMEMBER', P .. 'crons-paused', id),
-    redis.call('SCARD', P .. 'cron-runs-of:' .. id), redis.call('HGET', P .. 'crons-last', id)}
+    redis.call('SCARD', P .. 'cron-runs-of:' .. id), redis.call('HGET', P .. 'crons-last', id),
+    redis.call('HGET', P .. 'crons-until', id)}
 end
 local function rows_of(fn)
   local found = {}
@@ -130,6 +132,8 @@ export function cronsDomain(db: Database): CronStore {
       else
         if next == '' then redis.call('HDEL', P .. 'crons-next', id)
         else redis.call('HSET', P .. 'crons-next', id, next) end
+        local til_now = math.max(tonumber(due), tonumber(started), tonumber(redis.call('HGET', P .. 'crons-until', id) or 0))
+        redis.call('HSET', P .. 'crons-until', id, string.format('%.0f', til_now))
         if skipped == '' then
           set_last(id, invocation, due, started, 1, 'running', '', '')
           own_run(invocation, id, due, started, 1, owner, til)
@@ -252,7 +256,7 @@ export function cronsDomain(db: Database): CronStore {
   };
 }
 
-function readRow([id, kept, next, paused, running, last]: ReturnType<typeof asList>): CronRecord {
+function readRow([id, kept, next, paused, running, last, until]: ReturnType<typeof asList>): CronRecord {
   const [functionName = '', , settings = ''] = asText(kept).split('\n');
   return {
     id: asText(id),
@@ -261,6 +265,7 @@ function readRow([id, kept, next, paused, running, last]: ReturnType<typeof asLi
     paused: paused === 1,
     nextAt: next === null ? null : asNumber(next),
     running: asNumber(running),
+    firedUntil: until === null ? 0 : asNumber(until),
     last: last === null ? null : readLast(asText(last)),
   };
 }

@@ -16,6 +16,7 @@ interface CronRow {
   next_at: number | null;
   last: string | null;
   running: number;
+  fired_until: number;
 }
 
 interface RunRow {
@@ -53,6 +54,7 @@ export function cronsDomain(db: Database): Sync<CronStore> {
       paused: row.paused === 1,
       nextAt: row.next_at,
       running: row.running,
+      firedUntil: row.fired_until,
       last: readLast(row.last),
     }));
   }
@@ -77,7 +79,12 @@ export function cronsDomain(db: Database): Sync<CronStore> {
       invocationId,
       error: skipped,
     };
-    db.sql('UPDATE crons SET next_at = ?, last = ? WHERE id = ?').run(nextAt, JSON.stringify(last), id);
+    db.sql('UPDATE crons SET next_at = ?, last = ?, fired_until = max(fired_until, ?) WHERE id = ?').run(
+      nextAt,
+      JSON.stringify(last),
+      Math.max(dueAt, startedAt),
+      id,
+    );
     if (skipped === null) {
       db.sql(
         'INSERT INTO cron_runs (invocation_id, cron, due_at, started_at, owner, lease_until) VALUES (?, ?, ?, ?, ?, ?)',

@@ -248,6 +248,11 @@ const MIGRATIONS: readonly string[] = [
   -- 2 and more: the gateway that ran it died.
   ALTER TABLE cron_runs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
   `,
+  `
+  -- Due times up to it have had their turn.
+  ALTER TABLE crons ADD COLUMN fired_until INTEGER NOT NULL DEFAULT 0;
+  UPDATE crons SET fired_until = max(last ->> 'dueAt', last ->> 'startedAt') WHERE last IS NOT NULL;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
