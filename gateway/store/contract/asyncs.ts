@@ -57,6 +57,22 @@ export function asyncsContract(test: StoreTest): void {
       assert.equal(await opened.asyncs.get('b', NOW), null);
     });
 
+    test('is not put back by what an earlier attempt says late', async (store) => {
+      const said = async (more: Partial<AsyncRecord>) => {
+        await store.asyncs.put(recordOf('a', more), null);
+        const { attempts, state, since } = (await store.asyncs.get('a', NOW))?.record ?? {};
+        return [attempts, state, since];
+      };
+      assert.deepEqual(await said({ attempts: 1, state: 'running' }), [1, 'running', NOW]);
+      assert.deepEqual(await said({}), [1, 'running', NOW], 'that it was accepted');
+      assert.deepEqual(await said({ attempts: 10, state: 'running' }), [10, 'running', NOW]);
+      assert.deepEqual(await said({ attempts: 9, state: 'ok' }), [10, 'running', NOW]);
+      assert.deepEqual(await said({ attempts: 10, state: 'ok' }), [10, 'ok', NOW]);
+      // Taken out of the dead letters: its attempts begin anew.
+      assert.deepEqual(await said({ attempts: 1, state: 'running', since: NOW + 1 }), [1, 'running', NOW + 1]);
+      assert.deepEqual(await said({ attempts: 11, state: 'ok' }), [1, 'running', NOW + 1]);
+    });
+
     test('takes the place of what it was, and of its answer', async (store) => {
       await store.asyncs.put(recordOf('a', { state: 'ok' }), new Uint8Array([1]));
       const later = recordOf('a', { state: 'running', attempts: 1 });

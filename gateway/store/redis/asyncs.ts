@@ -1,5 +1,5 @@
 /**
- * What became of asynchronous invocations. Keys: async:ID (hash: record, body where there is one), asyncs-expiring (sorted
+ * What became of asynchronous invocations. Keys: async:ID (hash: record, its since and attempts, body where there is one), asyncs-expiring (sorted
  * set of ids). They expire by the caller's clock, as everything here: Redis's own would know another time.
  */
 import type { AsyncRecord, AsyncStore } from '../store.ts';
@@ -11,8 +11,13 @@ export function asyncsDomain(db: Database): AsyncStore {
   const put = db.script(
     'asyncs.put',
     `local key = P .. 'async:' .. ARGV[1]
-    redis.call('HSET', key, 'record', ARGV[3])
-    if ARGV[4] then redis.call('HSET', key, 'body', ARGV[4]) else redis.call('HDEL', key, 'body') end
+    local since, attempts = unpack(redis.call('HMGET', key, 'since', 'attempts'))
+    if since then
+      local later = tonumber(since) - tonumber(ARGV[4])
+      if later > 0 or (later == 0 and tonumber(attempts) > tonumber(ARGV[5])) then return end
+    end
+    redis.call('HSET', key, 'record', ARGV[3], 'since', ARGV[4], 'attempts', ARGV[5])
+    if ARGV[6] then redis.call('HSET', key, 'body', ARGV[6]) else redis.call('HDEL', key, 'body') end
     redis.call('ZADD', P .. 'asyncs-expiring', ARGV[2], ARGV[1])`,
   );
   const get = db.script(
@@ -33,7 +38,8 @@ export function asyncsDomain(db: Database): AsyncStore {
 
   return {
     async put(record, body) {
-      await put(record.id, record.expiresAt, JSON.stringify(record), ...(body === null ? [] : [body]));
+      const { id, expiresAt, since, attempts } = record;
+      await put(id, expiresAt, JSON.stringify(record), since, attempts, ...(body === null ? [] : [body]));
     },
     async get(id, nowMs) {
       const found = await get(id, nowMs);

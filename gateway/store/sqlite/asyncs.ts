@@ -7,9 +7,10 @@ export function asyncsDomain(db: Database): Sync<AsyncStore> {
   return {
     put(record, body) {
       db.sql(
-        `INSERT INTO asyncs (id, record, expires_at, body) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at, body = excluded.body`,
-      ).run(record.id, JSON.stringify(record), record.expiresAt, body);
+        `INSERT INTO asyncs (id, record, expires_at, body) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET record = excluded.record, expires_at = excluded.expires_at, body = excluded.body
+           WHERE (record ->> 'since', record ->> 'attempts') <= (?5, ?6)`,
+      ).run(record.id, JSON.stringify(record), record.expiresAt, body, record.since, record.attempts);
     },
     get(id, nowMs) {
       const row = db.sql('SELECT record, body FROM asyncs WHERE id = ? AND expires_at > ?').get(id, nowMs) as
