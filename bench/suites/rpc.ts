@@ -37,7 +37,10 @@ const SETUP = `export default () => {
   };
 };`;
 
-const CALLEE = 'export default { fetch: () => new Response("answer") };';
+const CALLEE = `
+import { WorkerEntrypoint } from 'hearth';
+export class Methods extends WorkerEntrypoint { add(a, b) { return a + b; } }
+export default { fetch: () => new Response("answer") };`;
 
 /** Answers with ns a call, one figure for each sample. What is summed up cannot be left out. */
 const CALLER = `
@@ -64,7 +67,19 @@ async function sumsOf(kind, env, count, perSample) {
   if (sum < 0) throw new Error('never');
   return found;
 }
+async function methodsOf(env, count) {
+  const found = [];
+  for (let n = -count / 10; n < count; n++) {
+    const begun = performance.now();
+    const sum = await env.METHODS.add(n, 2);
+    const ns = (performance.now() - begun) * 1e6;
+    if (sum !== n + 2) throw new Error(String(sum));
+    if (n >= 0) found.push(Math.round(ns));
+  }
+  return found;
+}
 async function callsOf(kind, env, count) {
+  if (kind === 'method') return methodsOf(env, count);
   const found = [];
   for (let n = -count / 10; n < count; n++) {
     const begun = performance.now();
@@ -113,6 +128,10 @@ const KINDS: Kind[] = [
     { name: 'module to module across bases', caller: 'far-caller', share: FAR_SHARE },
     { name: 'module to module across hosts', caller: 'apart-caller', share: FAR_SHARE },
   ].map((far) => ({ ...far, kind: 'module to module', beside: HANDLER, calls: 1 })),
+  ...[
+    { name: 'method in one group', caller: 'caller', share: 1 },
+    { name: 'method across bases', caller: 'far-caller', share: FAR_SHARE },
+  ].map((far) => ({ ...far, kind: 'method', beside: HANDLER, calls: 1 })),
 ];
 
 interface Found {
@@ -152,7 +171,12 @@ export async function rpc({ rounds, samples }: RpcOptions): Promise<{ text: stri
 async function deployAll(gateway: TestGateway): Promise<void> {
   // One request asks for all of a round.
   const alone = { timeoutMs: 120_000 };
-  const bind = (service: string) => ({ services: [{ binding: 'CALLEE', service }] });
+  const bind = (service: string) => ({
+    services: [
+      { binding: 'CALLEE', service },
+      { binding: 'METHODS', service, entrypoint: 'Methods' },
+    ],
+  });
   for (const [prefix, ofCallee, ofCaller] of [
     ['', { group: 'bench' }, { group: 'bench' }],
     ['far-', {}, {}],

@@ -33,10 +33,14 @@ export interface Behind {
   path: readonly string[];
 }
 
-const behind = new WeakMap<object, Behind>();
+/**
+ * What only this file asks a reference for. A WeakMap of them would do as well, but then a young collection keeps all that
+ * went through it, and calls are measured in the memory they leave behind.
+ */
+const BEHIND = Symbol('behind');
 
 export function behindReference(value: unknown): Behind | undefined {
-  return typeof value === 'function' ? behind.get(value) : undefined;
+  return typeof value === 'function' ? (value as { [BEHIND]?: Behind })[BEHIND] : undefined;
 }
 
 /** Methods kept for the next access of the same name. */
@@ -61,7 +65,10 @@ class Handler implements ProxyHandler<() => void> {
   }
 
   get(_target: unknown, name: string | symbol): unknown {
-    if (typeof name === 'symbol') return name === Symbol.dispose ? this.#dispose() : undefined;
+    if (typeof name === 'symbol') {
+      if (name === BEHIND) return { remote: this.#remote, path: this.#path };
+      return name === Symbol.dispose ? this.#dispose() : undefined;
+    }
     if (name === 'then' || name === 'catch' || name === 'finally') {
       // A stub is no promise: it would be called where it is merely handed on.
       if (this.#kind !== 'stub') return promiseMethod(this.#remote.value(this.#path), name);
@@ -99,9 +106,7 @@ function promiseMethod(promise: Promise<unknown>, name: 'then' | 'catch' | 'fina
 }
 
 function proxy(kind: Kind, remote: Remote, path: readonly string[]): object {
-  const made = new Proxy(() => undefined, new Handler(kind, remote, path));
-  behind.set(made, { remote, path });
-  return made;
+  return new Proxy(() => undefined, new Handler(kind, remote, path));
 }
 
 /** What a call gives back at once. */

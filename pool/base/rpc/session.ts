@@ -3,7 +3,7 @@
  * objects never reach the library and its stubs never reach them: what goes out and comes in is translated here.
  */
 import type * as capnweb from 'capnweb';
-import { encodeText } from '../../link/messages.ts';
+import { encodeTexts } from '../../link/messages.ts';
 import { describeThrown } from '../describe.ts';
 import { LocalResult } from './local.ts';
 import { memberOf } from './members.ts';
@@ -70,8 +70,9 @@ export class Session implements References {
   readonly #options: SessionOptions;
   readonly #transport: Transport;
   readonly #session: capnweb.RpcSession;
-  readonly #doors = new WeakMap<object, object>();
-  #pending: Uint8Array[] = [];
+  /** What went out before goes out as the same. Made when something does: most sessions send values alone. */
+  #doors: WeakMap<object, object> | null = null;
+  #pending: string[] = [];
   /** Results nobody has asked for yet. */
   #unasked: FarResult[] = [];
   #ended = false;
@@ -81,7 +82,7 @@ export class Session implements References {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#transport = new Transport(this, options.broken);
-    const main = options.main === null ? undefined : this.target(options.main);
+    const main = options.main === null ? undefined : this.#door(options.main);
     this.#session = new options.capnweb.RpcSession(this.#transport, main, {
       limits: { maxMessageSize: options.mostMessageBytes },
     });
@@ -128,7 +129,7 @@ export class Session implements References {
   out(message: string): void {
     if (this.#ended) return;
     this.#soon();
-    this.#pending.push(encodeText(message));
+    this.#pending.push(message);
     this.#answered ||= FIRST_ANSWER.test(message);
     // The library forgets what it released after it has said so.
     if (message.startsWith('["release"')) queueMicrotask(() => this.checkIdle());
@@ -146,8 +147,7 @@ export class Session implements References {
     for (const result of unasked) result.ask();
     const pending = this.#pending;
     this.#pending = [];
-    const [first, second] = pending;
-    if (first !== undefined) this.#options.send(second === undefined ? first : Buffer.concat(pending));
+    if (pending.length > 0) this.#options.send(encodeTexts(pending));
   }
 
   checkIdle(): void {
@@ -227,6 +227,7 @@ export class Session implements References {
   }
 
   target(target: object): object {
+    this.#doors ??= new WeakMap();
     let door = this.#doors.get(target);
     if (door === undefined) {
       door = this.#door(target);
@@ -236,6 +237,7 @@ export class Session implements References {
   }
 
   callback(method: (...args: unknown[]) => unknown): unknown {
+    this.#doors ??= new WeakMap();
     let callback = this.#doors.get(method);
     if (callback === undefined) {
       callback = (...args: unknown[]) => this.#invoke(method, undefined, args);
