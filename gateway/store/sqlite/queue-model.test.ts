@@ -2,11 +2,9 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { queueCase, runQueueCase } from '../contract/queue-model.ts';
-import type { QueueStore } from '../store.ts';
 import { openDatabase } from './database.ts';
-import type { Sync } from './protocol.ts';
 import { queuesDomain } from './queues.ts';
-import { withDir } from './testing/samples.ts';
+import { later, withDir } from './testing/samples.ts';
 
 it(
   'the queues of SQLite do what a list of messages would do, in 10,000 cases',
@@ -27,12 +25,3 @@ it(
     }
   }),
 );
-
-/** The domain itself, without the thread it lives in. */
-function later(domain: Sync<QueueStore>): QueueStore {
-  const methods = Object.entries(domain).map(([name, method]) => [
-    name,
-    async (...args: unknown[]) => (method as (...args: unknown[]) => unknown)(...args),
-  ]);
-  return Object.fromEntries(methods) as QueueStore;
-}

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NewMessage } from '../../store.ts';
+import type { NewMessage, QueueStore } from '../../store.ts';
+import type { Sync } from '../protocol.ts';
 
 /** A test body with a directory of its own that is removed afterwards, also when it fails. */
 export function withDir(body: (dir: string) => void | Promise<void>): () => Promise<void> {
@@ -32,4 +33,13 @@ export function memoryLog() {
   const lines: string[] = [];
   const keep = (message: string) => void lines.push(message);
   return { lines, warn: keep, error: keep };
+}
+
+/** The queues themselves, without the thread it lives in. */
+export function later(domain: Sync<QueueStore>): QueueStore {
+  const methods = Object.entries(domain).map(([name, method]) => [
+    name,
+    async (...args: unknown[]) => (method as (...args: unknown[]) => unknown)(...args),
+  ]);
+  return Object.fromEntries(methods) as QueueStore;
 }
