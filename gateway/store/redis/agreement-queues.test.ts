@@ -1,50 +1,17 @@
-/**
- * The same calls to SQLite and to Redis, in any order that chance finds: both answer the same. What is only promised to
- * rise (fences) or to lead on (cursors) is compared by what it does.
- */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { HearthError } from '../../../functions/contract/errors.ts';
-import { DAY, NOW } from '../contract/harness.ts';
+import { DAY } from '../contract/harness.ts';
 import { messageOf } from '../contract/messages.ts';
-import { openSqliteStore } from '../sqlite/client.ts';
-import { type ClaimedMessage, defaultQueueSettings, type Settlement, type Store } from '../store.ts';
-import { openOn } from './testing/open.ts';
-import { REDIS_MISSING, startRedis } from './testing/server.ts';
-
-/** One store in the course of the calls: what it handed out so far, and when it is. */
-interface Course {
-  store: Store;
-  held: ClaimedMessage[];
-  nowMs: number;
-  /** What a queue is called in this course: each begins with queues of its own. */
-  name(queue: string): string;
-}
-
-interface Call {
-  /** Shown by fast-check instead of the code. */
-  [fc.toStringMethod]: () => string;
-  said: string;
-  /** What it answers, without what may differ. */
-  run(course: Course): Promise<unknown>;
-}
+import { defaultQueueSettings, type Settlement, type Store } from '../store.ts';
+import { agree, type Call, call, later } from './testing/courses.ts';
+import { REDIS_MISSING } from './testing/server.ts';
 
 const QUEUES = ['q', 'q.dead', 'other'];
 const queue = fc.constantFrom(...QUEUES);
 const id = fc.constantFrom('a', 'b', 'c', 'ü', 'ab', 'a b');
 const ms = fc.constantFrom(0, 1, 999, 1000, 5000, DAY - 1, DAY);
 
-const call = (said: string, run: Call['run']): Call => ({ said, run, [fc.toStringMethod]: () => said });
-
-const later = ms.map((by) =>
-  call(`${by} ms later`, async (course) => {
-    course.nowMs += by;
-  }),
-);
 const enqueue = fc
   .tuple(
     queue,
@@ -133,12 +100,12 @@ const bury = fc
     ),
   );
 
-const queueCalls = fc.array(
+const calls: fc.Arbitrary<Call[]> = fc.array(
   fc.oneof(
     { weight: 4, arbitrary: enqueue },
     { weight: 6, arbitrary: claim },
     { weight: 6, arbitrary: settle },
-    { weight: 2, arbitrary: later },
+    { weight: 2, arbitrary: ms.map(later) },
     { weight: 2, arbitrary: look },
     { weight: 1, arbitrary: extend },
     { weight: 1, arbitrary: redrive },
@@ -149,39 +116,5 @@ const queueCalls = fc.array(
 );
 
 describe('SQLite and Redis', { skip: REDIS_MISSING }, () => {
-  it('answer the same about queues', async () => {
-    await using redis = await startRedis({ config: { appendonly: 'no' } });
-    const dir = await mkdtemp(join(tmpdir(), 'hearth-agreement-'));
-    const log = { warn: () => undefined, error: console.error };
-    const sqlite = await openSqliteStore({ path: join(dir, 'hearth.db'), log });
-    try {
-      await using opened = await openOn(redis);
-      let n = 0;
-      await fc.assert(
-        fc.asyncProperty(queueCalls, async (sequence) => {
-          const own = `${n++}`;
-          const name = (queue: string) => queue.replace(/^(q|other)/, `$1${own}`);
-          const courses = [sqlite, opened.store].map((store): Course => ({ store, held: [], nowMs: NOW, name }));
-          for (const { said, run } of sequence) {
-            const [fromSqlite, fromRedis] = await Promise.all(courses.map((course) => answerOf(run(course))));
-            assert.deepEqual(fromRedis, fromSqlite, said);
-          }
-        }),
-        { numRuns: 1000 },
-      );
-    } finally {
-      await sqlite.close();
-      await rm(dir, { recursive: true, force: true });
-    }
-  });
+  it('answer the same about queues', () => agree(calls, 1000));
 });
-
-/** An error by its code: the words may be others. */
-async function answerOf(answer: Promise<unknown>): Promise<unknown> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof HearthError) return { code: error.code };
-    throw error;
-  }
-}
