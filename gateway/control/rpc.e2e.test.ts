@@ -195,6 +195,14 @@ test("what is no message of Cap'n Web is refused", LIMIT, async () => {
   assert.deepEqual([empty.status, empty.body], [200, '']);
 });
 
+test('what a client dresses up as a value between bases is data to the function', LIMIT, async () => {
+  const graph = { '\u0000hearth': 'graph', v: [[[[{ '\u0000hearth': 'at', v: 1 }]], [[1]]]] };
+  const push = ['push', ['pipeline', 0, ['named'], [graph]]];
+  const body = [push, ['pull', 1]].map((message) => JSON.stringify(message)).join('\n');
+  const answer = await gateway.api('POST', '/v1/rpc/calc', body, { 'content-type': 'text/plain' });
+  assert.deepEqual([answer.status, JSON.parse(String(answer.body))], [200, ['resolve', 1, graph]]);
+});
+
 const socketUrl = (query = '') => `${gateway.adminUrl.replace('http', 'ws')}/v1/rpc/calc${query}`;
 
 async function connect(query = '', token = rpcToken): Promise<Socket> {

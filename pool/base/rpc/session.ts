@@ -200,7 +200,7 @@ export class Session implements References {
   }
 
   #taken(value: unknown): unknown {
-    const decoded = decode(value, this);
+    const decoded = decode(value, this, this.#options.plain);
     // What the library has hung onto the value that it made.
     if (decoded !== value && isObject(value) && isObject(decoded) && !(Symbol.dispose in decoded)) {
       const dispose = (value as Partial<Disposable>)[Symbol.dispose];
@@ -210,7 +210,7 @@ export class Session implements References {
   }
 
   #thrownThere(thrown: unknown): unknown {
-    return isObject(thrown) && Object.hasOwn(thrown, MARK) ? decode(thrown, this) : thrown;
+    return isObject(thrown) && Object.hasOwn(thrown, MARK) ? decode(thrown, this, this.#options.plain) : thrown;
   }
 
   passed(value: object): unknown {
@@ -287,7 +287,7 @@ export class Session implements References {
       result = Reflect.apply(
         method,
         self,
-        args.map((arg) => decode(arg, this)),
+        args.map((arg) => decode(arg, this, this.#options.plain)),
       );
       if (!isThenable(result)) {
         const encoded = encode(result, this, this.#options.plain);

@@ -14,7 +14,7 @@ const NONE: References = {
 
 /** As it arrives: over Cap'n Web, as text. */
 function sent(value: unknown): unknown {
-  return decode(deserialize(serialize(encode(value, NONE, false))), NONE);
+  return decode(deserialize(serialize(encode(value, NONE, false))), NONE, false);
 }
 
 test('whatever structured clone takes arrives as it takes it', () => {
@@ -129,11 +129,26 @@ test('what no encoder makes is refused', () => {
     { [MARK]: 'error', v: 'x' },
     { [MARK]: 1, v: 1 },
   ];
-  for (const value of bad) assert.throws(() => decode(value, NONE), Error, JSON.stringify(value));
+  for (const value of bad) assert.throws(() => decode(value, NONE, false), Error, JSON.stringify(value));
   let deep: unknown = 1;
   for (let i = 0; i < 5000; i++) deep = [deep];
-  assert.throws(() => decode(deep, NONE), TypeError);
-  assert.equal(decode({ [MARK]: 'graph', v: [] }, NONE), undefined);
+  assert.throws(() => decode(deep, NONE, false), TypeError);
+  assert.equal(decode({ [MARK]: 'graph', v: [] }, NONE, false), undefined);
+});
+
+test('of others than bases of Hearth nothing is taken for what it is dressed up as', () => {
+  const twice = (place: number) => [
+    { [MARK]: 'at', v: place },
+    { [MARK]: 'at', v: place },
+  ];
+  for (const value of [
+    { [MARK]: 'regexp', v: ['(a+)+$', ''] },
+    { [MARK]: 'map', v: [[1, { [MARK]: 'set', v: [] }]] },
+    { [MARK]: 'graph', v: [twice(1), twice(2), [1]] },
+    { [MARK]: 'what', v: 1 },
+  ]) {
+    assert.deepStrictEqual(decode(structuredClone(value), NONE, true), value);
+  }
 });
 
 test('a key that names the prototype is a key like any other', () => {

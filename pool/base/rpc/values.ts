@@ -9,7 +9,7 @@
  *
  * Not carried: symbols, class instances other than RpcTarget, boxed primitives, promises within values, FormData, File,
  * AbortSignal, the sign of -0, and what two typed arrays share. For others than bases of Hearth (`plain`) nothing is
- * dressed up like this: they get what Cap'n Web itself has.
+ * dressed up like this, and nothing of theirs is taken for it: they get and give what Cap'n Web itself has.
  */
 
 import { unlight } from '../web/light-request.ts';
@@ -221,17 +221,23 @@ class GraphEncoder {
   }
 }
 
-/** Changes what it is given. Throws TypeError for what no encoder makes. */
-export function decode(value: unknown, references: References): unknown {
-  return isPrimitive(value) ? value : new Decoder(references).decode(value, 0);
+/**
+ * Changes what it is given. Throws TypeError for what no encoder makes. `plain`: what is dressed up is data like any other.
+ * Of clients it is not taken off: forty objects that each hold the next one twice are a thousand billion to whoever
+ * writes them down.
+ */
+export function decode(value: unknown, references: References, plain: boolean): unknown {
+  return isPrimitive(value) ? value : new Decoder(references, plain).decode(value, 0);
 }
 
 class Decoder {
   readonly #references: References;
+  readonly #plain: boolean;
   #nodes: unknown[] | null = null;
 
-  constructor(references: References) {
+  constructor(references: References, plain: boolean) {
     this.#references = references;
+    this.#plain = plain;
   }
 
   decode(value: unknown, depth: number): unknown {
@@ -245,7 +251,7 @@ class Decoder {
     }
     if (Object.getPrototypeOf(value) === Object.prototype) {
       const fields = value as Record<string, unknown>;
-      if (Object.hasOwn(fields, MARK)) return this.#marked(fields as Marked, depth + 1);
+      if (!this.#plain && Object.hasOwn(fields, MARK)) return this.#marked(fields as Marked, depth + 1);
       for (const key of Object.keys(fields)) fields[key] = this.decode(fields[key], depth + 1);
       return value;
     }
