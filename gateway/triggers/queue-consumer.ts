@@ -190,7 +190,9 @@ export class QueueConsumer {
 
   /** Nothing may go out before something has come to its end. */
   private isFull(limits: Limits): boolean {
-    return this.exclusive || this.inFlight.size >= batchLimit(this.parts.settings(), limits);
+    const most = batchLimit(this.parts.settings(), limits);
+    // What was handled and is not settled yet is delivered once more if this process dies now: there is not much of it.
+    return this.exclusive || this.inFlight.size >= most || this.held.size >= 2 * most;
   }
 
   /** Messages that may be claimed now. */

@@ -278,6 +278,37 @@ test('batches in flight stay within max_concurrency, and the next goes out when 
   assert.equal((await queues.stats('orders')).depth, 0);
 });
 
+test('what is handled and not yet settled is bounded: a store that stalls holds back the next batches', async (t) => {
+  const { again, registry, keeper, store } = await openQueues(t);
+  await deploy(registry, 'shop', consumes({ ...EAGER, max_batch_size: 1, max_concurrency: 2 }));
+  const stalled = Promise.withResolvers<void>();
+  const slow: QueueStore = {
+    ...store.queues,
+    settle: async (...args) => {
+      await stalled.promise;
+      return store.queues.settle(...args);
+    },
+  };
+  const queues = again({ store: slow });
+  let handled = 0;
+  keeper.auto = (invoked) => {
+    handled += 1;
+    ackAll(invoked);
+  };
+  await queues.start();
+  await queues.enqueue(
+    'orders',
+    Array.from({ length: 20 }, (_, n) => text(String(n))),
+    ROOT,
+  );
+  await settle(store);
+  assert.equal(handled, 4);
+  stalled.resolve();
+  while (handled < 20) await settle(store);
+  await queues.drain();
+  assert.equal((await queues.stats('orders')).depth, 0);
+});
+
 test('a thousand messages are each delivered once and none is left', async (t) => {
   const { queues, registry, keeper } = await openQueues(t);
   await deploy(registry, 'shop', consumes(EAGER));
