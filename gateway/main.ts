@@ -54,6 +54,7 @@ import { createPoolLog, withinStart } from './pool-log.ts';
 import { provedTraffic } from './proved-traffic.ts';
 import { createRegistry } from './registry/memory.ts';
 import { createRest, type Rest } from './rest.ts';
+import { createReports } from './rollouts/reports.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { sandboxFor } from './sandbox.ts';
 import { listenError, StartError } from './start-error.ts';
@@ -244,6 +245,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     store: store.rollouts,
     registry: proved,
     leads: () => config.redis === null || leadership.leads,
+    ...(config.redis === null ? {} : { reports: createReports({ kv: store.kv, owner, now }) }),
     audit,
     now,
     timers: realTimers,

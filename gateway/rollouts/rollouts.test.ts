@@ -7,6 +7,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { Artifact, Store } from '../store/store.ts';
 import { createIdMaker } from '../triggers/ids.ts';
 import { ManualClock, openRegistry, openStore, SILENT, START_MS } from '../triggers/testing/harness.ts';
+import { createReports } from './reports.ts';
 import { createRollouts, type Rollouts, type RolloutsParts } from './rollouts.ts';
 import { call } from './testing/calls.ts';
 import { isError } from './testing/errors.ts';
@@ -585,9 +586,13 @@ async function stored({ store }: Rig, name = 'shop'): Promise<string | undefined
 describe('rollouts of several gateways on one store', () => {
   async function openTwo(t: TestContext) {
     let leader = 1;
-    const one = await openRig(t, () => ({ leads: () => leader === 1 }));
     const clock = new ManualClock(START_MS);
-    const two = await start(clock, one.store, { leads: () => leader === 2 });
+    const reports = ({ kv }: Store, owner: string) => createReports({ kv, owner, now: clock.now });
+    const one = await openRig(t, (_registry, store) => ({
+      leads: () => leader === 1,
+      reports: reports(store, 'one'),
+    }));
+    const two = await start(clock, one.store, { leads: () => leader === 2, reports: reports(one.store, 'two') });
     t.after(() => two.rollouts.drain());
     return {
       one,
@@ -672,6 +677,35 @@ describe('rollouts of several gateways on one store', () => {
     await hear(one);
     assert.equal((await one.rollouts.get(record.id)).record.state, 'completed');
     assert.equal(await stored(one), 'v2 100');
+  });
+
+  it('are judged by the calls of all gateways', async (t) => {
+    const { one, two } = await openTwo(t);
+    const { record } = await one.rollouts.create(
+      request([{ percent: 10, pauseSeconds: 3600 }, { percent: 100 }]),
+      'admin',
+    );
+    await hear(two);
+    // None of them alone has seen enough.
+    const [there, here] = [two, one];
+    for (const rig of [there, here]) {
+      feed(rig, 'shop', 'v1', 35);
+      feed(rig, 'shop', 'v2', 35, { status: null });
+    }
+    await here.pass(500);
+    assert.equal((await here.rollouts.get(record.id)).record.state, 'running');
+    await there.pass(1000);
+    const look = async () => {
+      await here.pass(250);
+      return (await here.rollouts.get(record.id)).record;
+    };
+    let now = await look();
+    for (let looks = 0; now.state === 'running' && looks < 1000; looks++) {
+      now = await look();
+    }
+    assert.equal(now.state, 'stopped', JSON.stringify(now));
+    assert.match(now.why ?? '', /error rate 100 % \(70 of 70/);
+    assert.equal(await stored(here), 'v1 100');
   });
 
   it('end when somebody moved the traffic at another gateway', async (t) => {

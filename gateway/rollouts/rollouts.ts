@@ -20,6 +20,7 @@ import type { Timers } from '../triggers/timers.ts';
 import { beginWindows, type Live, look, movedBySomebody, newLive, type Rolled, strayedOf } from './live.ts';
 import { trafficAt } from './plan.ts';
 import { actionOf, auditDetail, newRecord } from './record.ts';
+import type { Reports } from './reports.ts';
 import { advance, type Happening, isOver, resumed } from './state.ts';
 import { createWindows, type Window } from './windows.ts';
 
@@ -58,6 +59,8 @@ export interface RolloutsParts {
   >;
   /** Whether this gateway takes the steps. Default: it does. */
   leads?(): boolean;
+  /** Between it and the others; left out where there are none. */
+  reports?: Reports;
   /** As in control/audit.ts. */
   audit(actor: string, action: string, subject: string, detail?: Record<string, unknown>): Promise<void>;
   /** Epoch ms. */
@@ -69,6 +72,8 @@ export interface RolloutsParts {
 
 /** A bad step's traffic is to be back within a second. */
 const LOOK_EVERY_MS = 250;
+/** Every second. */
+const LOOKS_A_REPORT = 4;
 /** What a step is refused with that would be refused again. */
 const FOR_GOOD = ['CONFLICT', 'NOT_FOUND', 'PROBE_FAILED'];
 /** Whoever acts for itself, in the audit. */
@@ -82,6 +87,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   const owners = new Map<string, Live>();
   let state: 'idle' | 'running' | 'drained' = 'idle';
   let disarm: (() => void) | null = null;
+  let looks = 0;
+  const reporting = new Set<Live>();
   let unlisten: () => void = () => undefined;
 
   function take(record: RolloutRecord): Live {
@@ -112,9 +119,26 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
     if (state !== 'running' || disarm !== null || running.size === 0) return;
     disarm = timers.after(LOOK_EVERY_MS, () => {
       disarm = null;
-      for (const live of [...running.values()]) lookAt(live);
+      looks += 1;
+      for (const live of [...running.values()]) {
+        if (looks % LOOKS_A_REPORT === 0) report(live);
+        lookAt(live);
+      }
       arm();
     });
+  }
+
+  /** One at a time; what cannot be sent now is sent with the next. */
+  function report(live: Live): void {
+    const { reports } = parts;
+    if (reports === undefined || live.record.guard === false || reporting.has(live)) return;
+    reporting.add(live);
+    const { record, windows: counted } = live;
+    (leads() ? reports.collect(() => live.record, counted) : reports.send(record, counted))
+      .catch((error: unknown) =>
+        log.warn('What a rollout is judged by was not exchanged.', { rollout: record.id, error }),
+      )
+      .finally(() => reporting.delete(live));
   }
 
   /** Runs alone among the changes of this rollout. */

@@ -39,6 +39,18 @@ export class Histogram {
     return above;
   }
 
+  /** Counts by bucket, of those that hold anything. */
+  entries(): [bucket: number, count: number][] {
+    return [...this.#counts.entries()].filter(([, count]) => count > 0);
+  }
+
+  add(entries: readonly (readonly [bucket: number, count: number])[]): void {
+    for (const [bucket, count] of entries) {
+      this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count;
+      this.count += count;
+    }
+  }
+
   /** As it is now. */
   copy(): Histogram {
     const copy = new Histogram();
@@ -64,6 +76,21 @@ export function boundOf(bucket: number): number {
   return 2 ** (LOWEST_OCTAVE + bucket / PER_OCTAVE);
 }
 
+type Counts = ReturnType<Histogram['entries']>;
+
+export interface ArmReport {
+  requests: number;
+  errors: number;
+  latency: Counts;
+  early: Counts;
+  coldStart: Counts;
+}
+
+export interface WindowReport {
+  fresh: ArmReport;
+  old: ArmReport;
+}
+
 export class Arm {
   requests = 0;
   errors = 0;
@@ -79,6 +106,25 @@ export class Arm {
   readonly early = new Histogram();
   /** Loading, of cold starts. */
   readonly coldStart = new Histogram();
+
+  report(): ArmReport {
+    const { requests, errors, latency, early, coldStart } = this;
+    return {
+      requests,
+      errors,
+      latency: latency.entries(),
+      early: early.entries(),
+      coldStart: coldStart.entries(),
+    };
+  }
+
+  absorb({ requests, errors, latency, early, coldStart }: ArmReport): void {
+    this.requests += requests;
+    this.errors += errors;
+    this.latency.add(latency);
+    this.early.add(early);
+    this.coldStart.add(coldStart);
+  }
 
   clear(): void {
     this.requests = 0;
@@ -102,6 +148,21 @@ export class Window {
 
   get isFull(): boolean {
     return this.fresh.requests >= WINDOW_CALLS;
+  }
+
+  /** What was counted, which is forgotten here; null: nothing was. */
+  take(): WindowReport | null {
+    if (this.fresh.requests + this.old.requests === 0) return null;
+    const report = { fresh: this.fresh.report(), old: this.old.report() };
+    this.fresh.clear();
+    this.old.clear();
+    return report;
+  }
+
+  /** Adds what was counted elsewhere. */
+  absorb({ fresh, old }: WindowReport): void {
+    this.fresh.absorb(fresh);
+    this.old.absorb(old);
   }
 
   /** Counts from nothing; `keepOld`: only the new version. */
