@@ -28,7 +28,7 @@ export default class extends WorkerEntrypoint {
   async trace() { return { traceparent: this.env.TRACE, id: this.ctx.invocationId }; }
   again(n) { return this.env.SELF === undefined ? n : this.env.SELF.again(n + 1); }
   log(text) { console.log(text); }
-  later(ms) { this.ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, ms)).then(() => console.log('later'))); return 'now'; }
+  later(ms) { this.ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, ms)).then(() => console.log('went on afterwards'))); return 'now'; }
 }
 export class Admin extends WorkerEntrypoint { who() { return 'admin'; } }`;
 
@@ -36,6 +36,7 @@ const CALLER = `
 let kept;
 const CASES = {
   add: (env) => env.CALLEE.add(1, 2),
+  http: async (env) => (await env.CALLEE.fetch('http://callee/')).status,
   admin: (env) => env.ADMIN.who(),
   loop: (env) => env.LOOP.again(0),
   slow: (env) => env.SLOW.forever('by its own time'),
@@ -112,19 +113,26 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test('another trust group calls what is published, and no other class of it', LIMIT, async () => {
-  assert.equal((await ask('stranger', 'add')).value, 3);
+test('another trust group calls methods where a publication says so, and no other class of it', LIMIT, async () => {
+  assert.equal(await code('stranger', 'add'), 'FORBIDDEN', 'published by its manifest: for fetch');
   assert.equal(await code('stranger', 'admin'), 'FORBIDDEN');
   assert.equal((await ask('caller', 'admin')).value, 'admin');
   const publish = (body: object | null) =>
     gateway.api(body === null ? 'DELETE' : 'PUT', '/v1/publications/callee', body ?? undefined);
-  assert.equal((await publish({ function: 'callee', rpc: false })).status < 300, true);
-  assert.equal(await code('stranger', 'add'), 'FORBIDDEN');
+  for (const rpc of [false, true]) {
+    assert.equal((await publish({ function: 'callee', rpc })).status < 300, true);
+    assert.equal(await code('stranger', 'add'), 'FORBIDDEN');
+    const { value, thrown } = await ask('stranger', 'http');
+    assert.deepEqual([value, thrown?.code], rpc ? [200, undefined] : [undefined, 'FORBIDDEN']);
+  }
+  assert.equal((await publish({ function: 'callee', rpc: 'methods' })).status < 300, true);
+  assert.equal((await ask('stranger', 'add')).value, 3);
+  assert.equal(await code('stranger', 'admin'), 'FORBIDDEN');
   assert.equal((await ask('caller', 'add')).value, 3);
   await publish(null);
   assert.equal(await code('stranger', 'add'), 'FORBIDDEN');
   assert.equal((await publish({ function: 'callee' })).status < 300, true);
-  assert.equal((await ask('stranger', 'add')).value, 3);
+  assert.equal(await code('stranger', 'add'), 'FORBIDDEN');
 });
 
 test('sixteen hops are enough, over the link and within a group', LIMIT, async () => {
