@@ -8,6 +8,7 @@ import { environment, writeResult } from './report.ts';
 import { bodies } from './suites/bodies.ts';
 import { burst } from './suites/burst.ts';
 import { cold } from './suites/cold.ts';
+import { cron } from './suites/cron.ts';
 import { density } from './suites/density.ts';
 import { deploy } from './suites/deploy.ts';
 import { elasticity } from './suites/elasticity.ts';
@@ -65,6 +66,13 @@ const SUITES: Record<string, Suite> = {
       secondsPerRun: of(size, 2, 5),
       messages: of(size, 4_000, 80_000),
       samples: of(size, 50, 10_000),
+    }),
+  cron: (size) =>
+    cron({
+      functions: of(size, 3, 50),
+      crons: of(size, 5, 20),
+      ticks: of(size, 1, 5, 20),
+      idleTicks: of(size, 3, 30, 120),
     }),
   rpc: (size) => rpc({ rounds: rounds(size), samples: of(size, 100, 20_000) }),
   policy: (size) => policy({ seeds: of(size, 1, 5), functions: of(size, 500, 10_000) }),

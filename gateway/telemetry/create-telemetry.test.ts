@@ -194,17 +194,18 @@ describe('failures', () => {
 });
 
 describe('other triggers', () => {
-  test('a cron tick is a root span of a timer with its expression and due time', async (t) => {
+  test('a cron tick is a root span of a timer with its expression, its due time and how late it is', async (t) => {
     const { spans } = await exported(t, {
       trigger: 'cron',
       functionName: 'report',
-      cron: { expression: '*/5 * * * *', scheduledTimeMs: Date.UTC(2027, 0, 15, 8) },
+      cron: { expression: '*/5 * * * *', scheduledTimeMs: Date.UTC(2027, 0, 15, 7, 59, 53) },
     });
     const root = named(spans, 'report');
     assert.equal(root.parentSpanId, null);
     assert.equal(root.attributes['faas.trigger'], 'timer');
     assert.equal(root.attributes['faas.cron'], '*/5 * * * *');
-    assert.equal(root.attributes['faas.time'], '2027-01-15T08:00:00.000Z');
+    assert.equal(root.attributes['faas.time'], '2027-01-15T07:59:53.000Z');
+    assert.equal(root.attributes['hearth.cron.late_ms'], 7000);
     assert.equal(named(spans, 'function.invoke').attributes['faas.trigger'], 'timer');
   });
 

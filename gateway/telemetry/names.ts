@@ -65,6 +65,8 @@ export const HEARTH_ATTR = {
   phase: 'hearth.coldstart.phase',
   /** 2 when the first base died before the function was called. */
   attempt: 'hearth.attempt',
+  /** From when a cron tick was due until it was begun, ms. */
+  cronLate: 'hearth.cron.late_ms',
   /** Deliveries of a message so far, this one counted. */
   messageAttempts: 'hearth.message.attempts',
   reason: 'hearth.reason',

@@ -184,6 +184,7 @@ function serverSpan(
   } else if (cron !== undefined) {
     attributes[ATTR.faasCron] = cron.expression;
     attributes[ATTR.faasTime] = new Date(cron.scheduledTimeMs).toISOString();
+    attributes[HEARTH_ATTR.cronLate] = Math.max(0, Math.round(invocation.startedAtMs - cron.scheduledTimeMs));
   } else if (queue !== undefined) {
     Object.assign(attributes, messagingAttributes(queue.name));
     attributes[ATTR.messagingBatchCount] = queue.messages.length;

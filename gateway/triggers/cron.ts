@@ -82,7 +82,7 @@ interface Entry {
 }
 
 /** Leases are lengthened, and those of others looked through, so often. */
-const BEAT_MS = 3_000;
+export const BEAT_MS = 3_000;
 /** Beats between two full comparisons with the store, which mend what a notice that never came would have told. */
 const BEATS_A_RELOAD = 20;
 /** How often a run of another gateway is looked at whose end is waited for. */

@@ -213,8 +213,9 @@ export class Gateway {
     this.state = 'stands still';
   }
 
-  goOn(): void {
+  goOn(order: 'oldest first' | 'newest first' = 'oldest first'): void {
     this.state = 'runs';
-    for (const work of this.#missed.splice(0)) work();
+    const missed = this.#missed.splice(0);
+    for (const work of order === 'oldest first' ? missed : missed.reverse()) work();
   }
 }
