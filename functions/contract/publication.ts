@@ -68,8 +68,11 @@ export const publicationSchema = z.strictObject({
   crons: list(cronSchema, MOST_CRONS),
   /** Null: the manifest's. */
   queues: list(z.string().regex(QUEUE_NAME_PATTERN, `A queue's name ${NAME_RULE}.`), MOST_QUEUES),
-  /** Whether functions of other trust groups may call it. */
-  rpc: z.boolean().default(true),
+  /**
+   * Whether functions of other trust groups may call it: by `fetch`, as any HTTP client; `methods`: also the methods of its
+   * default class, which no client reaches without a token.
+   */
+  rpc: z.union([z.boolean(), z.literal('methods')]).default(true),
   /** Answers only requests that carry it. Null: all that no other one of the same route answers. */
   tag: tagSchema.nullable().default(null),
   /** The first that matches serves a request, with instances and limits of its own. */

@@ -26,14 +26,15 @@ export function serviceCall(
 ): void {
   const { entry, version } = targetOf(registry, binding);
   // Whoever serves it in the end: who may not call any of them is not read.
-  requireReach(registry, caller.trustGroup, binding, version);
+  const by = call.op === 'service.rpc' ? 'methods' : 'fetch';
+  requireReach(registry, caller.trustGroup, binding, by, version);
   const to = {
     ...(binding.entrypoint === undefined ? {} : { entrypoint: binding.entrypoint }),
     ...(binding.props === undefined ? {} : { props: binding.props }),
   };
   const relay = new ServiceRelay(exchange);
   const dispatch = (target: Target, head: TriggerHead): Dispatched => {
-    requireReach(registry, caller.trustGroup, binding, target.version);
+    requireReach(registry, caller.trustGroup, binding, by, target.version);
     return dispatcher.dispatch(target.entry, target.version, head, context, relay.answer, target.arm);
   };
   exchange.handler = relay;
@@ -86,21 +87,24 @@ function chosen({ entry, version }: Target, ask: HttpAsk | null): Target {
 
 /**
  * A manifest may name any function, so a binding gives no more across trust groups than any HTTP client has: what is
- * published and asks for no token, its default entrypoint, and no props for it to believe. Throws FORBIDDEN.
+ * published and asks for no token, its default entrypoint, and no props for it to believe. Methods were never meant for
+ * everybody: they are called from there where a publication says so. Throws FORBIDDEN.
  */
 function requireReach(
   registry: Pick<Registry, 'isOpen'>,
   callerGroup: string,
   binding: Extract<BindingSpec, { kind: 'service' }>,
+  by: 'fetch' | 'methods',
   { functionName, manifest: { hearth } }: VersionEntry,
 ): void {
   if (hearth.trustGroup === callerGroup) return;
-  const open = registry.isOpen(functionName) && hearth.auth === null;
+  const open = registry.isOpen(functionName, by) && hearth.auth === null;
   if (open && binding.entrypoint === undefined && binding.props === undefined) return;
+  const methods = by === 'fetch' ? '' : ', and its methods where the publication says "rpc": "methods"';
   throw new HearthError(
     'FORBIDDEN',
     `env.${binding.name} calls "${binding.service}" of another trust group: only the default entrypoint of a published ` +
-      'function without hearth.auth can be called from there, and without props.',
+      `function without hearth.auth can be called from there, and without props${methods}.`,
   );
 }
 

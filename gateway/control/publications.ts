@@ -22,7 +22,7 @@ const viewSchema = z
     byName: z.boolean().openapi({ description: 'Reached at /NAME and NAME.localhost, too' }),
     crons: z.array(z.string()),
     queues: z.array(z.string()),
-    rpc: z.boolean(),
+    rpc: publicationSchema.shape.rpc,
     tag: z.string().nullable(),
     splits: publicationSchema.shape.splits,
     implied: z.boolean().openapi({ description: 'By the manifest alone' }),

@@ -121,6 +121,20 @@ describe('a function that its manifest does not publish', () => {
     }
   });
 
+  test('is open to methods from other trust groups only where one of its publications says so', async ({
+    registry,
+  }) => {
+    await deploy(registry, 'shop');
+    const open = () => [registry.isOpen('shop'), registry.isOpen('shop', 'methods')];
+    assert.deepEqual(open(), [true, false], 'as its manifest has it');
+    await publish(registry, 'shop', { function: 'shop' });
+    assert.deepEqual(open(), [true, false]);
+    await publish(registry, 'for-others', { function: 'shop', routes: [], rpc: 'methods' });
+    assert.deepEqual(open(), [true, true]);
+    await registry.deletePublication('for-others');
+    assert.deepEqual(open(), [true, false]);
+  });
+
   test('is reached by the routes, crons and queues that are given, and by no other', async ({ registry }) => {
     await deploy(registry, 'shop', HIDDEN);
     const settings = {

@@ -184,11 +184,13 @@ export class Publications {
     return active !== undefined && (this.#byFunction.has(record.name) || this.#implied(record.name, active.claims));
   }
 
-  isOpen({ record, active }: FunctionEntry): boolean {
+  isOpen({ record, active }: FunctionEntry, by: 'fetch' | 'methods'): boolean {
     if (active === undefined) return false;
-    const made = this.#byFunction.get(record.name) ?? NONE;
-    for (const name of made) if (this.#records.get(name)?.rpc === true) return true;
-    return this.#implied(record.name, active.claims);
+    for (const name of this.#byFunction.get(record.name) ?? NONE) {
+      const { rpc = false } = this.#records.get(name) ?? {};
+      if (rpc === 'methods' || (rpc && by === 'fetch')) return true;
+    }
+    return by === 'fetch' && this.#implied(record.name, active.claims);
   }
 
   /** Each once, whatever the number of publications that name it. Reads no manifest that has none. */

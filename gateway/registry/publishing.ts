@@ -86,7 +86,7 @@ export function createPublishing(
     consumer: (queue) => publications.consumer(queue),
     publicationsOf: (name) => of(name, (entry) => publications.of(entry), []),
     isPublished: (name) => of(name, (entry) => publications.isPublished(entry), false),
-    isOpen: (name) => of(name, (entry) => publications.isOpen(entry), false),
+    isOpen: (name, by = 'fetch') => of(name, (entry) => publications.isOpen(entry, by), false),
     crons: (name) => of(name, (entry) => publications.crons(entry), []),
     queues: (name) => of(name, (entry) => publications.queues(entry), []),
     publication: (name) => publications.record(name),

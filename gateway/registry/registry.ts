@@ -102,7 +102,7 @@ export interface Publication {
   readonly crons: readonly string[];
   readonly queues: readonly string[];
   /** Functions of other trust groups may call it. */
-  readonly rpc: boolean;
+  readonly rpc: boolean | 'methods';
   /** Only requests with this tag are for it; null: all but those that another one of the same route is for. */
   readonly tag: string | null;
   readonly splits: readonly Split[];
@@ -174,8 +174,8 @@ export interface Registry {
   publicationsOf(name: string): readonly Publication[];
   /** Reached by route, cron or queue at all. */
   isPublished(name: string): boolean;
-  /** Published in a way that lets functions of other trust groups call it. */
-  isOpen(name: string): boolean;
+  /** Published in a way that lets functions of other trust groups call it: by `fetch`, or by its methods too. */
+  isOpen(name: string, by?: 'fetch' | 'methods'): boolean;
   /** What a published function is to be run by. Reads no manifest that has no crons. */
   crons(name: string): readonly Manifest['triggers']['crons'][number][];
   /** What it consumes, with the settings of its manifest or their defaults. */
