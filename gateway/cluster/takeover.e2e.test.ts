@@ -22,6 +22,8 @@ export default {
   },
   async queue(batch, env) { await work(env, 'queue'); },
 };`;
+/** As the store has the namespace of the manifest. */
+const KV = 'default/work';
 const MANIFEST = {
   kv_namespaces: [{ binding: 'KV', id: 'work' }],
   queues: { consumers: [{ queue: 'jobs', max_batch_timeout: 0, max_retries: 5 }] },
@@ -34,7 +36,7 @@ describe('two gateways on one Redis, of which one stands still', { skip: REDIS_M
     const [stalled] = cluster.gateways as [TestGateway];
     await using store = await storeOn(cluster.redis);
     const has = async (key: string) => {
-      const { keys } = await store.kv.list('work', { prefix: key, limit: 1, cursor: null, nowMs: Date.now() });
+      const { keys } = await store.kv.list(KV, { prefix: key, limit: 1, cursor: null, nowMs: Date.now() });
       return keys.length > 0;
     };
     await stalled.deploy('work', WORK, { manifest: MANIFEST });
@@ -60,7 +62,7 @@ describe('two gateways on one Redis, of which one stands still', { skip: REDIS_M
     const depth = async () => (await heir.api<{ depth: number }>('GET', '/v1/queues/jobs')).body.depth;
     await until(async () => (await depth()) === 0);
 
-    await store.kv.put('work', 'go', { value: new Uint8Array(), metadata: null, expiration: null });
+    await store.kv.put(KV, 'go', { value: new Uint8Array(), metadata: null, expiration: null });
     wake(stalled);
     await until(async () => (await has('queue/late')) && (await has('async/late')));
     await stalled.said(/Messages were settled too late.*"job"/);

@@ -6,6 +6,7 @@
  *     await a.deploy('hi', …);
  *     await until(async () => (await fetch(`${b.url}/hi`)).status === 200);
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import { type RedisServer, startRedis } from '../../store/redis/testing/server.ts';
 import { startGateway, type TestGateway } from '../../testing/gateway.ts';
 
@@ -74,9 +75,12 @@ export function wake({ pid }: TestGateway): void {
   }
 }
 
-/** Looks again and again; what never comes is ended by the test's own limit. Each look takes a request's time at least. */
+/** Between two looks: the cores are for what is looked at. */
+const PACE_MS = 20;
+
+/** Looks again and again; what never comes is ended by the test's own limit. */
 export async function until(look: () => Promise<boolean>): Promise<void> {
-  while (!(await look())) await new Promise((resolve) => setImmediate(resolve));
+  while (!(await look())) await wait(PACE_MS);
 }
 
 /** The same, of the text that this URL answers with. */

@@ -32,8 +32,8 @@ const FUNCTION = `export default {
 };`;
 const NAMESPACE = 'ticks';
 
-/** Longer than a lease and two looks at those of others. */
-const PAST_LEASE_MS = 17_000;
+/** Longer than a lease. */
+const PAST_LEASE_MS = 11_000;
 /** For what was taken over last. */
 const PATIENCE_MS = 60_000;
 
@@ -54,7 +54,7 @@ export async function ticks({ least, crons, tell = () => undefined }: TicksOptio
       const fired = await firedOf(store);
       return expressions.every((cron) => Math.max(0, ...(fired.get(cron)?.keys() ?? [])) >= time);
     });
-  await reached(0);
+  await reached(1);
   const first = Math.max(...[...(await firedOf(store)).values()].map((times) => Math.min(...times.keys())));
   let rounds = 0;
   let last = first;
@@ -101,7 +101,7 @@ async function count(
 async function firedOf(store: Store): Promise<Map<string, Map<number, number>>> {
   const fired = new Map<string, Map<number, number>>();
   for (let cursor: string | null = null; ; ) {
-    const page: Awaited<ReturnType<Store['kv']['list']>> = await store.kv.list(NAMESPACE, {
+    const page: Awaited<ReturnType<Store['kv']['list']>> = await store.kv.list(`default/${NAMESPACE}`, {
       prefix: '',
       limit: 1000,
       cursor,
