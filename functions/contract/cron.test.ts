@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fromWranglerWeekdays, isTimezone, nextRun, validateCron } from './cron.ts';
+import { publicationSchema } from './publication.ts';
 
 const at = (text: string) => Date.parse(text);
 const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
@@ -36,6 +37,14 @@ describe('validateCron', () => {
       assert.match(validateCron(expression, 'UTC') ?? 'accepted', says);
     });
   }
+
+  it('is what publications are checked by, with the place of what is wrong', () => {
+    const { error } = publicationSchema.safeParse({ function: 'f', crons: ['* * * * *', '0 0 30 2 *'] });
+    assert.deepEqual(
+      error?.issues.map(({ path, message }) => [path, message]),
+      [[['crons', 1], '"0 0 30 2 *" is never due: no such date exists.']],
+    );
+  });
 
   it('names a time zone that does not exist', () => {
     assert.match(validateCron('* * * * *', 'Mars/Olympus') ?? '', /"Mars\/Olympus" is not a time zone/);

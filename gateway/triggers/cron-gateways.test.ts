@@ -6,7 +6,7 @@ import { REDIS_MISSING, startRedis } from '../store/redis/testing/server.ts';
 import type { CronStore } from '../store/store.ts';
 import { BEAT_MS } from './cron.ts';
 import { LEASE_MS } from './cron-runs.ts';
-import { openMemoryCrons, World } from './testing/cron-world.ts';
+import { type Gateway, openMemoryCrons, World } from './testing/cron-world.ts';
 
 const SECOND = 1_000;
 /** Each is a cron of its own. */
@@ -237,6 +237,42 @@ describe('three gateways on one store', () => {
       assert.equal(world.calls.length, 1);
       world.endAll();
       await Promise.all(gateways.map(({ crons }) => crons.drain()));
+    } finally {
+      database.close();
+    }
+  });
+
+  test('what was paused or resumed at one is so at the others', async () => {
+    const { store, database } = openMemoryCrons();
+    const claimedBy: Gateway[] = [];
+    const world = new World(
+      store,
+      ['* * * * *'],
+      { missed: 'once', overlap: 'skip' },
+      {
+        claimed: (_claim, gateway) => claimedBy.push(gateway),
+        takenOver: () => undefined,
+        ended: () => undefined,
+      },
+    );
+    world.auto = true;
+    try {
+      const one = await world.start('one');
+      const two = await world.start('two');
+      const id = (await two.crons.list())[0]?.id ?? '';
+      await one.crons.setPaused(id, true);
+      assert.deepEqual(
+        (await two.crons.list()).map(({ paused, nextAt }) => [paused, nextAt]),
+        [[true, null]],
+      );
+      await world.pass(90 * SECOND);
+      assert.equal(claimedBy.length, 0);
+      await one.crons.setPaused(id, false);
+      await world.settle();
+      one.kill();
+      await world.pass(30 * SECOND);
+      assert.deepEqual(claimedBy, [two]);
+      await two.crons.drain();
     } finally {
       database.close();
     }

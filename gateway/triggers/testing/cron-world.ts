@@ -59,6 +59,7 @@ export class World {
   readonly #settings: Settings;
   readonly #watcher: Watcher;
   readonly #listeners = new Set<(name: string) => void>();
+  readonly #feed = new Set<() => void>();
   #pending = 0;
   #ids = 0;
 
@@ -87,7 +88,13 @@ export class World {
     const gateway = new Gateway();
     gateway.crons = createCrons({
       store: this.#storeOf(gateway),
-      changes: { listen: () => () => undefined },
+      changes: {
+        listen: (changed) => {
+          const own = () => gateway.deliver(() => changed([{ kind: 'cron', name: 'f' }]));
+          this.#feed.add(own);
+          return () => this.#feed.delete(own);
+        },
+      },
       owner,
       registry: this.#registry(gateway),
       dispatcher: { call: this.#call(gateway) },
@@ -136,7 +143,9 @@ export class World {
       list: through(store.list),
       replace: through(store.replace),
       extend: through(store.extend),
-      setPaused: through(store.setPaused),
+      setPaused: through(store.setPaused, () => {
+        for (const tell of this.#feed) tell();
+      }),
       claim: through(store.claim, (answers, [claims]) => {
         for (const [i, claim] of claims.entries()) {
           if (answers[i]?.state === 'claimed') watcher.claimed(claim, gateway);
