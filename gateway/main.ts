@@ -285,7 +285,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     changes: store.changes,
     loaded,
     registry,
-    others: { token: access.refresh, rollout: rollouts.refresh, base: baseChanges.refresh },
+    others: { token: access.refresh, rollout: rollouts.refresh, base: baseChanges.refresh, queue: queues.refresh },
+    messages: queues.noticed,
     timers: realTimers,
     log,
   });

@@ -134,4 +134,45 @@ describe('two gateways on one Redis', { skip: REDIS_MISSING }, () => {
     await done(a, 'DELETE', `/v1/tokens/${made.id}`);
     await until(async () => (await asked()) === 401);
   });
+
+  it('pause and resume a queue for each other', async () => {
+    const consumer = 'export default { fetch: () => new Response("up"), queue: () => undefined };';
+    const queues = { consumers: ['held', 'open'].map((queue) => ({ queue, max_batch_timeout: 0 })) };
+    await a.deploy('consumer', consumer, { manifest: { queues } });
+    await answers(`${b.url}/consumer`, 'up');
+    const at = async (gateway: TestGateway, queue: string) =>
+      (await gateway.api<{ depth: number; settings: { paused: boolean } }>('GET', `/v1/queues/${queue}`)).body;
+    const send = (gateway: TestGateway, queue: string) =>
+      done(gateway, 'POST', `/v1/queues/${queue}/messages`, { messages: [{ body: 1 }] });
+    await until(async () => (await at(b, 'held')).settings.paused === false);
+    await done(a, 'POST', '/v1/queues/held/pause', { paused: true });
+    await until(async () => (await at(b, 'held')).settings.paused);
+    await send(b, 'held');
+    await send(b, 'open');
+    await until(async () => (await at(b, 'open')).depth === 0);
+    assert.equal((await at(a, 'held')).depth, 1);
+    await done(b, 'POST', '/v1/queues/held/pause', { paused: false });
+    await until(async () => (await at(a, 'held')).depth === 0);
+    assert.equal((await at(a, 'held')).settings.paused, false);
+  });
+
+  it('share the messages that one of them was given', async () => {
+    // Each waits for the other, and neither gateway takes two.
+    const pair = `export default {
+      fetch: () => new Response('up'),
+      async queue(batch, env) {
+        await env.KV.put('began/' + batch.messages[0].id, '');
+        while ((await env.KV.list({ prefix: 'began/' })).keys.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      },
+    };`;
+    const consumers = [{ queue: 'pairs', max_batch_size: 1, max_batch_timeout: 0, max_concurrency: 1 }];
+    await a.deploy('pair', pair, {
+      manifest: { kv_namespaces: [{ binding: 'KV', id: 'pair' }], queues: { consumers } },
+    });
+    await answers(`${b.url}/pair`, 'up');
+    for (const id of ['one', 'two'])
+      await done(a, 'POST', '/v1/queues/pairs/messages', { messages: [{ id, body: 1 }] });
+    const depth = async () => (await b.api<{ depth: number }>('GET', '/v1/queues/pairs')).body.depth;
+    await until(async () => (await depth()) === 0);
+  });
 });

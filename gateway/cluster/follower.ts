@@ -24,6 +24,8 @@ export interface FollowerParts {
   loaded: ReadonlyMap<string, string>;
   registry: Pick<Registry, 'functions' | 'refresh' | 'onChange'>;
   others: Partial<Record<FollowedKind, Refresh>>;
+  /** Told of queues in which there may be something to claim; '' stands for all. */
+  messages(queues: readonly string[]): void;
   timers: Timers;
   log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -86,6 +88,7 @@ export function createFollower(parts: FollowerParts): Follower {
   }
 
   function compare(): void {
+    parts.messages(['']);
     functions.ask(null);
     for (const each of lanes.values()) each.ask(null);
   }
@@ -103,7 +106,8 @@ export function createFollower(parts: FollowerParts): Follower {
       return;
     }
     for (const [kind, of] of Map.groupBy(all, (change) => change.kind)) {
-      if (kind === 'publication') {
+      if (kind === 'messages') parts.messages([...new Set(of.map(({ name }) => name))]);
+      else if (kind === 'publication') {
         publicationsToo = true;
         functions.ask(['']);
       } else (kind === 'function' ? functions : lanes.get(kind))?.ask(of.map(({ name }) => name));

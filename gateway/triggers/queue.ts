@@ -60,6 +60,10 @@ export interface Queues {
   redrive(queue: string, ids: string[] | 'all'): Promise<number>;
   /** Removes all messages and says how many. Throws NOT_FOUND. */
   purge(queue: string): Promise<number>;
+  /** Takes over settings that another gateway has stored; null: of all. Throws NO_CAPACITY while the store is away. */
+  refresh(queues: readonly string[] | null): Promise<void>;
+  /** There may be something to claim, which another gateway may have been given; '' stands for every queue. */
+  noticed(queues: readonly string[]): void;
   /** Begins to deliver. The registry is loaded by then. */
   start(): Promise<void>;
   /** Delivers no more; resolves when the batches in flight are settled. Enqueueing goes on working. */
@@ -85,6 +89,8 @@ export interface QueueParts {
 /** Of Hearth's own queues: when a message is tried again, and when no more, is their receiver's to say. */
 const OWN_SETTINGS = { maxBatchSize: 1, maxBatchTimeoutS: 0 };
 
+/** Of one queue. */
+const NOTICE_EVERY_MS = 20;
 const STORE_RETRY_MS = 5_000;
 /** Every how many lengthenings of leases the depths are told to telemetry. */
 const DEPTH_EVERY = 5;
@@ -95,6 +101,8 @@ export function createQueues(parts: QueueParts): Queues {
   const consumers = new Map<string, QueueConsumer>();
   /** Queues each function consumed when it was last looked at. */
   const consumedBy = new Map<string, string[]>();
+  /** Queues whose consumer was woken by a notice a moment ago. */
+  const resting = new Map<string, { again: boolean }>();
   const locked = createLocks();
   const background = new Set<Promise<void>>();
   let state: 'idle' | 'delivering' | 'drained' = 'idle';
@@ -170,6 +178,37 @@ export function createQueues(parts: QueueParts): Queues {
     if (state === 'delivering') consumers.get(queue)?.wake();
   }
 
+  /** Own messages are noticed too, and have woken their consumer before: so a notice does it seldom. */
+  function notice(queue: string): void {
+    const found = resting.get(queue);
+    if (found !== undefined) {
+      found.again = true;
+      return;
+    }
+    wake(queue);
+    const rest = { again: false };
+    resting.set(queue, rest);
+    timers.after(NOTICE_EVERY_MS, () => {
+      resting.delete(queue);
+      if (rest.again && state === 'delivering') notice(queue);
+    });
+  }
+
+  async function refresh(queues: readonly string[] | null): Promise<void> {
+    const names = queues ?? new Set([...(await store.list()).map(({ name }) => name), ...known.keys()]);
+    for (const queue of names) {
+      await locked(queue, async () => {
+        const settings = await store.get(queue);
+        if (settings === null) known.delete(queue);
+        else known.set(queue, settings);
+        if (settings !== null && own(queue) !== null && !consumers.has(queue)) {
+          consumers.set(queue, consumerOf(queue));
+        }
+      });
+      wake(queue);
+    }
+  }
+
   /** Brings the consumers of one function to what its publications say. */
   async function follow(functionName: string): Promise<void> {
     if (state === 'drained') return;
@@ -177,7 +216,9 @@ export function createQueues(parts: QueueParts): Queues {
       const wanted = registry.queues(functionName);
       for (const consumer of wanted) {
         await locked(consumer.queue, async () => {
-          const current = known.get(consumer.queue) ?? (await store.get(consumer.queue));
+          // Another gateway may have paused it just now; at the start all have been read this moment.
+          const current =
+            (state === 'idle' ? known.get(consumer.queue) : undefined) ?? (await store.get(consumer.queue));
           const settings = consumerSettings(consumer, current ?? defaultQueueSettings(consumer.queue));
           if (current === null || !sameSettings(current, settings)) await write(consumer.queue, settings);
           else known.set(consumer.queue, current);
@@ -283,7 +324,7 @@ export function createQueues(parts: QueueParts): Queues {
       if (Object.keys(changes).some((key) => key !== 'paused')) requireForeign(queue);
       if (changes.deadLetterQueue !== undefined) requireForeign(changes.deadLetterQueue);
       const settings = await locked(queue, async () => {
-        const current = known.get(queue) ?? (await store.get(queue)) ?? defaultsOf(queue);
+        const current = (await store.get(queue)) ?? defaultsOf(queue);
         const consumer = registry.consumer(queue)?.record.name;
         for (const key of CONSUMER_KEYS) {
           if (consumer === undefined || changes[key] === undefined || changes[key] === current[key]) continue;
@@ -324,6 +365,11 @@ export function createQueues(parts: QueueParts): Queues {
     async purge(queue) {
       await existing(queue);
       return store.purge(queue);
+    },
+    refresh,
+    noticed(queues) {
+      if (state !== 'delivering') return;
+      for (const queue of queues.includes('') ? consumers.keys() : queues) if (consumers.has(queue)) notice(queue);
     },
     async start() {
       for (const { name, settings } of await store.list()) {
