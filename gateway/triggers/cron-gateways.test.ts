@@ -228,15 +228,24 @@ describe('three gateways on one store', () => {
       },
     );
     try {
-      const gateways = [await world.start('one'), await world.start('two')];
-      await world.pass(60 * SECOND);
-      assert.equal(world.calls.length, 1);
+      const half = async (count: number) => {
+        for (let i = 0; i < count; i++) await world.pass(SECOND / 2);
+      };
+      const one = await world.start('one');
+      await half(3);
+      const two = await world.start('two');
+      await half(118);
+      assert.deepEqual(
+        world.calls.map(({ gateway }) => gateway === one),
+        [true],
+      );
+      // The other one looks for ended leases before this one has lengthened its own.
       world.clockMs += 3_600 * SECOND;
-      for (let s = 0; s < 30; s++) await world.pass(SECOND);
+      await half(60);
       assert.equal(taken, 0);
       assert.equal(world.calls.length, 1);
       world.endAll();
-      await Promise.all(gateways.map(({ crons }) => crons.drain()));
+      await Promise.all([one, two].map(({ crons }) => crons.drain()));
     } finally {
       database.close();
     }
