@@ -53,21 +53,27 @@ test('on a full disk what cannot be kept is refused, what was accepted is delive
 
   // Nobody consumes the queue yet: what is accepted stays on the disk.
   const accepted: string[] = [];
-  let refused: { status: number; headers: Headers; body: unknown } | null = null;
-  for (let n = 0; refused === null; n += 1) {
-    assert.ok(n < 1_000, 'the disk never became full');
-    const id = `message-${n}`;
-    const answer = await gateway.api('POST', '/v1/queues/jobs/messages', {
-      messages: [{ id, body: 'x'.repeat(100_000) }],
-    });
-    if (answer.status === 202) accepted.push(id);
-    else refused = answer;
-  }
+  let sent = 0;
+  // Several at once, so that it happens in the middle of a commit that serves more than one of them.
+  const fill = async () => {
+    for (;;) {
+      assert.ok(sent < 1_000, 'the disk never became full');
+      const id = `message-${sent++}`;
+      const answer = await gateway.api('POST', '/v1/queues/jobs/messages', {
+        messages: [{ id, body: 'x'.repeat(100_000) }],
+      });
+      if (answer.status !== 202) return answer;
+      accepted.push(id);
+    }
+  };
+  const refusals = await Promise.all(Array.from({ length: 8 }, fill));
   assert.ok(accepted.length > 20, `only ${accepted.length} were accepted`);
-  const problem = refused.body as Problem;
-  assert.deepEqual([refused.status, problem.code], [503, 'NO_CAPACITY']);
-  assert.ok(Number(refused.headers.get('retry-after')) >= 1);
-  assert.match(problem.detail, /disk of the data directory is full.*free some room/);
+  for (const { status, headers, body } of refusals) {
+    const problem = body as Problem;
+    assert.deepEqual([status, problem.code], [503, 'NO_CAPACITY']);
+    assert.ok(Number(headers.get('retry-after')) >= 1);
+    assert.match(problem.detail, /disk of the data directory is full.*free some room/);
+  }
 
   const deploy = await gateway.api('PUT', '/v1/functions/large', {
     files: { 'index.ts': CONSUMER, 'ballast.txt': 'x'.repeat(2 ** 20) },

@@ -20,10 +20,10 @@ async function killed(t: TestContext, rounds: number, messages: number, env: Rec
   assert.ok(found.repeated <= rounds * found.inFlight, `${found.repeated} were handled again`);
 }
 
-test('10,000 messages, five kills: what was accepted is handled, and again only what was in flight', (t) =>
-  killed(t, 5, 2_000, {}));
+test('five kills amid thousands of messages: what was accepted is handled, and again only what was in flight', (t) =>
+  killed(t, 5, 1_000, {}));
 
 test('the same on Redis', { skip: REDIS_MISSING }, async (t) => {
   await using redis = await startRedis();
-  await killed(t, 2, 1_000, { HEARTH_STORE: 'redis', REDIS_URL: redis.url });
+  await killed(t, 2, 500, { HEARTH_STORE: 'redis', REDIS_URL: redis.url });
 });
