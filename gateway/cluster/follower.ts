@@ -48,8 +48,8 @@ export function createFollower(parts: FollowerParts): Follower {
   let cancel: () => void = () => undefined;
 
   const functions = lane('Functions changed by other gateways', followFunctions);
-  const lanes = new Map<string, Lane>();
-  for (const [kind, refresh] of Object.entries(others)) {
+  const lanes = new Map<FollowedKind, Lane>();
+  for (const [kind, refresh] of Object.entries(others) as [FollowedKind, Refresh][]) {
     lanes.set(kind, lane(`What other gateways changed (${kind})`, refresh));
   }
 
@@ -105,13 +105,13 @@ export function createFollower(parts: FollowerParts): Follower {
       compare();
       return;
     }
-    for (const [kind, of] of Map.groupBy(all, (change) => change.kind)) {
-      if (kind === 'messages') parts.messages([...new Set(of.map(({ name }) => name))]);
-      else if (kind === 'publication') {
-        publicationsToo = true;
-        functions.ask(['']);
-      } else (kind === 'function' ? functions : lanes.get(kind))?.ask(of.map(({ name }) => name));
-    }
+    const named = Map.groupBy(all, ({ kind }) => kind);
+    const namesOf = (kind: Change['kind']) => (named.get(kind) ?? []).map(({ name }) => name);
+    if (named.has('messages')) parts.messages([...new Set(namesOf('messages'))]);
+    // In one go: what is deployed and published in one moment is so here.
+    publicationsToo ||= named.has('publication');
+    if (named.has('function') || named.has('publication')) functions.ask(['', ...namesOf('function')]);
+    for (const [kind, each] of lanes) if (named.has(kind)) each.ask(namesOf(kind));
   }
 
   return {
