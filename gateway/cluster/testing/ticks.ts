@@ -18,6 +18,8 @@ export interface TicksOptions {
 }
 
 export interface TicksResult {
+  /** How long a route that was published at one gateway was not there at another, ms, shortest first. */
+  seenAfterMs: number[];
   /** That were due and looked at. */
   ticks: number;
   rounds: number;
@@ -31,6 +33,7 @@ const FUNCTION = `export default {
   scheduled: ({ cron, scheduledTime }, env, { invocationId }) => env.KV.put([cron, scheduledTime, invocationId].join('|'), ''),
 };`;
 const NAMESPACE = 'ticks';
+const SEEN = 10;
 
 /** Longer than a lease. */
 const PAST_LEASE_MS = 11_000;
@@ -71,7 +74,22 @@ export async function ticks({ least, crons, tell = () => undefined }: TicksOptio
     await reached(last + 1_000);
     rounds++;
   } while (((last - first) / 1000) * expressions.length < least);
-  return { rounds, ...(await count(store, expressions, first, last)) };
+  const seenAfterMs = await seen(living);
+  return { rounds, seenAfterMs, ...(await count(store, expressions, first, last)) };
+}
+
+/** Of some routes, published at one and asked for at another until they are there. */
+async function seen([here, there]: readonly TestGateway[]): Promise<number[]> {
+  if (here === undefined || there === undefined) throw new Error('there are no two gateways left');
+  await here.deploy('seen', 'export default { fetch: () => new Response("seen") };');
+  const times: number[] = [];
+  for (let i = 0; i < SEEN; i++) {
+    await here.api('PUT', `/v1/publications/seen-${i}`, { function: 'seen', routes: [`/seen-${i}/*`] });
+    const published = performance.now();
+    await until(async () => (await fetch(`${there.url}/seen-${i}/`)).status === 200);
+    times.push(performance.now() - published);
+  }
+  return times.sort((a, b) => a - b);
 }
 
 /** What is not there yet may be a run that is being taken over. */
@@ -80,7 +98,7 @@ async function count(
   expressions: readonly string[],
   first: number,
   last: number,
-): Promise<Omit<TicksResult, 'rounds'>> {
+): Promise<Pick<TicksResult, 'ticks' | 'missing' | 'twice'>> {
   const patient = performance.now() + PATIENCE_MS;
   for (;;) {
     const fired = await firedOf(store);
