@@ -22,8 +22,10 @@ const REFUSED: readonly [network: string, prefix: number, family: 'ipv4' | 'ipv6
   // Multicast and broadcast.
   ['224.0.0.0', 3, 'ipv4'],
   ['ff00::', 8, 'ipv6'],
-  // IPv4 in IPv6 (compatible, NAT64, 6to4): a way round all of the above. Mapped ones the list knows itself.
+  // IPv4 in IPv6 (compatible, translated, NAT64, 6to4, Teredo): a way round all of the above. Mapped ones the list knows itself.
   ['::', 96, 'ipv6'],
+  ['::ffff:0:0:0', 96, 'ipv6'],
+  ['2001::', 32, 'ipv6'],
   ['64:ff9b::', 96, 'ipv6'],
   ['64:ff9b:1::', 48, 'ipv6'],
   ['2002::', 16, 'ipv6'],

@@ -5,8 +5,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { Caller } from '../control/access.ts';
 import { createListener, type Listener } from '../control/listener.ts';
+import { tooDeep } from '../control/problems.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Command } from './commands.ts';
 import { type ArkletResponse, failure } from './protocol.ts';
@@ -106,6 +108,7 @@ function bodyOf(request: IncomingMessage): Promise<Buffer> {
 function parseBody(bytes: Buffer): unknown {
   const text = bytes.toString().trim();
   if (text === '') return {};
+  if (isTooDeep(text)) throw tooDeep();
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -10,6 +10,8 @@ export default {
     if (new URL(request.url).pathname === '/boom') throw new Error('on purpose');
     console.log('fetched', new URL(request.url).pathname);
     const headers = new Headers({ 'x-method': request.method });
+    headers.set('x-hearth', [...request.headers.keys()].filter((name) => name.startsWith('hearth-')).join());
+    headers.set('x-mine', request.headers.get('x-own') ?? '');
     headers.append('set-cookie', 'a=1');
     headers.append('set-cookie', 'b=2');
     return new Response(await request.text(), { status: 203, headers });
@@ -48,6 +50,12 @@ describe('the control API', { timeout: 120_000 }, () => {
   after(() => gateway[Symbol.asyncDispose]());
 
   const invoke = (body: unknown) => gateway.api<Outcome>('POST', '/v1/functions/worker/invoke', body);
+
+  test("does not let whoever triggers one by hand speak in Hearth's name", async () => {
+    const headers = { 'Hearth-Attempt': '7', 'hearth-invocation-id': 'x', 'x-own': 'mine' };
+    const { body } = await invoke({ trigger: 'http', path: '/headers', headers });
+    assert.deepEqual([body.headers['x-hearth'], body.headers['x-mine']], ['', 'mine']);
+  });
 
   test('triggers an HTTP request by hand', async () => {
     const { status, body } = await invoke({ trigger: 'http', method: 'post', path: '/a?b=c', body: { hi: 1 } });

@@ -1,11 +1,12 @@
 /** The control API put together: what every request passes, then the resources, each from its own file. */
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler, Next } from 'hono';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Access } from './access.ts';
 import type { ControlApp, ControlEnv } from './http.ts';
-import { asHearthError, invalidRequest, problemResponse } from './problems.ts';
+import { asHearthError, invalidRequest, problemResponse, tooDeep } from './problems.ts';
 
 /** Bodies other than deploys: a hundred messages of 128 KB fit, encoded as JSON strings. */
 const MAX_JSON_BYTES = 32 * 1024 * 1024;
@@ -48,7 +49,8 @@ export function createControlApp(options: AppOptions): ControlApp {
   const jsonLimit = limitBody(MAX_JSON_BYTES, '');
   app.use('/v1/*', (c, next) => {
     const deploy = c.req.method === 'PUT' && /^\/v1\/(functions|bases)\/[^/]+$/.test(c.req.path);
-    return (deploy ? deployLimit : jsonLimit)(c, next);
+    // The body of a deploy and of a base is looked at where it is read.
+    return deploy ? deployLimit(c, next) : jsonLimit(c, () => limitDepth(c, next));
   });
 
   options.open(app);
@@ -106,6 +108,14 @@ function limitBody(mostBytes: number, setting: string): MiddlewareHandler {
     c.req.raw = new Request(url, size === 0 ? init : { ...init, body: Buffer.concat(chunks) });
     return next();
   };
+}
+
+/** Throws BAD_REQUEST before anybody reads it. */
+async function limitDepth({ req }: Context<ControlEnv>, next: Next): Promise<void> {
+  const type = req.header('content-type') ?? '';
+  const isJson = type === '' || /json/i.test(type);
+  if (isJson && req.method !== 'GET' && req.method !== 'HEAD' && isTooDeep(await req.text())) throw tooDeep();
+  await next();
 }
 
 /**

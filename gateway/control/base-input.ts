@@ -1,10 +1,11 @@
 /** What `PUT /v1/bases/{name}` is given, in each of its forms, checked. */
 import { z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { BaseInput } from '../base-changes.ts';
 import { declaresBase } from '../base-types.ts';
 import { treeOf } from './deploy-source.ts';
-import { invalidRequest } from './problems.ts';
+import { invalidRequest, tooDeep } from './problems.ts';
 import { formOf, type UploadFile } from './upload.ts';
 
 /**
@@ -109,6 +110,7 @@ async function jsonOf(request: Request): Promise<unknown> {
 }
 
 function parse(text: string): unknown {
+  if (isTooDeep(text)) throw tooDeep();
   try {
     return JSON.parse(text);
   } catch (error) {

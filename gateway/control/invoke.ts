@@ -236,7 +236,9 @@ function triggerOf(request: InvokeRequest, version: VersionEntry, nowMs: number,
 }
 
 function httpTrigger(request: Extract<InvokeRequest, { trigger: 'http' }>, name: string): Trigger {
-  const headers: HeaderList = Object.entries(request.headers).flatMap(([key, value]) =>
+  // What only the gateway says is nobody else's to say here either.
+  const given = Object.entries(request.headers).filter(([key]) => !/^hearth-/i.test(key));
+  const headers: HeaderList = given.flatMap(([key, value]) =>
     (typeof value === 'string' ? [value] : value).map((one): [string, string] => [key.toLowerCase(), one]),
   );
   const has = (wanted: string) => headers.some(([key]) => key === wanted);

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { ContentType } from '../store/store.ts';
 
 /** `v8` bodies are made by functions only: nothing else writes that format. */
@@ -33,16 +34,25 @@ function toBytes(body: unknown, contentType: 'json' | 'text' | 'bytes', path: st
   return Buffer.from(body, 'base64');
 }
 
-/** Back again; `v8` as base64, since only functions can read it. */
+/** Back again; `v8` as base64, since only functions can read it. What a base says is JSON and is none comes as its text. */
 export function decodeBody(bytes: Uint8Array, contentType: ContentType): unknown {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (contentType) {
     case 'json':
-      return JSON.parse(buffer.toString('utf8'));
+      return jsonOf(buffer.toString('utf8'));
     case 'text':
       return buffer.toString('utf8');
     case 'bytes':
     case 'v8':
       return buffer.toString('base64');
+  }
+}
+
+function jsonOf(text: string): unknown {
+  if (isTooDeep(text)) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }

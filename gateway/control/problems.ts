@@ -8,6 +8,7 @@ import {
   toHearthError,
   toProblem,
 } from '../../functions/contract/errors.ts';
+import { MAX_JSON_DEPTH } from '../../pool/link/json-depth.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -70,4 +71,9 @@ function sentence(message: string): string {
   const kind = ABSENT.exec(message)?.[1];
   if (kind === undefined) return message;
   return kind === 'nonoptional' ? 'missing' : `missing, expected ${kind}`;
+}
+
+/** Of a body for which isTooDeep holds. */
+export function tooDeep(): HearthError {
+  return new HearthError('BAD_REQUEST', `The body nests more than ${MAX_JSON_DEPTH} arrays and objects in each other.`);
 }

@@ -1,6 +1,8 @@
 /** The three body forms of a deploy, read into one: a tree of files, and the manifest where one was given beside it. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_DEPLOY_FILES } from '../../functions/contract/limits.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
+import { tooDeep } from './problems.ts';
 
 export interface UploadFile {
   /** As the client wrote it; the builder's tree check has still to see it. */
@@ -87,8 +89,10 @@ function manifestName(given: string): string {
 
 async function readJson(request: Request): Promise<Upload> {
   let body: unknown;
+  const text = await request.text();
+  if (isTooDeep(text)) throw tooDeep();
   try {
-    body = await request.json();
+    body = JSON.parse(text);
   } catch (error) {
     throw new HearthError('BAD_REQUEST', `The body is not JSON: ${(error as Error).message}.`, { cause: error });
   }

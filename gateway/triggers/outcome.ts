@@ -1,5 +1,6 @@
 /** Requests and answers as JSON that people and destinations read. */
 import type { HeaderList, ResultHead } from '../../functions/contract/invocation.ts';
+import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { TriggerHead } from './dispatcher.ts';
 
 /** What came of an invocation, in its trigger's own shape. */
@@ -88,9 +89,10 @@ export function textOf(bytes: Uint8Array): { body: string; bodyEncoding: 'text' 
   }
 }
 
-/** What is no JSON, a base may say anything, is given as it is. */
+/** What is no JSON, a base may say anything, is given as it is; so is what would be too much to write again. */
 function jsonOf(bytes: Uint8Array): unknown {
   const { body } = textOf(bytes);
+  if (isTooDeep(body)) return body;
   try {
     return JSON.parse(body);
   } catch {

@@ -285,6 +285,7 @@ const hostile: Record<string, Buffer> = {
   'an opening with the wrong parity': frame(1, 2, withHead('{}')),
   'an opening of a stream twice': Buffer.concat([frame(1, 1, withHead('{}')), frame(1, 1, withHead('{}'))]),
   'a head that is not JSON': frame(1, 1, withHead('{')),
+  'a head that is too deep': frame(1, 1, withHead(`${'['.repeat(20_000)}${']'.repeat(20_000)}`)),
   'a head cut short': frame(1, 1, Buffer.from([0, 0, 0, 9, 1])),
   'an event that is not JSON': frame(6, 0, Buffer.from('nope')),
   'a pong nobody asked for': frame(8, 0, Buffer.alloc(4)),

@@ -1,5 +1,7 @@
 /** What frames carry. What comes from the other side is told as it is, or is a ProtocolViolation. */
+
 import { ProtocolViolation } from './frames.ts';
+import { isTooDeep } from './json-depth.ts';
 import type { LinkError } from './link.ts';
 
 /** Of OPEN and HEAD: the head, and the first bytes of the body. */
@@ -11,8 +13,10 @@ export function splitHead(payload: Buffer): { head: unknown; body: Buffer } {
 }
 
 export function parseJson(bytes: Buffer): unknown {
+  const text = bytes.toString('utf8');
+  if (isTooDeep(text)) throw new ProtocolViolation('JSON too deep');
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return JSON.parse(text);
   } catch {
     throw new ProtocolViolation('not JSON');
   }
