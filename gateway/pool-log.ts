@@ -1,6 +1,6 @@
 /** Pool events in the log, and a start that ends when no base comes up. */
 import type { PoolEvent } from '../pool/keeper/api.ts';
-import { StartError } from './start-error.ts';
+import { StartError } from './start/start-error.ts';
 import type { Logger } from './telemetry/log.ts';
 
 export interface PoolLog {

@@ -70,6 +70,26 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
     assert.equal(status, 200, 'what is deep and not too deep goes through');
   });
 
+  test('more said about a call or a function than a base is told', async () => {
+    const invoke = (body: object) =>
+      ['POST', '/v1/functions/hello/invoke', body] as [method: string, path: string, body: object];
+    const headers = { a: Array.from({ length: 100_000 }, () => 'b') };
+    await refused(invoke({ trigger: 'http', headers }), 'BAD_REQUEST', /body\.headers: Headers have at most 48 KB/);
+    await refused(invoke({ trigger: 'cron', cron: 'x'.repeat(300) }), 'BAD_REQUEST', /body\.cron/);
+    const messages = Array.from({ length: 100 }, () => ({ body: 1, id: 'x'.repeat(7000) }));
+    await refused(invoke({ trigger: 'queue', queue: 'q', messages }), 'BAD_REQUEST', /messages/);
+    const services = Array.from({ length: 20_000 }, (_, i) => ({ binding: `B${i}`, service: 'hello' }));
+    const manifest = { hearth: { timeoutMs: 600_000 }, services };
+    const deploy = ['PUT', '/v1/functions/wide', { manifest, files: { 'index.ts': HELLO } }] as const;
+    await refused([...deploy], 'PAYLOAD_TOO_LARGE', /names, headers, variables and bindings/);
+    // Its base did not stay behind, waiting for code that never comes.
+    const bases = async () => {
+      const { body } = await gateway.api<{ hosts: { bases: { function: string | null }[] }[] }>('GET', '/v1/pool');
+      return body.hosts.flatMap((host) => host.bases).filter((base) => base.function === 'wide');
+    };
+    while ((await bases()).length > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
   test('unknown names', async () => {
     await refused(['GET', '/v1/functions/nobody'], 'NOT_FOUND', /There is no function "nobody"/);
     await refused(['DELETE', '/v1/functions/nobody'], 'NOT_FOUND', /There is no function "nobody"/);

@@ -1,10 +1,10 @@
 /** Base definitions: what there is, changing one while its functions serve, back again, and its types for authors. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { BaseChanges, BaseProgress } from '../base-changes.ts';
-import type { BaseDefinitions, KeptBase } from '../base-definitions.ts';
-import { servingOn } from '../base-trial.ts';
-import { typesOf } from '../base-types.ts';
+import type { BaseChanges, BaseProgress } from '../bases/changes.ts';
+import type { BaseDefinitions, KeptBase } from '../bases/definitions.ts';
+import { servingOn } from '../bases/trial.ts';
+import { typesOf } from '../bases/types.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { BaseGeneration } from '../store/store.ts';
 import { requireAdmin, requireRead } from './access.ts';

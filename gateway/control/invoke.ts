@@ -7,6 +7,7 @@ import { asyncPlan, asyncSettingsSchema } from '../../functions/contract/async.t
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES } from '../../functions/contract/limits.ts';
+import { MAX_HEADER_BYTES } from '../bindings/calls.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
 import { ARM } from '../telemetry/names.ts';
 import type { Asyncs } from '../triggers/async.ts';
@@ -57,7 +58,10 @@ const requestSchema = z
         .regex(/^[A-Za-z]{1,20}$/, 'an HTTP method')
         .default('GET'),
       path: z.string().startsWith('/').max(16_384).default('/').openapi({ description: 'Path with query' }),
-      headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~\w-]+$/, 'a header name'), headerValue).default({}),
+      headers: z
+        .record(z.string().regex(/^[!#$%&'*+.^_`|~\w-]+$/, 'a header name'), headerValue)
+        .refine(headersFit, `Headers have at most ${MAX_HEADER_BYTES / 1024} KB together.`)
+        .default({}),
       body: z.unknown().optional().openapi({ description: 'A string as it is, anything else as JSON' }),
     }),
     z.strictObject({
@@ -65,7 +69,7 @@ const requestSchema = z
       mode,
       async: asyncField,
       version: versionField,
-      cron: z.string().optional().openapi({ description: "Default: the manifest's first" }),
+      cron: z.string().max(256).optional().openapi({ description: "Default: the manifest's first" }),
       scheduledTime: z
         .union([z.int(), z.iso.datetime()])
         .optional()
@@ -191,6 +195,14 @@ export function invokeResource(app: ControlApp, parts: InvokeParts): void {
     const result = await dispatcher.call(entry, version, head, context, body, { ...options, invocationId, arm });
     return c.json(viewOf(result, version.record.version), 200);
   });
+}
+
+function headersFit(headers: Record<string, string | string[]>): boolean {
+  let bytes = 0;
+  for (const [name, values] of Object.entries(headers)) {
+    for (const value of [values].flat()) bytes += name.length + value.length;
+  }
+  return bytes <= MAX_HEADER_BYTES;
 }
 
 /** Whoever names a destination must be allowed to reach it by themselves. Throws FORBIDDEN. */

@@ -1,7 +1,7 @@
 /**
  * Which versions calls may come to without anybody proving them first: what takes traffic, what a rollout that is not over
  * may set, and what a rollback leads back to. They are not deleted, and whatever changes under all versions (their base)
- * has to ask these. Those kept beyond them are proved when traffic is moved to them (gateway/proved-traffic.ts).
+ * has to ask these. Those kept beyond them are proved when traffic is moved to them (gateway/bases/proved-traffic.ts).
  */
 import { namedBy } from './entries.ts';
 import type { FunctionEntry, VersionEntry } from './registry.ts';

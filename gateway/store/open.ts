@@ -1,6 +1,6 @@
 /** The store that the settings name. */
 import type { Config } from '../config.ts';
-import type { DataDir } from '../data-dir.ts';
+import type { DataDir } from '../start/data-dir.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { KeyProof } from './redis/start.ts';
 import type { Seal } from './seal.ts';

@@ -10,7 +10,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes, scryptSync }
 import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { StartError } from '../start-error.ts';
+import { StartError } from '../start/start-error.ts';
 
 const FORMAT = 1;
 const KEY_ID_BYTES = 4;
