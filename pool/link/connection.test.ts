@@ -249,6 +249,27 @@ test('a connection that ends fails each of its exchanges, pings and later calls'
   assert.equal((await after.done.promise)?.code, LINK_CLOSED);
 });
 
+test('an exchange whose head is too large ends at once, and leaves nothing behind', async (t) => {
+  const { a, right } = await pair(t);
+  const opened: unknown[] = [];
+  right.onOpened = ({ head, exchange }) => {
+    exchange.handler = new Notes();
+    opened.push(head);
+    exchange.sendHead({}, null, true);
+  };
+  const refused = new Notes();
+  const exchange = a.open({ path: 'x'.repeat(600_000) }, refused, Buffer.from('body'));
+  assert.equal((await refused.done.promise)?.code, 'PAYLOAD_TOO_LARGE');
+  exchange.write(Buffer.from('more'));
+  exchange.end();
+  exchange.cancel({ code: 'CANCELLED', message: 'test' });
+  assert.equal(a.exchanges, 0);
+  const notes = new Notes();
+  a.open({ small: true }, notes, null, true);
+  assert.equal(await notes.done.promise, null);
+  assert.deepEqual(opened, [{ small: true }], 'the other side has heard of the second alone');
+});
+
 test('an event that is flushed leaves before the loop is blocked', async (t) => {
   const { a, b, left, right } = await pair(t);
   const heard = Promise.withResolvers<unknown>();

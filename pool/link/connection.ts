@@ -87,7 +87,13 @@ class Connection implements Link, StreamOwner {
     }
     this.#nextId += 2;
     this.#open.add(stream);
-    this.outgoing.withHead(stream, 'open', head, body, fin);
+    try {
+      this.outgoing.withHead(stream, 'open', head, body, fin);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      // As if the other side had refused it: who opened it is told as of any other end, and left with nothing half begun.
+      stream.fail({ code: 'PAYLOAD_TOO_LARGE', message: tooLarge(error) });
+    }
     return stream;
   }
 
@@ -250,4 +256,8 @@ class Connection implements Link, StreamOwner {
 const NOBODY: ExchangeHandler = { head: noop, data: noop, end: noop, drain: noop, closed: noop };
 function noop(): void {
   return;
+}
+
+function tooLarge({ message }: RangeError): string {
+  return `${message} It holds names, headers, variables and bindings; what is larger belongs into the body.`;
 }

@@ -63,7 +63,10 @@ export interface LinkHandler {
 }
 
 export interface Link {
-  /** `body` complete in one piece goes in the same write; `fin`: no more will follow. */
+  /**
+   * `body` complete in one piece goes in the same write; `fin`: no more will follow. Of a link that has ended, and of a
+   * head over 512 KB, the exchange is closed when it is given: the handler has heard LINK_CLOSED or PAYLOAD_TOO_LARGE.
+   */
   open(head: object, handler: ExchangeHandler, body?: Uint8Array | null, fin?: boolean): Exchange;
   event(message: object): void;
   /** Who was given for this stream; undefined when it has ended or never was. */
