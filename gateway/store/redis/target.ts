@@ -8,6 +8,7 @@ export const REDIS_URL_ALLOWED =
 export function readRedisUrl(text: string): Target | undefined {
   if (!URL.canParse(text)) return undefined;
   const url = new URL(text);
+  if (![url.username, url.password, url.pathname].every(isDecodable)) return undefined;
   const secrets = {
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
     ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
@@ -32,4 +33,14 @@ export function readRedisUrl(text: string): Target | undefined {
     },
     shown: `${url.hostname}:${port}`,
   };
+}
+
+/** A percent sign of a password that was not written as %25 is none of an escape. */
+function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }
