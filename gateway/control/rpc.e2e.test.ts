@@ -195,6 +195,27 @@ test("what is no message of Cap'n Web is refused", LIMIT, async () => {
   assert.deepEqual([empty.status, empty.body], [200, '']);
 });
 
+test("what is not for callers is not reached by any spelling of Cap'n Web's", LIMIT, async () => {
+  const names = ['env', 'ctx', 'fetch', 'constructor', 'toString', '__proto__', 'then', 'dup', 'isPrototypeOf'];
+  const paths = [...names, ...names.map((name) => `\u0000${name}`)].map((name) => [name]);
+  paths.push(['add', 'constructor'], ['add', 'call'], ['add', 'prototype'], ['basket', 'arguments']);
+  const calls = paths.flatMap((path) => [
+    ['pipeline', 0, path],
+    ['pipeline', 0, path, []],
+  ]);
+  const messages = [...calls.map((call) => ['push', call]), ...calls.map((_, i) => ['pull', i + 1])];
+  const body = messages.map((message) => JSON.stringify(message)).join('\n');
+  const answer = await gateway.api('POST', '/v1/rpc/calc', body, { 'content-type': 'text/plain' });
+  const answers = String(answer.body).split('\n');
+  assert.equal(answers.length, calls.length);
+  for (const line of answers) {
+    const [kind, id, value] = JSON.parse(line) as [string, number, unknown[]];
+    const said = JSON.stringify(value);
+    assert.ok(kind === 'reject' || said === '["undefined"]', `${JSON.stringify(calls[id - 1])}: ${said}`);
+    assert.doesNotMatch(said, /\n\s+at |\.js:\d/);
+  }
+});
+
 test('what a client dresses up as a value between bases is data to the function', LIMIT, async () => {
   const graph = { '\u0000hearth': 'graph', v: [[[[{ '\u0000hearth': 'at', v: 1 }]], [[1]]]] };
   const push = ['push', ['pipeline', 0, ['named'], [graph]]];
