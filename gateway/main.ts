@@ -67,12 +67,12 @@ import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
 import { createFunctionLogs } from './telemetry/function-logs.ts';
 import { createLogger, type Logger } from './telemetry/log.ts';
 import { parseTraceparent } from './telemetry/traceparent.ts';
-import { createAsyncs } from './triggers/async.ts';
-import { createCallback } from './triggers/async-callback.ts';
-import { createCrons } from './triggers/cron.ts';
+import { createAsyncs } from './triggers/async/asyncs.ts';
+import { createCallback } from './triggers/async/callback.ts';
+import { createCrons } from './triggers/cron/crons.ts';
 import { createDispatcher } from './triggers/dispatch.ts';
 import { createIdMaker } from './triggers/ids.ts';
-import { createQueues } from './triggers/queue.ts';
+import { createQueues } from './triggers/queue/queues.ts';
 import { realTimers } from './triggers/timers.ts';
 
 const ROOT = join(import.meta.dirname, '..');

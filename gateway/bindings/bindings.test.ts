@@ -13,7 +13,7 @@ import { connectLink } from '../../pool/link/connection.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../../pool/link/link.ts';
 import type { FunctionEntry } from '../registry/registry.ts';
 import type { CallContext } from '../triggers/dispatcher.ts';
-import { createQueues, type Queues } from '../triggers/queue.ts';
+import { createQueues, type Queues } from '../triggers/queue/queues.ts';
 import { deploy, type Invoked, openRig, type Rig, SILENT, START_MS, settle } from '../triggers/testing/harness.ts';
 import { createBindings } from './bindings.ts';
 

@@ -9,7 +9,7 @@ import type { KvStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
-import type { Queues } from '../triggers/queue.ts';
+import type { Queues } from '../triggers/queue/queues.ts';
 import { BodyBudget, NO_BODY } from './body.ts';
 import { checkCall } from './calls.ts';
 import { kvCall, storedNamespace } from './kv.ts';

@@ -4,7 +4,7 @@ import type { BindingSpec } from '../../functions/contract/invocation.ts';
 import { MAX_SEND_BATCH_BYTES } from '../../functions/contract/limits.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { CallContext } from '../triggers/dispatcher.ts';
-import type { Queues } from '../triggers/queue.ts';
+import type { Queues } from '../triggers/queue/queues.ts';
 import { type BodyRoom, NO_BODY, withBody } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 

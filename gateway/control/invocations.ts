@@ -4,7 +4,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
 import type { AsyncRecord } from '../store/store.ts';
-import type { Asyncs } from '../triggers/async.ts';
+import type { Asyncs } from '../triggers/async/asyncs.ts';
 import type { Dispatcher, InvocationRecord } from '../triggers/dispatcher.ts';
 import { type Outcome, outcomeOf } from '../triggers/outcome.ts';
 import { type Caller, requireRead, requireScope } from './access.ts';

@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S } from '../../functions/contract/limits.ts';
 import type { QueueSettings } from '../store/store.ts';
-import type { Queues, QueueView } from '../triggers/queue.ts';
+import type { Queues, QueueView } from '../triggers/queue/queues.ts';
 import { requireAdmin, requireRead, requireScope } from './access.ts';
 import type { Audit } from './audit.ts';
 import {

@@ -488,7 +488,7 @@ export interface CronStore {
   setPaused(id: string, paused: boolean, nextAt: number | null): Promise<boolean>;
 }
 
-/* ── async invocations: what becomes of them; their delivery is a queue's (triggers/async.ts) ─────────────────── */
+/* ── async invocations: what becomes of them; their delivery is a queue's (triggers/async/asyncs.ts) ──────────── */
 
 export interface AsyncAttempt {
   version: string;

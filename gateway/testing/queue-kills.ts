@@ -40,7 +40,7 @@ export interface KillsResult {
 const BATCH = 10;
 const CONCURRENCY = 4;
 const CLIENTS = 8;
-/** What was handled and is not settled yet is held as well: queue-consumer.ts. */
+/** What was handled and is not settled yet is held as well: triggers/queue/consumer.ts. */
 const IN_FLIGHT = 2 * CONCURRENCY * BATCH;
 /** Without anything new, far above the length of a lease. */
 const GIVE_UP_MS = 60_000;

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import { publicationSchema } from '../../functions/contract/publication.ts';
 import type { Registry } from '../registry/registry.ts';
-import { createCrons } from './cron.ts';
-import { createQueues } from './queue.ts';
+import { createCrons } from './cron/crons.ts';
+import { createQueues } from './queue/queues.ts';
 import { deploy, type Invoked, openRig, type Rig, SILENT, settle } from './testing/harness.ts';
 
 const MINUTE = 60_000;

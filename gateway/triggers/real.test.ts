@@ -5,11 +5,11 @@ import type { BindingCallHead } from '../../functions/contract/invocation.ts';
 import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import { startKeeper } from '../../pool/keeper/testing/harness.ts';
 import { createBindings } from '../bindings/bindings.ts';
-import { createCrons } from './cron.ts';
+import { createCrons } from './cron/crons.ts';
 import { createDispatcher } from './dispatch.ts';
 import type { TriggerHead } from './dispatcher.ts';
 import { createIdMaker } from './ids.ts';
-import { createQueues } from './queue.ts';
+import { createQueues } from './queue/queues.ts';
 import { deploy, fakeTelemetry, openRegistry, openStore, SILENT } from './testing/harness.ts';
 import { realTimers } from './timers.ts';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { MessageVerdict, QueueInvokeHead, ResultHead } from '../../functions/contract/invocation.ts';
-import type { QueueStore } from '../store/store.ts';
-import { createQueues, type Queues } from './queue.ts';
-import type { EnqueueMessage } from './queue-messages.ts';
-import { deploy, type Invoked, ManualClock, openRig, type Rig, rejection, SILENT, settle } from './testing/harness.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type { MessageVerdict, QueueInvokeHead, ResultHead } from '../../../functions/contract/invocation.ts';
+import type { QueueStore } from '../../store/store.ts';
+import { deploy, type Invoked, ManualClock, openRig, type Rig, rejection, SILENT, settle } from '../testing/harness.ts';
+import type { EnqueueMessage } from './messages.ts';
+import { createQueues, type Queues } from './queues.ts';
 
 const ROOT = { traceparent: null, hops: 0 };
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { openRedisStore } from '../store/redis/client.ts';
-import { readRedisUrl } from '../store/redis/target.ts';
-import { REDIS_MISSING, startRedis } from '../store/redis/testing/server.ts';
-import type { CronStore } from '../store/store.ts';
-import { BEAT_MS } from './cron.ts';
-import { LEASE_MS } from './cron-runs.ts';
-import { type Gateway, openMemoryCrons, World } from './testing/cron-world.ts';
+import { openRedisStore } from '../../store/redis/client.ts';
+import { readRedisUrl } from '../../store/redis/target.ts';
+import { REDIS_MISSING, startRedis } from '../../store/redis/testing/server.ts';
+import type { CronStore } from '../../store/store.ts';
+import { BEAT_MS } from './crons.ts';
+import { LEASE_MS } from './runs.ts';
+import { type Gateway, openMemoryCrons, World } from './testing/world.ts';
 
 const SECOND = 1_000;
 /** Each is a cron of its own. */

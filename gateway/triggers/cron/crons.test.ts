@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { ResultHead } from '../../functions/contract/invocation.ts';
-import { CRON_LEAD_MS } from '../../pool/keeper/policy/prewarm.ts';
-import type { CronStore } from '../store/store.ts';
-import { type Crons, createCrons } from './cron.ts';
-import { deploy, openRig, type Rig, rejection, SILENT, START_MS, settle } from './testing/harness.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type { ResultHead } from '../../../functions/contract/invocation.ts';
+import { CRON_LEAD_MS } from '../../../pool/keeper/policy/prewarm.ts';
+import type { CronStore } from '../../store/store.ts';
+import { deploy, openRig, type Rig, rejection, SILENT, START_MS, settle } from '../testing/harness.ts';
+import { type Crons, createCrons } from './crons.ts';
 
 const MINUTE = 60_000;
 const DONE: ResultHead = { kind: 'cron-result', noRetry: false, waiting: false, calledAt: 0 };
@@ -355,7 +355,7 @@ test('the crons of a deleted function are gone', async (t) => {
 
 test('weekdays of a wrangler file fire by their expression and are named as they were written', async (t) => {
   const { crons, registry, clock, keeper } = await openCrons(t);
-  const { parseManifest } = await import('../../functions/contract/manifest-file.ts');
+  const { parseManifest } = await import('../../../functions/contract/manifest-file.ts');
   const manifest = parseManifest('{"triggers": {"crons": ["0 0 * * 6"]}}', 'wrangler.json', 'report');
   const artifact = { code: Buffer.from(''), sourceMap: null, files: [], codeCache: null };
   const shared = { functionName: 'report', version: 'w1', format: 'cjs', handlers: [], sizeBytes: 0 } as const;

@@ -1,21 +1,21 @@
 /**
  * Fires crons: keeps what is published in the store, sleeps until the next one is due, claims each due time before it is
- * run, and records how that ended. What to do when is decided in cron-plan.ts; the runs are in cron-runs.ts.
+ * run, and records how that ended. What to do when is decided in plan.ts; the runs are in runs.ts.
  *
  * Every gateway on a store plans all crons; the claim decides whose a due time is. At least once: a run that had not ended
  * when its gateway did is run again with the same invocation id, by its next life or by another gateway.
  */
-import { readSchedule, type Schedule } from '../../functions/contract/cron.ts';
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { Keeper } from '../../pool/keeper/api.ts';
-import { CRON_KEEP_MS, prewarmAt } from '../../pool/keeper/policy/prewarm.ts';
-import type { Registry } from '../registry/registry.ts';
-import type { ChangeFeed, CronClaim, CronClaimed, CronRecord, CronStore } from '../store/store.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { type CronProgress, cronId, IN_TIME_MS, nextStep, sleepMs, wantedCrons } from './cron-plan.ts';
-import { type CronRun, createCronRuns, LEASE_MS, STORE_RETRY_MS } from './cron-runs.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import type { Timers } from './timers.ts';
+import { readSchedule, type Schedule } from '../../../functions/contract/cron.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type { Keeper } from '../../../pool/keeper/api.ts';
+import { CRON_KEEP_MS, prewarmAt } from '../../../pool/keeper/policy/prewarm.ts';
+import type { Registry } from '../../registry/registry.ts';
+import type { ChangeFeed, CronClaim, CronClaimed, CronRecord, CronStore } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import type { Timers } from '../timers.ts';
+import { type CronProgress, cronId, IN_TIME_MS, nextStep, sleepMs, wantedCrons } from './plan.ts';
+import { type CronRun, createCronRuns, LEASE_MS, STORE_RETRY_MS } from './runs.ts';
 
 export interface CronView {
   id: string;

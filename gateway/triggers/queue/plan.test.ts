@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { QueueResultHead } from '../../functions/contract/invocation.ts';
-import { parseManifestValue } from '../../functions/contract/manifest-file.ts';
-import { type ClaimedMessage, defaultQueueSettings } from '../store/store.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type { QueueResultHead } from '../../../functions/contract/invocation.ts';
+import { parseManifestValue } from '../../../functions/contract/manifest-file.ts';
+import { type ClaimedMessage, defaultQueueSettings } from '../../store/store.ts';
 import {
   backoffMs,
   batchLimit,
@@ -14,7 +14,7 @@ import {
   restMs,
   settleByError,
   settleByVerdicts,
-} from './queue-plan.ts';
+} from './plan.ts';
 
 const NOW = 1_000_000;
 const SETTINGS = defaultQueueSettings('orders');

@@ -1,7 +1,7 @@
 /** Queues as the control API and the bindings use them, and the consumers that empty them. */
-import { HearthError } from '../../functions/contract/errors.ts';
-import { ANY_QUEUE_NAME_PATTERN, MAX_HOPS } from '../../functions/contract/limits.ts';
-import type { Registry } from '../registry/registry.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import { ANY_QUEUE_NAME_PATTERN, MAX_HOPS } from '../../../functions/contract/limits.ts';
+import type { Registry } from '../../registry/registry.ts';
 import {
   type DeadMessage,
   defaultQueueSettings,
@@ -9,16 +9,16 @@ import {
   type QueueSettings,
   type QueueStats,
   type QueueStore,
-} from '../store/store.ts';
-import type { Logger } from '../telemetry/log.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { CallContext, Dispatcher } from './dispatcher.ts';
-import { createLocks } from './locks.ts';
-import { EXTEND_EVERY_MS, QueueConsumer } from './queue-consumer.ts';
-import { checkMessages, type EnqueueMessage } from './queue-messages.ts';
-import { CONSUMER_KEYS, consumerSettings } from './queue-plan.ts';
+} from '../../store/store.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { Telemetry } from '../../telemetry/telemetry.ts';
+import type { CallContext, Dispatcher } from '../dispatcher.ts';
+import { createLocks } from '../locks.ts';
+import type { Timers } from '../timers.ts';
+import { EXTEND_EVERY_MS, QueueConsumer } from './consumer.ts';
+import { checkMessages, type EnqueueMessage } from './messages.ts';
+import { CONSUMER_KEYS, consumerSettings } from './plan.ts';
 import { functionReceiver, type Receiver } from './receiver.ts';
-import type { Timers } from './timers.ts';
 
 export interface QueueView {
   name: string;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { CronClaim, CronRecord } from '../store/store.ts';
-import { IN_TIME_MS } from './cron-plan.ts';
-import { type Gateway, openMemoryCrons, type Settings, World } from './testing/cron-world.ts';
+import type { CronClaim, CronRecord } from '../../store/store.ts';
+import { IN_TIME_MS } from './plan.ts';
+import { type Gateway, openMemoryCrons, type Settings, World } from './testing/world.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

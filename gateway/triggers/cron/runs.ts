@@ -2,14 +2,14 @@
  * Runs of crons, from the claim to the end that the store has taken. A run is this gateway's as long as it lengthens its
  * lease; one that was taken over meanwhile is given up here, and its end is refused by the store.
  */
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
-import type { Registry } from '../registry/registry.ts';
-import type { CronEnd, CronStore } from '../store/store.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { retryDelayMs } from './cron-plan.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import { servedBy } from './served-by.ts';
-import type { Timers } from './timers.ts';
+import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
+import type { Registry } from '../../registry/registry.ts';
+import type { CronEnd, CronStore } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import { servedBy } from '../served-by.ts';
+import type { Timers } from '../timers.ts';
+import { retryDelayMs } from './plan.ts';
 
 /** From the claim, and from each time it is lengthened. */
 export const LEASE_MS = 10_000;

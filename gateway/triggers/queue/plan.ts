@@ -1,10 +1,10 @@
-/** How queues behave: settings, retries, how many batches at once. Pure; queue-consumer.ts applies it. */
-import type { HearthError } from '../../functions/contract/errors.ts';
-import type { QueueResultHead } from '../../functions/contract/invocation.ts';
-import { MAX_DELAY_S } from '../../functions/contract/limits.ts';
-import type { Manifest } from '../../functions/contract/manifest.ts';
-import type { ModuleLimits } from '../../pool/keeper/api.ts';
-import type { ClaimedMessage, QueueSettings, Settlement } from '../store/store.ts';
+/** How queues behave: settings, retries, how many batches at once. Pure; consumer.ts applies it. */
+import type { HearthError } from '../../../functions/contract/errors.ts';
+import type { QueueResultHead } from '../../../functions/contract/invocation.ts';
+import { MAX_DELAY_S } from '../../../functions/contract/limits.ts';
+import type { Manifest } from '../../../functions/contract/manifest.ts';
+import type { ModuleLimits } from '../../../pool/keeper/api.ts';
+import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/store.ts';
 
 /** Batches in flight of a consumer that names no max_concurrency: enough to keep instances busy while they wait. */
 export const DEFAULT_CONCURRENCY = 64;

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type AsyncSettings, asyncPlan } from '../../functions/contract/async.ts';
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { HeaderList, HttpInvokeHead, QueueInvokeHead, ResultHead } from '../../functions/contract/invocation.ts';
-import type { ManifestInput } from '../../functions/contract/manifest.ts';
-import type { AsyncRecord, AsyncStore, QueueStore } from '../store/store.ts';
-import { type Asyncs, createAsyncs } from './async.ts';
-import type { Callback } from './async-callback.ts';
-import type { DestinationPayload } from './async-payload.ts';
-import type { CallContext, TriggerHead } from './dispatcher.ts';
-import { createQueues, type Queues } from './queue.ts';
+import { type AsyncSettings, asyncPlan } from '../../../functions/contract/async.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type {
+  HeaderList,
+  HttpInvokeHead,
+  QueueInvokeHead,
+  ResultHead,
+} from '../../../functions/contract/invocation.ts';
+import type { ManifestInput } from '../../../functions/contract/manifest.ts';
+import type { AsyncRecord, AsyncStore, QueueStore } from '../../store/store.ts';
+import type { CallContext, TriggerHead } from '../dispatcher.ts';
+import { createQueues, type Queues } from '../queue/queues.ts';
 import {
   deploy,
   type Invoked,
@@ -20,7 +22,10 @@ import {
   SILENT,
   START_MS,
   settle,
-} from './testing/harness.ts';
+} from '../testing/harness.ts';
+import { type Asyncs, createAsyncs } from './asyncs.ts';
+import type { Callback } from './callback.ts';
+import type { DestinationPayload } from './payload.ts';
 
 const ROOT: CallContext = { traceparent: null, hops: 0 };
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -1,11 +1,11 @@
 /** How asynchronous invocations behave: names of their queues, what counts as a failure, when they are tried again. Pure. */
-import type { AsyncPlan } from '../../functions/contract/async.ts';
-import type { HearthError } from '../../functions/contract/errors.ts';
-import type { ResultHead } from '../../functions/contract/invocation.ts';
-import { NAME_PATTERN } from '../../functions/contract/limits.ts';
-import type { AsyncRecord } from '../store/store.ts';
-import type { TriggerHead } from './dispatcher.ts';
-import { bytesOf, textOf } from './outcome.ts';
+import type { AsyncPlan } from '../../../functions/contract/async.ts';
+import type { HearthError } from '../../../functions/contract/errors.ts';
+import type { ResultHead } from '../../../functions/contract/invocation.ts';
+import { NAME_PATTERN } from '../../../functions/contract/limits.ts';
+import type { AsyncRecord } from '../../store/store.ts';
+import type { TriggerHead } from '../dispatcher.ts';
+import { bytesOf, textOf } from '../outcome.ts';
 
 /** Request of one invocation, everything around it included. AWS Lambda: 1 MB. */
 export const MAX_ASYNC_BYTES = 1024 * 1024;

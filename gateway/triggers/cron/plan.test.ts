@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nextRun } from '../../functions/contract/cron.ts';
-import type { CronRecord } from '../store/store.ts';
+import { nextRun } from '../../../functions/contract/cron.ts';
+import type { CronRecord } from '../../store/store.ts';
 import {
   type CronProgress,
   cronId,
@@ -11,7 +11,7 @@ import {
   retryDelayMs,
   sleepMs,
   wantedCrons,
-} from './cron-plan.ts';
+} from './plan.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2026, 0, 1, 12);

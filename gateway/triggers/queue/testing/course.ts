@@ -4,11 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { HearthError } from '../../../functions/contract/errors.ts';
-import { type ClaimedMessage, defaultQueueSettings, type QueueSettings, type QueueStore } from '../../store/store.ts';
-import { QueueConsumer } from '../queue-consumer.ts';
-import { settleByVerdicts } from '../queue-plan.ts';
-import { ManualClock, SILENT, START_MS } from './harness.ts';
+import { HearthError } from '../../../../functions/contract/errors.ts';
+import {
+  type ClaimedMessage,
+  defaultQueueSettings,
+  type QueueSettings,
+  type QueueStore,
+} from '../../../store/store.ts';
+import { ManualClock, SILENT, START_MS } from '../../testing/harness.ts';
+import { QueueConsumer } from '../consumer.ts';
+import { settleByVerdicts } from '../plan.ts';
 
 /** good: acked. bad: its handler asks for a retry. poison: its base dies. slow: its batch times out. */
 const NATURES = ['good', 'bad', 'poison', 'slow'] as const;

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { openDatabase } from '../store/sqlite/database.ts';
-import { queuesDomain } from '../store/sqlite/queues.ts';
-import { later } from '../store/sqlite/testing/samples.ts';
-import { queueCourse, runQueueCourse } from './testing/queue-course.ts';
+import { openDatabase } from '../../store/sqlite/database.ts';
+import { queuesDomain } from '../../store/sqlite/queues.ts';
+import { later } from '../../store/sqlite/testing/samples.ts';
+import { queueCourse, runQueueCourse } from './testing/course.ts';
 
 test('whatever dies, hangs, is throttled or killed in whatever order: nothing is lost, and nobody dies for another', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'hearth-course-'));

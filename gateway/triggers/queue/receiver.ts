@@ -1,11 +1,11 @@
 /** Who takes the messages of a queue: its consumer function, or Hearth itself (asynchronous invocations). */
-import { HearthError } from '../../functions/contract/errors.ts';
-import type { ModuleLimits } from '../../pool/keeper/api.ts';
-import type { Registry } from '../registry/registry.ts';
-import type { ClaimedMessage, QueueSettings, Settlement } from '../store/store.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import { giveBack, settleByVerdicts } from './queue-plan.ts';
-import { servedBy } from './served-by.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import type { ModuleLimits } from '../../../pool/keeper/api.ts';
+import type { Registry } from '../../registry/registry.ts';
+import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/store.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import { servedBy } from '../served-by.ts';
+import { giveBack, settleByVerdicts } from './plan.ts';
 
 export interface Receiver {
   /** Function that the messages are for; null: none that is there. */

@@ -10,20 +10,20 @@
  * written before the message is settled, so that whoever comes after a death finds how far it had come: an ended one is
  * settled and not run again. A message whose record has failed and that comes with its first attempt was redriven.
  */
-import { type AsyncPlan, asyncPlan, type Destination } from '../../functions/contract/async.ts';
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
-import { MAX_HOPS } from '../../functions/contract/limits.ts';
-import type { Registry, VersionEntry } from '../registry/registry.ts';
-import type { AsyncAttempt, AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../store/store.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { ARM } from '../telemetry/names.ts';
-import {
-  type DestinationCall,
-  type DestinationParts,
-  destinationReceiver,
-  encodeDestination,
-} from './async-destination.ts';
-import { payloadOf } from './async-payload.ts';
+import { type AsyncPlan, asyncPlan, type Destination } from '../../../functions/contract/async.ts';
+import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
+import { MAX_HOPS } from '../../../functions/contract/limits.ts';
+import type { Registry, VersionEntry } from '../../registry/registry.ts';
+import type { AsyncAttempt, AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { ARM } from '../../telemetry/names.ts';
+import { chooseVersion } from '../choose.ts';
+import type { CallContext, CallResult, Dispatcher, TriggerHead } from '../dispatcher.ts';
+import { foundNoRoom } from '../queue/plan.ts';
+import type { Queues } from '../queue/queues.ts';
+import type { Receiver } from '../queue/receiver.ts';
+import { type DestinationCall, type DestinationParts, destinationReceiver, encodeDestination } from './destination.ts';
+import { payloadOf } from './payload.ts';
 import {
   ABSENT_RETRY_MS,
   type AsyncCall,
@@ -45,12 +45,7 @@ import {
   reasonOf,
   tooOldAt,
   withAttempt,
-} from './async-plan.ts';
-import { chooseVersion } from './choose.ts';
-import type { CallContext, CallResult, Dispatcher, TriggerHead } from './dispatcher.ts';
-import type { Queues } from './queue.ts';
-import { foundNoRoom } from './queue-plan.ts';
-import type { Receiver } from './receiver.ts';
+} from './plan.ts';
 
 export interface AsyncRequest {
   functionName: string;

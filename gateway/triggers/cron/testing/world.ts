@@ -2,14 +2,14 @@
  * Gateways that fire crons over one store, in a time made by hand: a clock that is set, gateways that are killed or stand
  * still, runs that end when the test says so. What they get the store to do is noted.
  */
-import type { Keeper } from '../../../pool/keeper/api.ts';
-import type { Registry } from '../../registry/registry.ts';
-import { cronsDomain } from '../../store/sqlite/crons.ts';
-import { type Database, openDatabase } from '../../store/sqlite/database.ts';
-import type { CronClaim, CronStore } from '../../store/store.ts';
-import { type Crons, createCrons } from '../cron.ts';
-import type { Dispatcher } from '../dispatcher.ts';
-import { ManualClock, SILENT, START_MS } from './harness.ts';
+import type { Keeper } from '../../../../pool/keeper/api.ts';
+import type { Registry } from '../../../registry/registry.ts';
+import { cronsDomain } from '../../../store/sqlite/crons.ts';
+import { type Database, openDatabase } from '../../../store/sqlite/database.ts';
+import type { CronClaim, CronStore } from '../../../store/store.ts';
+import type { Dispatcher } from '../../dispatcher.ts';
+import { ManualClock, SILENT, START_MS } from '../../testing/harness.ts';
+import { type Crons, createCrons } from '../crons.ts';
 
 export interface Settings {
   missed: 'skip' | 'once' | 'all';

@@ -2,16 +2,16 @@
  * Tells the destination of an asynchronous invocation what came of it: a message of its own, so that a destination that
  * does not answer holds up no invocation, and is tried again without the function being run again.
  */
-import type { Destination } from '../../functions/contract/async.ts';
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
-import type { Registry, VersionEntry } from '../registry/registry.ts';
-import type { AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../store/store.ts';
-import type { Callback } from './async-callback.ts';
-import type { DestinationPayload } from './async-payload.ts';
-import type { CallContext } from './dispatcher.ts';
-import type { Queues } from './queue.ts';
-import { foundNoRoom } from './queue-plan.ts';
-import type { Receiver } from './receiver.ts';
+import type { Destination } from '../../../functions/contract/async.ts';
+import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
+import type { Registry, VersionEntry } from '../../registry/registry.ts';
+import type { AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../../store/store.ts';
+import type { CallContext } from '../dispatcher.ts';
+import { foundNoRoom } from '../queue/plan.ts';
+import type { Queues } from '../queue/queues.ts';
+import type { Receiver } from '../queue/receiver.ts';
+import type { Callback } from './callback.ts';
+import type { DestinationPayload } from './payload.ts';
 
 export interface DestinationCall {
   invocationId: string;

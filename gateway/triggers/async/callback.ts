@@ -5,8 +5,8 @@
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { HearthError } from '../../functions/contract/errors.ts';
-import { type AddressCheck, checkedLookup, type Resolve } from '../addresses.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import { type AddressCheck, checkedLookup, type Resolve } from '../../addresses.ts';
 
 export interface CallbackSettings {
   /** See gateway/addresses.ts. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HeaderList } from '../../functions/contract/invocation.ts';
-import { MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
-import type { AsyncRecord } from '../store/store.ts';
-import { payloadOf } from './async-payload.ts';
-import { decodeCall, encodeCall, ownQueue } from './async-plan.ts';
-import type { TriggerHead } from './dispatcher.ts';
+import type { HeaderList } from '../../../functions/contract/invocation.ts';
+import { MAX_MESSAGE_BYTES } from '../../../functions/contract/limits.ts';
+import type { AsyncRecord } from '../../store/store.ts';
+import type { TriggerHead } from '../dispatcher.ts';
+import { payloadOf } from './payload.ts';
+import { decodeCall, encodeCall, ownQueue } from './plan.ts';
 
 const RECORD: AsyncRecord = {
   id: 'i',

@@ -9,13 +9,13 @@
  * batch goes out without asking the store again. Leases are short and lengthened while they are held, so that what a
  * killed gateway held comes back soon.
  */
-import { toHearthError } from '../../functions/contract/errors.ts';
-import { MAX_HOPS } from '../../functions/contract/limits.ts';
-import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../store/store.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError } from './queue-plan.ts';
+import { toHearthError } from '../../../functions/contract/errors.ts';
+import { MAX_HOPS } from '../../../functions/contract/limits.ts';
+import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { Timers } from '../timers.ts';
+import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError } from './plan.ts';
 import type { Receiver } from './receiver.ts';
-import type { Timers } from './timers.ts';
 
 /** A lease, and how often it is lengthened. */
 export const LEASE_MS = 10_000;

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import { HearthError } from '../../functions/contract/errors.ts';
-import { createAddressCheck, type Resolve } from '../addresses.ts';
-import { createCallback } from './async-callback.ts';
+import { HearthError } from '../../../functions/contract/errors.ts';
+import { createAddressCheck, type Resolve } from '../../addresses.ts';
+import { createCallback } from './callback.ts';
 
 const BODY = Buffer.from('{"a":"ä"}');
 const LATE_MS = 30_000;
