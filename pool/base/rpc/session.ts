@@ -5,27 +5,25 @@
 import type * as capnweb from 'capnweb';
 import { encodeTexts } from '../../link/messages.ts';
 import { describeThrown } from '../describe.ts';
+import { decode } from './decode.ts';
+import { encode } from './encode.ts';
+import { at, disposeMethod, ESCAPE, FarResult, FarStub, type Holder, type Raw } from './far-reference.ts';
 import { LocalResult } from './local.ts';
 import { memberOf } from './members.ts';
 import { behindReference, type Result, type Stub, stub } from './reference.ts';
-import { decode, encode, MARK, type References } from './values.ts';
+import { type Speaker, Transport } from './transport.ts';
+import { MARK, type References } from './values.ts';
 
 export type Capnweb = typeof capnweb;
 
 /** Stubs and calls under way of one session, either side's. */
 const MOST_REFERENCES = 10_000;
-/** They are counted once in so many messages. */
-const COUNT_EVERY = 64;
 /** Bytes of one message at most, and what part of a base's memory. */
 const MOST_MESSAGE_BYTES = 16 * 1024 * 1024;
 const MEMORY_SHARE = 16;
 
 /** Of the first thing that was asked for: nothing else has this number. */
 const FIRST_ANSWER = /^\["(?:resolve|reject)",1,/;
-
-/** Names that Cap'n Web's stubs take for their own, and an author may mean. */
-const TAKEN = new Set(['map', 'catch', 'finally', 'onRpcBroken']);
-const ESCAPE = '\u0000';
 
 /** What one message may hold in a base with so much memory; 0: nothing is watched. */
 export function mostMessageBytes(memoryMb: number): number {
@@ -63,10 +61,7 @@ export interface CallWatcher {
   failed(thrown: unknown): void;
 }
 
-/** A stub or promise of the library, as far as it is used: any name is a method or property elsewhere. */
-type Raw = ((...args: unknown[]) => Raw) & { [name: string]: Raw };
-
-export class Session implements References {
+export class Session implements References, Holder, Speaker {
   readonly #options: SessionOptions;
   readonly #transport: Transport;
   readonly #session: capnweb.RpcSession;
@@ -322,146 +317,6 @@ export class Session implements References {
     const { name, message } = describeThrown(thrown);
     return Object.defineProperty(new Error(message), 'name', { value: name });
   }
-}
-
-function at(raw: Raw, path: readonly string[]): Raw {
-  let found = raw;
-  for (const name of path) found = found[TAKEN.has(name) ? ESCAPE + name : name] as Raw;
-  return found;
-}
-
-class FarStub implements Stub {
-  readonly raw: Raw;
-  readonly #session: Session;
-
-  constructor(session: Session, raw: Raw) {
-    this.#session = session;
-    this.raw = raw;
-  }
-
-  call(path: readonly string[], args: unknown[]): Result {
-    return this.#session.call(this.raw, path, args, null);
-  }
-
-  value(path: readonly string[]): Promise<unknown> {
-    if (path.length === 0) return Promise.reject(new TypeError('A stub is not a promise.'));
-    return this.#session.take(at(this.raw, path));
-  }
-
-  dispose(): void {
-    disposeMethod(this.raw)?.();
-  }
-
-  dup(): Stub {
-    return new FarStub(this.#session, (this.raw.dup as Raw)());
-  }
-}
-
-class FarResult implements Result {
-  readonly raw: Raw;
-  readonly #session: Session;
-  /** The same here, where the other side had given what it is called on, and gone, before it heard of this. */
-  readonly #again: (() => Promise<unknown>) | null;
-  #settled: Promise<unknown> | null = null;
-  /** Something was called on it: its own value may not be wanted. */
-  #passedThrough = false;
-
-  constructor(session: Session, raw: Raw, again: (() => Promise<unknown>) | null) {
-    this.#session = session;
-    this.raw = raw;
-    this.#again = again;
-  }
-
-  call(path: readonly string[], args: unknown[]): Result {
-    this.#passedThrough = true;
-    return this.#session.call(this.raw, path, args, this);
-  }
-
-  value(path: readonly string[]): Promise<unknown> {
-    if (path.length > 0) {
-      this.#passedThrough = true;
-      return this.#session.take(at(this.raw, path), () => new LocalResult(this.value([])).value(path));
-    }
-    this.#settled ??= this.#session.take(this.raw, this.#again);
-    return this.#settled;
-  }
-
-  /** A call is made whether or not anyone waits for it, and what it threw is not lost. */
-  ask(): void {
-    if (!this.#passedThrough) this.#settled ??= this.#session.take(this.raw, this.#again);
-  }
-
-  dispose(): void {
-    // Of what has come already, what it holds is disposed of with it.
-    disposeMethod(this.raw)?.();
-  }
-}
-
-class Transport implements capnweb.RpcTransport {
-  readonly #session: Session;
-  readonly #broken: (reason: unknown) => void;
-  #messages: string[] = [];
-  #waiting: PromiseWithResolvers<string> | null = null;
-  #end: { reason: unknown } | null = null;
-  #asked = 0;
-  #read: PromiseWithResolvers<void> | null = null;
-
-  constructor(session: Session, broken: (reason: unknown) => void) {
-    this.#session = session;
-    this.#broken = broken;
-  }
-
-  send(message: string): void {
-    this.#session.out(message);
-  }
-
-  /** The library comes for the next one when it is done with the last. */
-  async receive(): Promise<string> {
-    if (++this.#asked % COUNT_EVERY === 0) this.#session.checkCount();
-    const message = this.#messages.shift();
-    if (message !== undefined) return message;
-    if (this.#end !== null) throw this.#end.reason;
-    this.#read?.resolve();
-    if (this.#asked > 1) this.#session.checkIdle();
-    this.#waiting = Promise.withResolvers();
-    return this.#waiting.promise;
-  }
-
-  abort(reason: unknown): void {
-    if (this.#end === null) this.#broken(reason);
-  }
-
-  taken(): Promise<void> {
-    if (this.#messages.length === 0 && this.#waiting !== null) return Promise.resolve();
-    this.#read ??= Promise.withResolvers();
-    return this.#read.promise;
-  }
-
-  received(message: string): void {
-    if (this.#end !== null) return;
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    if (waiting === null) this.#messages.push(message);
-    else waiting.resolve(message);
-  }
-
-  finish(reason: unknown): void {
-    this.#end ??= { reason };
-    if (this.#messages.length === 0) this.end(reason);
-  }
-
-  end(reason: unknown): void {
-    this.#end ??= { reason };
-    this.#messages = [];
-    this.#waiting?.reject(reason);
-    this.#waiting = null;
-    this.#read?.reject(reason);
-  }
-}
-
-function disposeMethod(holder: object): (() => void) | undefined {
-  const dispose = (holder as Partial<Disposable>)[Symbol.dispose];
-  return dispose === undefined ? undefined : () => Reflect.apply(dispose, holder, []);
 }
 
 function isObject(value: unknown): value is object {

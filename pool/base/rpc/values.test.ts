@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deserialize, serialize } from 'capnweb';
 import fc from 'fast-check';
-import { decode, encode, MARK, type References } from './values.ts';
+import { decode } from './decode.ts';
+import { encode } from './encode.ts';
+import { MARK, type References } from './values.ts';
 
 /** Nothing stands elsewhere. */
 const NONE: References = {
