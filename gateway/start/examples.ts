@@ -27,9 +27,8 @@ export async function deployExamples(
   const based = folders.filter(({ base }) => bases.has(base));
   const passedOver = folders.filter(({ base }) => !bases.has(base)).map(({ name }) => name);
   if (passedOver.length > 0) {
-    log.info(`examples that need a base of their own are left out; HEARTH_CONFIG=${CONFIG_FILE} has them`, {
-      functions: passedOver,
-    });
+    const how = `HEARTH_CONFIG=${CONFIG_FILE} has them, on an empty data directory`;
+    log.info(`examples that need a base of their own are left out; ${how}`, { functions: passedOver });
   }
   const deployed = await Promise.all(
     based.map(async ({ name, folder }) => {
