@@ -2,7 +2,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { Crons, CronView } from '../triggers/cron/crons.ts';
+import type { Crons } from '../triggers/cron/crons.ts';
+import type { CronView } from '../triggers/cron/view.ts';
 import { requireRead } from './access.ts';
 import type { Audit } from './audit.ts';
 import { answers, type ControlApp, guard, iso, isoOrNull, jsonBody, timestamp } from './http.ts';

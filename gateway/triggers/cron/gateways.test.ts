@@ -4,7 +4,7 @@ import { openRedisStore } from '../../store/redis/client.ts';
 import { readRedisUrl } from '../../store/redis/target.ts';
 import { REDIS_MISSING, startRedis } from '../../store/redis/testing/server.ts';
 import type { CronStore } from '../../store/store.ts';
-import { BEAT_MS } from './crons.ts';
+import { BEAT_MS } from './own-runs.ts';
 import { LEASE_MS } from './runs.ts';
 import { type Gateway, openMemoryCrons, World } from './testing/world.ts';
 

@@ -1,4 +1,4 @@
-/** When crons fire: pure. What does I/O (crons.ts) asks for one step at a time and applies it. */
+/** When crons fire: pure. What does I/O (ticks.ts) asks for one step at a time and applies it. */
 import { createHash } from 'node:crypto';
 import type { CronPlan, CronRecord } from '../../store/store.ts';
 
