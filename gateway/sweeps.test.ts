@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LeaseStore } from './store/store.ts';
+import type { LeaseStore } from './store/api/leases.ts';
 import { createSweeps } from './sweeps.ts';
 import { ManualClock, openStore, SILENT, settle } from './triggers/testing/harness.ts';
 

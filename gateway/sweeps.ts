@@ -2,7 +2,7 @@
  * Removes what has expired from the store: in small steps, so that nobody's commit waits long behind one, and by one
  * gateway at a time. Whoever reads does not see what has expired, swept or not.
  */
-import type { LeaseStore } from './store/store.ts';
+import type { LeaseStore } from './store/api/leases.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Timers } from './triggers/timers.ts';
 

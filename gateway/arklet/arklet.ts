@@ -7,7 +7,7 @@ import type { Audit } from '../control/audit.ts';
 import type { Deployer } from '../control/deploy.ts';
 import type { Listener } from '../control/listener.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { SecretStore } from '../store/store.ts';
+import type { SecretStore } from '../store/api/secrets.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createCommands } from './commands.ts';
 import { createHealth } from './health.ts';

@@ -8,7 +8,7 @@ import type { Audit } from '../control/audit.ts';
 import type { Deployer } from '../control/deploy.ts';
 import { requireDeploy } from '../control/lookup.ts';
 import type { FunctionEntry, Registry, VersionEntry } from '../registry/registry.ts';
-import type { SecretStore } from '../store/store.ts';
+import type { SecretStore } from '../store/api/secrets.ts';
 import { createLocks } from '../triggers/locks.ts';
 import { bizInfo, bizInfoOf, findBiz, quarantined, serves } from './biz.ts';
 import { type Bundle, isArchiveName, openBundle } from './bundle.ts';

@@ -20,7 +20,7 @@ import type { Keeper } from '../../pool/keeper/api.ts';
 import type { Held } from '../cluster/hold.ts';
 import { ConfigError } from '../config.ts';
 import type { Audit } from '../control/audit.ts';
-import type { BaseGeneration, BaseRecord, BaseStore } from '../store/store.ts';
+import type { BaseGeneration, BaseRecord, BaseStore } from '../store/api/bases.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { BaseDefinitions, KeptBase } from './definitions.ts';
 import type { BaseGate } from './gate.ts';

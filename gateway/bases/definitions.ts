@@ -5,7 +5,7 @@
 import { resolve as resolvePath } from 'node:path';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import type { ConfigFile } from '../start/config-file.ts';
-import type { BaseGeneration, BaseRecord, BaseStore } from '../store/store.ts';
+import type { BaseGeneration, BaseRecord, BaseStore } from '../store/api/bases.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { declarationsOf, type SetupSource } from './declarations.ts';
 import { findAnew } from './library-paths.ts';

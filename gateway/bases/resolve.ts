@@ -5,7 +5,7 @@ import { splitSpecifier } from '../../functions/build/resolve.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import { ConfigError } from '../config.ts';
 import type { BaseSource, ConfigFile } from '../start/config-file.ts';
-import type { BaseGeneration } from '../store/store.ts';
+import type { BaseGeneration } from '../store/api/bases.ts';
 import { type FindLibrary, findLibrary } from './library-paths.ts';
 import { declaresBase } from './types.ts';
 

@@ -5,7 +5,7 @@ import type { BaseGenerations, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import type { MayServe } from '../registry/may-serve.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 
 /** More are not looked for once so many did not come up. */
 const MOST_REFUSED = 10;

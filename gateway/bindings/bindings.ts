@@ -5,7 +5,7 @@ import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { KvStore } from '../store/store.ts';
+import type { KvStore } from '../store/api/kv.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';

@@ -3,7 +3,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import type { KvListResult } from '../../functions/contract/invocation.ts';
 import { MAX_KV_KEY_BYTES, MAX_KV_METADATA_BYTES, MAX_KV_VALUE_BYTES } from '../../functions/contract/limits.ts';
 import type { Exchange } from '../../pool/link/link.ts';
-import type { KvEntry, KvStore } from '../store/store.ts';
+import type { KvEntry, KvStore } from '../store/api/kv.ts';
 import { type BodyRoom, NO_BODY, withBody } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 import type { ReadGate } from './read-gate.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Changed, Registry } from '../registry/registry.ts';
-import type { Change } from '../store/store.ts';
+import type { Change } from '../store/api/changes.ts';
 import { ManualClock, SILENT, START_MS } from '../triggers/testing/harness.ts';
 import { createFollower, type Follower } from './follower.ts';
 

@@ -7,7 +7,7 @@
  *   `null`, and every minute ──► everything is compared: of functions only their revisions are read
  */
 import type { Registry } from '../registry/registry.ts';
-import type { Change, ChangeFeed } from '../store/store.ts';
+import type { Change, ChangeFeed } from '../store/api/changes.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Timers } from '../triggers/timers.ts';
 import { createLane, type Lane } from './lane.ts';

@@ -1,5 +1,5 @@
 /** A lease for one piece of work, held as long as that takes. */
-import type { LeaseStore } from '../store/store.ts';
+import type { LeaseStore } from '../store/api/leases.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Timers } from '../triggers/timers.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { LeaseStore } from '../store/store.ts';
+import type { LeaseStore } from '../store/api/leases.ts';
 import { ManualClock, openStore, SILENT, START_MS } from '../triggers/testing/harness.ts';
 import { hold } from './hold.ts';
 import { createLeadership, type Leadership } from './leadership.ts';

@@ -2,7 +2,7 @@
  * Which of several gateways does what only one may do: the one that has the lease. It is lengthened while this gateway
  * lives, ends by itself when it does not, and is given back by a drain.
  */
-import type { LeaseStore } from '../store/store.ts';
+import type { LeaseStore } from '../store/api/leases.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Timers } from '../triggers/timers.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { TokenRecord, TokenStore } from '../store/store.ts';
+import type { TokenRecord, TokenStore } from '../store/api/tokens.ts';
 import { createAccess, overrideRefusal, routeCovers, SCOPE_PATTERN, scopeCovers } from './access.ts';
 
 describe('scopes', () => {

@@ -2,7 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
-import type { TokenRecord, TokenStore } from '../store/store.ts';
+import type { TokenRecord, TokenStore } from '../store/api/tokens.ts';
 
 export const SCOPE_PATTERN = /^(read|(enqueue|invoke|rpc|deploy|override):[a-z0-9*][a-z0-9.*-]*)$/;
 

@@ -1,6 +1,6 @@
 /** Who changed what, when: written by every call that changes something, before it answers. */
 import { createRoute, z } from '@hono/zod-openapi';
-import type { AuditStore } from '../store/store.ts';
+import type { AuditStore } from '../store/api/audit.ts';
 import { type Caller, requireAdmin } from './access.ts';
 import { answers, type ControlApp, guard, iso, timestamp } from './http.ts';
 

@@ -6,7 +6,7 @@ import type { BaseDefinitions, KeptBase } from '../bases/definitions.ts';
 import { servingOn } from '../bases/trial.ts';
 import { typesOf } from '../bases/types.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { BaseGeneration } from '../store/store.ts';
+import type { BaseGeneration } from '../store/api/bases.ts';
 import { requireAdmin, requireRead } from './access.ts';
 import { inputJsonSchema, readBaseInput } from './base-input.ts';
 import { answers, type ControlApp, guard, iso, isoOrNull, nameParam, otherAnswer, timestamp } from './http.ts';

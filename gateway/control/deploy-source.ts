@@ -3,7 +3,7 @@ import { checkPaths, manifestFileOf, type Tree } from '../../functions/build/tre
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import { parseManifest, parseManifestValue } from '../../functions/contract/manifest-file.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 import type { Upload } from './upload.ts';
 
 /** The manifest given with the upload, or the first one that stands in the tree, or what an empty one means. */

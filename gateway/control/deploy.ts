@@ -15,7 +15,7 @@ import { BUFFER_POOL } from '../../pool/keeper/pools.ts';
 import type { BaseGate } from '../bases/gate.ts';
 import type { BaseProofs } from '../bases/proofs.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
-import type { Artifact, RegistryStore, VersionRecord } from '../store/store.ts';
+import type { Artifact, RegistryStore, VersionRecord } from '../store/api/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createLocks } from '../triggers/locks.ts';
 import type { Audit } from './audit.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { AnswerStore, KeptAnswer, Store } from '../store/store.ts';
+import type { AnswerStore, KeptAnswer } from '../store/api/answers.ts';
+import type { Store } from '../store/store.ts';
 import { ManualClock, openStore, rejection, SILENT, settle } from '../triggers/testing/harness.ts';
 import { type IdempotencyParts, type Idempotent, idempotent, MAX_KEPT_BYTES } from './idempotency.ts';
 

@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { AnswerStore, KeptAnswer } from '../store/store.ts';
+import type { AnswerStore, KeptAnswer } from '../store/api/answers.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Timers } from '../triggers/timers.ts';
 

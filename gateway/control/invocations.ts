@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
-import type { AsyncRecord } from '../store/store.ts';
+import type { AsyncRecord } from '../store/api/asyncs.ts';
 import type { Asyncs } from '../triggers/async/asyncs.ts';
 import type { Dispatcher, InvocationRecord } from '../triggers/dispatcher.ts';
 import { type Outcome, outcomeOf } from '../triggers/outcome.ts';

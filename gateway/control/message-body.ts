@@ -3,7 +3,7 @@ import { z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
 import { isTooDeep } from '../../pool/link/json-depth.ts';
-import type { ContentType } from '../store/store.ts';
+import type { ContentType } from '../store/api/queues.ts';
 
 /** `v8` bodies are made by functions only: nothing else writes that format. */
 export const contentTypeSchema = z

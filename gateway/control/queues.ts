@@ -1,7 +1,7 @@
 /** Queues: settings, depth, messages in, dead letters and the way back. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S } from '../../functions/contract/limits.ts';
-import type { QueueSettings } from '../store/store.ts';
+import type { QueueSettings } from '../store/api/queues.ts';
 import type { Queues, QueueView } from '../triggers/queue/queues.ts';
 import { requireAdmin, requireRead, requireScope } from './access.ts';
 import type { Audit } from './audit.ts';

@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { SecretStore } from '../store/store.ts';
+import type { SecretStore } from '../store/api/secrets.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, emptyAnswer, jsonBody, nameParam } from './http.ts';

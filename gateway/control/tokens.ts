@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { NAME_PATTERN, NAME_RULE } from '../../functions/contract/limits.ts';
 import { checkRoute } from '../../functions/contract/routes.ts';
-import type { TokenRecord } from '../store/store.ts';
+import type { TokenRecord } from '../store/api/tokens.ts';
 import { type Access, requireAdmin, SCOPE_PATTERN } from './access.ts';
 import type { Audit } from './audit.ts';
 import { answers, type ControlApp, emptyAnswer, guard, iso, jsonBody, timestamp } from './http.ts';

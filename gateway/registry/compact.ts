@@ -3,7 +3,7 @@
  * one is 6 KB, and most of ten thousand functions are not called today; the text of most is 120 bytes.
  */
 import { type Manifest, manifestSchema } from '../../functions/contract/manifest.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 
 /** Shared by all manifests that are read, hence frozen. */
 const DEFAULTS = freeze(manifestSchema.parse({}));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 import { createClaims } from './claims.ts';
 import { compact, expand } from './compact.ts';
 import { KeptFunction, type KeptVersion, keptVersion, Shelf } from './entries.ts';

@@ -2,7 +2,7 @@
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
-import type { FunctionRecord, VersionRecord } from '../store/store.ts';
+import type { FunctionRecord, VersionRecord } from '../store/api/registry.ts';
 import type { Claims } from './claims.ts';
 import { compact, expand } from './compact.ts';
 import type { FunctionEntry, VersionEntry } from './registry.ts';

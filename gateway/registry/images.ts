@@ -1,7 +1,7 @@
 /** What bases run, read from the store when it is asked for and kept in memory up to so many bytes, least recently used first out. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { ModuleImage } from '../../pool/keeper/api.ts';
-import type { Artifact, VersionRecord } from '../store/store.ts';
+import type { Artifact, VersionRecord } from '../store/api/registry.ts';
 
 export interface ImageCache {
   /** At once where it is in memory. Rejects with NOT_FOUND when the version is gone, NO_CAPACITY when the store is away. */

@@ -1,6 +1,6 @@
 /** The registry's part that reads what is stored when a gateway starts. */
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { FunctionRecord, RegistryPage, RegistryStore } from '../store/store.ts';
+import type { FunctionRecord, RegistryPage, RegistryStore } from '../store/api/registry.ts';
 import type { KeptFunction } from './entries.ts';
 import type { ImageCache } from './images.ts';
 

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
+import type { Artifact, VersionRecord } from '../store/api/registry.ts';
+import type { RolloutRecord } from '../store/api/rollouts.ts';
 import { createSeal, keyFromText, type Seal } from '../store/seal.ts';
 import { openSqliteStore } from '../store/sqlite/client.ts';
-import type { Artifact, RolloutRecord, Store, VersionRecord } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { createRegistry, type RegistryOptions } from './memory.ts';
 import type { Registry } from './registry.ts';
 

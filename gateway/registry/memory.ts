@@ -6,8 +6,9 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
+import type { Artifact, FunctionRecord, VersionRecord } from '../store/api/registry.ts';
 import type { Seal } from '../store/seal.ts';
-import type { Artifact, FunctionRecord, Store, VersionRecord } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createClaims } from './claims.ts';
 import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './entries.ts';

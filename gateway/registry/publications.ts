@@ -9,7 +9,7 @@
  */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { type Manifest, manifestSchema } from '../../functions/contract/manifest.ts';
-import type { PublicationRecord } from '../store/store.ts';
+import type { PublicationRecord } from '../store/api/publications.ts';
 import type { Claims } from './claims.ts';
 import type { FunctionEntry, Publication, RouteMatch } from './registry.ts';
 import { createRouteTable } from './routes.ts';

@@ -1,7 +1,7 @@
 /** The registry's part that publishes: changes in their turn, committed before they are seen. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { PublicationSettings } from '../../functions/contract/publication.ts';
-import type { PublicationRecord, PublicationStore } from '../store/store.ts';
+import type { PublicationRecord, PublicationStore } from '../store/api/publications.ts';
 import type { KeptFunction } from './entries.ts';
 import { type Publications, withDeadLetters } from './publications.ts';
 import { groupOf, requireQueuesOfGroup } from './queue-groups.ts';

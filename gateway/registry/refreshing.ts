@@ -2,7 +2,8 @@
  * The registry's part that takes over what other gateways have changed: read from the store, compared with what is known,
  * and put in its place as if it had been changed here.
  */
-import type { PublicationStore, RegistryStore, VersionRecord } from '../store/store.ts';
+import type { PublicationStore } from '../store/api/publications.ts';
+import type { RegistryStore, VersionRecord } from '../store/api/registry.ts';
 import type { KeptFunction, KeptVersion } from './entries.ts';
 import type { Publications } from './publications.ts';
 import type { Changed, Left } from './registry.ts';

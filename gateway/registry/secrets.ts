@@ -1,6 +1,7 @@
 /** The registry's part that opens secrets: what functions run with is in memory, and is read anew when it was changed. */
+
+import type { FunctionSecrets, SecretStore } from '../store/api/secrets.ts';
 import type { Seal } from '../store/seal.ts';
-import type { FunctionSecrets, SecretStore } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { OpenedSecrets } from './specs.ts';
 

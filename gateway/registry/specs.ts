@@ -2,7 +2,7 @@
 import type { BindingSpec } from '../../functions/contract/invocation.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { ModuleImage, ModuleLimits, ModuleSpec } from '../../pool/keeper/api.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 
 /** The opened secrets of one function at one revision. */
 export interface OpenedSecrets {

@@ -2,7 +2,7 @@
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { Split } from '../../functions/contract/publication.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
-import type { VersionRecord } from '../store/store.ts';
+import type { VersionRecord } from '../store/api/registry.ts';
 import type { Claims } from './claims.ts';
 import type { VersionEntry } from './registry.ts';
 import { type Tagged, tagOf } from './tags.ts';

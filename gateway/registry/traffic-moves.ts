@@ -1,7 +1,8 @@
 /** The registry's part that moves traffic: of one function, of several in one commit, there and back. */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
-import type { FunctionRecord, RegistryStore, RolloutRecord } from '../store/store.ts';
+import type { FunctionRecord, RegistryStore } from '../store/api/registry.ts';
+import type { RolloutRecord } from '../store/api/rollouts.ts';
 import { type KeptFunction, namedBy } from './entries.ts';
 import type { Publications } from './publications.ts';
 import type { FunctionEntry, Stuck, TrafficChange } from './registry.ts';

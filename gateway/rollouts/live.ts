@@ -1,7 +1,7 @@
 /** A rollout that runs, and what there is to be done about it now. */
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { RolloutRecord } from '../store/store.ts';
+import type { RolloutRecord } from '../store/api/rollouts.ts';
 import { judge, missing, type Slow } from './guard.ts';
 import { trafficAt } from './plan.ts';
 import type { Happening } from './state.ts';

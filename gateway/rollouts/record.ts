@@ -2,7 +2,7 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import { type RolloutRequest, stepsOf } from '../../functions/contract/rollout.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { RolloutRecord } from '../store/store.ts';
+import type { RolloutRecord } from '../store/api/rollouts.ts';
 import type { Rolled } from './live.ts';
 import { othersOf } from './plan.ts';
 import { begun, type Happening, type Outcome } from './state.ts';

@@ -3,7 +3,8 @@
  * them. Each writes what has come since its last report; the leading one adds it to its own and removes it. A report that
  * is lost, or comes after its step, is a few calls that are not counted.
  */
-import type { KvStore, RolloutRecord } from '../store/store.ts';
+import type { KvStore } from '../store/api/kv.ts';
+import type { RolloutRecord } from '../store/api/rollouts.ts';
 import type { Window, WindowReport } from './windows.ts';
 
 export interface Reports {

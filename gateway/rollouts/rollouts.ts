@@ -13,7 +13,7 @@ import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { RolloutAction, RolloutRequest } from '../../functions/contract/rollout.ts';
 import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
 import type { FunctionEntry, Registry, Stuck, TrafficChange } from '../registry/registry.ts';
-import type { RolloutRecord, RolloutStore } from '../store/store.ts';
+import type { RolloutRecord, RolloutStore } from '../store/api/rollouts.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FinishedInvocation } from '../telemetry/telemetry.ts';
 import type { Timers } from '../triggers/timers.ts';

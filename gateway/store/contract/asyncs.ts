@@ -1,7 +1,7 @@
 /** Asynchronous invocations: their records, whole, until they expire. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import type { AsyncRecord } from '../store.ts';
+import type { AsyncRecord } from '../api/asyncs.ts';
 import { DAY, NOW, type StoreTest } from './harness.ts';
 
 function recordOf(id: string, more: Partial<AsyncRecord> = {}): AsyncRecord {

@@ -1,7 +1,7 @@
 /** Base definitions. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import type { BaseGeneration, BaseRecord } from '../store.ts';
+import type { BaseGeneration, BaseRecord } from '../api/bases.ts';
 import { NOW, type StoreTest } from './harness.ts';
 
 export function basesContract(test: StoreTest): void {

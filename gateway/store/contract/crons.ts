@@ -1,7 +1,8 @@
 /** Crons: due once, whoever asks. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import type { CronClaim, CronClaimed, CronEnd, Store } from '../store.ts';
+import type { CronClaim, CronClaimed, CronEnd } from '../api/crons.ts';
+import type { Store } from '../store.ts';
 import { cronOf, NOW, type StoreTest } from './harness.ts';
 
 const LEASE_MS = 10_000;

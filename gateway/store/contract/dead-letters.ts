@@ -1,7 +1,8 @@
 /** Dead letters: where they go, and how they come back. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { defaultQueueSettings, type Store } from '../store.ts';
+import { defaultQueueSettings } from '../api/queues.ts';
+import type { Store } from '../store.ts';
 import { NOW, type StoreTest, withCode } from './harness.ts';
 import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
 

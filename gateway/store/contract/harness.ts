@@ -1,7 +1,9 @@
 /** What the suites of the store's contract share: how a test gets its store, and samples. */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { manifestSchema } from '../../../functions/contract/manifest.ts';
-import type { Artifact, CronPlan, FunctionRecord, RegistryPage, Store, VersionRecord } from '../store.ts';
+import type { CronPlan } from '../api/crons.ts';
+import type { Artifact, FunctionRecord, RegistryPage, VersionRecord } from '../api/registry.ts';
+import type { Store } from '../store.ts';
 
 /** Declares one test with a store of its own. `again` closes it and opens it anew. */
 export type StoreTest = (sentence: string, body: (store: Store, again: () => Promise<Store>) => Promise<void>) => void;

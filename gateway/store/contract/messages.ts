@@ -1,6 +1,7 @@
 /** Messages, and what a consumer does with them, in few words. */
 import assert from 'node:assert/strict';
-import type { ClaimedMessage, NewMessage, Store } from '../store.ts';
+import type { ClaimedMessage, NewMessage } from '../api/queues.ts';
+import type { Store } from '../store.ts';
 import { NOW } from './harness.ts';
 
 export function messageOf(id: string): NewMessage {

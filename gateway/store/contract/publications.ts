@@ -1,7 +1,7 @@
 /** Publications, and what was taken back. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import type { PublicationRecord } from '../store.ts';
+import type { PublicationRecord } from '../api/publications.ts';
 import { functionOf, NOW, type StoreTest } from './harness.ts';
 
 export function publicationsContract(test: StoreTest): void {

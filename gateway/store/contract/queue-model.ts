@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { ClaimedMessage, DeadMessage, QueueStore, Settlement } from '../store.ts';
+import type { ClaimedMessage, DeadMessage, QueueStore, Settlement } from '../api/queues.ts';
 import { DAY, NOW } from './harness.ts';
 
 /** Indices are taken modulo what there is. */

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import fc from 'fast-check';
-import { type ClaimedMessage, defaultQueueSettings, type NewMessage, type Settlement, type Store } from '../store.ts';
+import { type ClaimedMessage, defaultQueueSettings, type NewMessage, type Settlement } from '../api/queues.ts';
+import type { Store } from '../store.ts';
 import { DAY, NOW, type StoreTest } from './harness.ts';
 import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
 import { queueCase, runQueueCase } from './queue-model.ts';

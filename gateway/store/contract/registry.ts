@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import type { Traffic } from '../../../functions/contract/traffic.ts';
-import type { Artifact, FunctionRecord, VersionRecord } from '../store.ts';
+import type { Artifact, FunctionRecord, VersionRecord } from '../api/registry.ts';
 import { artifactOf, cronOf, functionOf, loadAll, NOW, type StoreTest, versionOf } from './harness.ts';
 
 export function registryContract(test: StoreTest): void {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { rolloutRequestSchema, stepsOf } from '../../../functions/contract/rollout.ts';
-import type { RolloutRecord } from '../store.ts';
+import type { RolloutRecord } from '../api/rollouts.ts';
 import { functionOf, loadAll, NOW, type StoreTest, withCode } from './harness.ts';
 
 function rolloutOf(id: string, more: Partial<RolloutRecord> = {}): RolloutRecord {

@@ -1,7 +1,9 @@
 /** What a store that several gateways use at once has to do besides: one client sees what another did, and hears of it. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { type Change, defaultQueueSettings, type Store } from '../store.ts';
+import type { Change } from '../api/changes.ts';
+import { defaultQueueSettings } from '../api/queues.ts';
+import type { Store } from '../store.ts';
 import { artifactOf, cronOf, functionOf, loadAll, NOW, type SharedTest, versionOf } from './harness.ts';
 import { ack, claim, enqueue, idsOf, kill, messageOf } from './messages.ts';
 

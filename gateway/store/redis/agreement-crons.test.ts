@@ -1,7 +1,7 @@
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { CronClaim, CronRecord } from '../api/crons.ts';
 import { cronOf, NOW } from '../contract/harness.ts';
-import type { CronClaim, CronRecord } from '../store.ts';
 import { agree, type Call, type Course, call, later } from './testing/courses.ts';
 import { REDIS_MISSING } from './testing/server.ts';
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { defaultQueueSettings, type Settlement } from '../api/queues.ts';
 import { DAY } from '../contract/harness.ts';
 import { messageOf } from '../contract/messages.ts';
-import { defaultQueueSettings, type Settlement, type Store } from '../store.ts';
+import type { Store } from '../store.ts';
 import { agree, type Call, call, later } from './testing/courses.ts';
 import { REDIS_MISSING } from './testing/server.ts';
 

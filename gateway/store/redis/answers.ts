@@ -2,7 +2,7 @@
  * Answers kept under idempotency keys. Keys: answer:SCOPE, a line end, KEY (hash: request, owner, lease, expires; head and
  * body once there is an answer), answers-expiring (sorted set of the same names).
  */
-import type { AnswerStore } from '../store.ts';
+import type { AnswerStore } from '../api/answers.ts';
 import { asBytes, asJson, asList, asNumber, ownBytes } from './reply.ts';
 import type { Database } from './script.ts';
 import { SWEEP_PART, sweepAll } from './sweep.ts';

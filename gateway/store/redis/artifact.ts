@@ -4,7 +4,7 @@
  *
  *   u32 length of the head · head · code · source map · files in their order
  */
-import type { Artifact } from '../store.ts';
+import type { Artifact } from '../api/registry.ts';
 
 interface Head {
   code: number;

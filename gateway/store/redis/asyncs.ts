@@ -2,7 +2,7 @@
  * What became of asynchronous invocations. Keys: async:ID (hash: record, its since and attempts, body where there is one), asyncs-expiring (sorted
  * set of ids). They expire by the caller's clock, as everything here: Redis's own would know another time.
  */
-import type { AsyncRecord, AsyncStore } from '../store.ts';
+import type { AsyncRecord, AsyncStore } from '../api/asyncs.ts';
 import { asBytes, asJson, asList, asNumber, ownBytes } from './reply.ts';
 import type { Database } from './script.ts';
 import { SWEEP_PART, sweepAll } from './sweep.ts';

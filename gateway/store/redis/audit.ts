@@ -1,5 +1,5 @@
 /** Who changed what, when. Key: audit (sorted set: number and record, by time). */
-import type { AuditRecord, AuditStore } from '../store.ts';
+import type { AuditRecord, AuditStore } from '../api/audit.ts';
 import { asTexts } from './reply.ts';
 import type { Database } from './script.ts';
 

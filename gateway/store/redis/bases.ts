@@ -1,7 +1,7 @@
 /**
  * Base definitions that the API changed. Keys: bases (hash: name → record), base-setups:NAME (hash: id → bundle).
  */
-import type { BaseGeneration, BaseRecord, BaseStore } from '../store.ts';
+import type { BaseGeneration, BaseRecord, BaseStore } from '../api/bases.ts';
 import { asBytes, asJson, asList, ownBytes } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 

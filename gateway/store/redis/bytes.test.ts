@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Artifact, NewMessage } from '../store.ts';
+import type { NewMessage } from '../api/queues.ts';
+import type { Artifact } from '../api/registry.ts';
 import { packArtifact, packCache, unpackArtifact, unpackCache } from './artifact.ts';
 import { packMessage, unpackMessage } from './message.ts';
 

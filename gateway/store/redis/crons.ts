@@ -4,7 +4,7 @@
  * readLast), crons-until (hash: id → firedUntil), crons-of:FUNCTION (set of ids); cron-runs (hash: invocation → cron, due time, begin, attempt, owner),
  * cron-runs-lease (sorted set of invocations), and sets of invocations: cron-runs-of:CRON, cron-runs-by:OWNER.
  */
-import type { CronClaimed, CronRecord, CronStore } from '../store.ts';
+import type { CronClaimed, CronRecord, CronStore } from '../api/crons.ts';
 import { asList, asNumber, asText, asTexts, inTuples } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 

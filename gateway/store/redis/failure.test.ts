@@ -1,9 +1,10 @@
 /** What becomes of calls while Redis is away, full, a replica, or empty; and afterwards. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Change } from '../api/changes.ts';
 import { artifactOf, NOW, versionOf, withCode } from '../contract/harness.ts';
 import { ack, claim, enqueue, idsOf } from '../contract/messages.ts';
-import type { Change, Store } from '../store.ts';
+import type { Store } from '../store.ts';
 import { openOn } from './testing/open.ts';
 import { REDIS_MISSING, startRedis } from './testing/server.ts';
 

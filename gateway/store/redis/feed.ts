@@ -6,7 +6,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../../telemetry/log.ts';
-import type { Change, ChangeFeed } from '../store.ts';
+import type { Change, ChangeFeed } from '../api/changes.ts';
 import type { Connection, Reply } from './connection.ts';
 import { asList, asText, inTuples } from './reply.ts';
 import { type Database, PREFIX } from './script.ts';

@@ -6,7 +6,7 @@
  * line end, key). LENGTH is the namespace's, so that no two pairs read as one.
  */
 import { HearthError } from '../../../functions/contract/errors.ts';
-import type { KvStore } from '../store.ts';
+import type { KvStore } from '../api/kv.ts';
 import { BLOB_LOST, BLOBS, blobLost, createBlobs } from './blobs.ts';
 import { asBytes, asList, asNumber, asText, inTuples, ownBytes } from './reply.ts';
 import type { Database } from './script.ts';

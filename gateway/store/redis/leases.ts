@@ -1,5 +1,5 @@
 /** What only one may do at a time. Key: leases (hash: name → until, fence, owner). */
-import type { LeaseStore } from '../store.ts';
+import type { LeaseStore } from '../api/leases.ts';
 import { asNumber } from './reply.ts';
 import type { Database } from './script.ts';
 

@@ -5,7 +5,7 @@
  *
  * The id stands first, so that a script can read it without knowing JSON. JSON has no line end in it.
  */
-import type { ClaimedMessage, ContentType, NewMessage } from '../store.ts';
+import type { ClaimedMessage, ContentType, NewMessage } from '../api/queues.ts';
 
 type Head = [contentType: ContentType, delayS: number, hops: number, timestamp: number, traceparent: string | null];
 

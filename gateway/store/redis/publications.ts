@@ -2,7 +2,7 @@
  * What is published beyond what manifests say, and what of that is not. Keys: publications (hash: name → the function's
  * name, a line end, the record; no record: taken back), publications-of:FUNCTION (set of names).
  */
-import type { PublicationRecord, PublicationStore } from '../store.ts';
+import type { PublicationRecord, PublicationStore } from '../api/publications.ts';
 import { asTexts } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 

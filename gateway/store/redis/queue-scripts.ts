@@ -21,7 +21,7 @@
  * So claims and settlements cost the logarithm of a queue's length, and a queue is emptied by unlinking its keys, which
  * Redis frees beside its work. Numbers and fences have 16 digits: their order as text is their order.
  */
-import { MOST_FAILURE_BYTES } from '../store.ts';
+import { MOST_FAILURE_BYTES } from '../api/queues.ts';
 import { ID_OF } from './message.ts';
 import { CHANGED, MANY, WOKEN } from './script.ts';
 

@@ -7,7 +7,7 @@ import {
   type QueueSettings,
   type QueueStore,
   type Settlement,
-} from '../store.ts';
+} from '../api/queues.ts';
 import type { Arg, Reply } from './connection.ts';
 import { packMessage, unpackMessage } from './message.ts';
 import * as scripts from './queue-scripts.ts';

@@ -3,15 +3,8 @@
  * versions:FUNCTION (hash: version → time, a blank, the record), artifacts:FUNCTION and caches:FUNCTION (hash: version →
  * name of a blob).
  */
-import {
-  type Artifact,
-  changedMeanwhile,
-  type FunctionRecord,
-  type RegistryPage,
-  type RegistryStore,
-  type RolloutRecord,
-  type VersionRecord,
-} from '../store.ts';
+import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, VersionRecord } from '../api/registry.ts';
+import { changedMeanwhile, type RolloutRecord } from '../api/rollouts.ts';
 import { packArtifact, packCache, unpackArtifact, unpackCache } from './artifact.ts';
 import { BLOB_LOST, BLOBS, blobLost, createBlobs } from './blobs.ts';
 import type { Reply } from './connection.ts';

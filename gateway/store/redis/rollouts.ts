@@ -2,7 +2,7 @@
  * Rollouts: those that run, and what became of the others. Keys: rollouts (hash: id → record), and sorted sets of ids by
  * the time of their beginning: rollouts-all, rollouts-running, rollouts-ended.
  */
-import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../store.ts';
+import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../api/rollouts.ts';
 import { asList, asText } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 

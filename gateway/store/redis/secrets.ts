@@ -2,7 +2,7 @@
  * Sealed secrets, and the count of their changes. Keys: secret-revisions (hash: function → count), secrets:FUNCTION (hash:
  * key → time of the change, a blank, the sealed value).
  */
-import type { FunctionSecrets, SecretStore } from '../store.ts';
+import type { FunctionSecrets, SecretStore } from '../api/secrets.ts';
 import type { Reply } from './connection.ts';
 import { asBytes, asList, asNumber, asText, asTexts, inTuples, ownBytes } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';

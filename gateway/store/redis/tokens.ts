@@ -1,5 +1,5 @@
 /** Scoped access tokens. Key: tokens (hash: id → record). */
-import type { TokenRecord, TokenStore } from '../store.ts';
+import type { TokenRecord, TokenStore } from '../api/tokens.ts';
 import { asJson, asList } from './reply.ts';
 import { CHANGED, type Database } from './script.ts';
 

@@ -1,5 +1,5 @@
 /** Answers kept under idempotency keys. */
-import type { AnswerStore } from '../store.ts';
+import type { AnswerStore } from '../api/answers.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

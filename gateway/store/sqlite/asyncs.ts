@@ -1,5 +1,5 @@
 /** What became of asynchronous invocations. */
-import type { AsyncRecord, AsyncStore } from '../store.ts';
+import type { AsyncRecord, AsyncStore } from '../api/asyncs.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

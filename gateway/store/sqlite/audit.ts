@@ -1,5 +1,5 @@
 /** Who changed what, when. */
-import type { AuditRecord, AuditStore } from '../store.ts';
+import type { AuditRecord, AuditStore } from '../api/audit.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

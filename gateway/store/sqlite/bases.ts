@@ -1,5 +1,5 @@
 /** Base definitions that the API changed, and the bundles of their setups. */
-import type { BaseRecord, BaseStore } from '../store.ts';
+import type { BaseRecord, BaseStore } from '../api/bases.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

@@ -1,5 +1,5 @@
 /** Crons: what is due next, the last run of each, and the runs that have not ended. */
-import type { CronClaim, CronClaimed, CronEnd, CronRecord, CronStore } from '../store.ts';
+import type { CronClaim, CronClaimed, CronEnd, CronRecord, CronStore } from '../api/crons.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

@@ -1,6 +1,6 @@
 /** Key-value pairs with the semantics of Workers KV. An expired entry is gone for readers before sweep removes it. */
 import { HearthError } from '../../../functions/contract/errors.ts';
-import type { KvStore } from '../store.ts';
+import type { KvStore } from '../api/kv.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

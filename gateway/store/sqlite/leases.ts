@@ -1,5 +1,5 @@
 /** What only one may do at a time. With one process on the file each lease is had at once; the rules are the same. */
-import type { LeaseStore } from '../store.ts';
+import type { LeaseStore } from '../api/leases.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

@@ -1,5 +1,5 @@
 /** What is published beyond what manifests say, and what of that is not. */
-import type { PublicationRecord, PublicationStore } from '../store.ts';
+import type { PublicationRecord, PublicationStore } from '../api/publications.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

@@ -20,7 +20,7 @@ import {
   type QueueSettings,
   type QueueStore,
   type Settlement,
-} from '../store.ts';
+} from '../api/queues.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

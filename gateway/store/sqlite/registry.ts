@@ -1,6 +1,6 @@
 /** Functions, versions and their artifacts. */
 import type { Traffic } from '../../../functions/contract/traffic.ts';
-import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, VersionRecord } from '../store.ts';
+import type { Artifact, FunctionRecord, RegistryPage, RegistryStore, VersionRecord } from '../api/registry.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 import { putRollout } from './rollouts.ts';

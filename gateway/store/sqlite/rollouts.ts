@@ -1,5 +1,5 @@
 /** Rollouts: those that run, and what became of the others. */
-import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../store.ts';
+import { changedMeanwhile, type RolloutRecord, type RolloutStore } from '../api/rollouts.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

@@ -1,5 +1,5 @@
 /** Sealed secrets, and the count of their changes. */
-import type { FunctionSecrets, SecretStore } from '../store.ts';
+import type { FunctionSecrets, SecretStore } from '../api/secrets.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

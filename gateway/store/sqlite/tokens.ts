@@ -1,5 +1,5 @@
 /** Scoped access tokens. */
-import type { TokenRecord, TokenStore } from '../store.ts';
+import type { TokenRecord, TokenStore } from '../api/tokens.ts';
 import type { Database } from './database.ts';
 import type { Sync } from './protocol.ts';
 

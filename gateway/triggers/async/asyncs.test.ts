@@ -9,7 +9,8 @@ import type {
   ResultHead,
 } from '../../../functions/contract/invocation.ts';
 import type { ManifestInput } from '../../../functions/contract/manifest.ts';
-import type { AsyncRecord, AsyncStore, QueueStore } from '../../store/store.ts';
+import type { AsyncRecord, AsyncStore } from '../../store/api/asyncs.ts';
+import type { QueueStore } from '../../store/api/queues.ts';
 import type { CallContext, TriggerHead } from '../dispatcher.ts';
 import { createQueues, type Queues } from '../queue/queues.ts';
 import {

@@ -14,7 +14,8 @@ import { type AsyncPlan, asyncPlan, type Destination } from '../../../functions/
 import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
 import { MAX_HOPS } from '../../../functions/contract/limits.ts';
 import type { Registry, VersionEntry } from '../../registry/registry.ts';
-import type { AsyncAttempt, AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../../store/store.ts';
+import type { AsyncAttempt, AsyncRecord, AsyncStore } from '../../store/api/asyncs.ts';
+import type { ClaimedMessage, Settlement } from '../../store/api/queues.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { ARM } from '../../telemetry/names.ts';
 import { chooseVersion } from '../choose.ts';

@@ -5,7 +5,8 @@
 import type { Destination } from '../../../functions/contract/async.ts';
 import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
 import type { Registry, VersionEntry } from '../../registry/registry.ts';
-import type { AsyncRecord, AsyncStore, ClaimedMessage, Settlement } from '../../store/store.ts';
+import type { AsyncRecord, AsyncStore } from '../../store/api/asyncs.ts';
+import type { ClaimedMessage, Settlement } from '../../store/api/queues.ts';
 import type { CallContext } from '../dispatcher.ts';
 import { foundNoRoom } from '../queue/plan.ts';
 import type { Queues } from '../queue/queues.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HeaderList } from '../../../functions/contract/invocation.ts';
 import { MAX_MESSAGE_BYTES } from '../../../functions/contract/limits.ts';
-import type { AsyncRecord } from '../../store/store.ts';
+import type { AsyncRecord } from '../../store/api/asyncs.ts';
 import type { TriggerHead } from '../dispatcher.ts';
 import { payloadOf } from './payload.ts';
 import { decodeCall, encodeCall, ownQueue } from './plan.ts';

@@ -1,7 +1,7 @@
 /** What a destination is told: as AWS Lambda does it, in Hearth's names. */
 import type { ResultHead } from '../../../functions/contract/invocation.ts';
 import { MAX_MESSAGE_BYTES } from '../../../functions/contract/limits.ts';
-import type { AsyncRecord } from '../../store/store.ts';
+import type { AsyncRecord } from '../../store/api/asyncs.ts';
 import { askedOf, outcomeOf } from '../outcome.ts';
 import type { AsyncCall, Condition } from './plan.ts';
 

@@ -3,7 +3,7 @@ import type { AsyncPlan } from '../../../functions/contract/async.ts';
 import type { HearthError } from '../../../functions/contract/errors.ts';
 import type { ResultHead } from '../../../functions/contract/invocation.ts';
 import { NAME_PATTERN } from '../../../functions/contract/limits.ts';
-import type { AsyncRecord } from '../../store/store.ts';
+import type { AsyncRecord } from '../../store/api/asyncs.ts';
 import type { TriggerHead } from '../dispatcher.ts';
 import { bytesOf, textOf } from '../outcome.ts';
 

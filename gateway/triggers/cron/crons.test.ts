@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { ResultHead } from '../../../functions/contract/invocation.ts';
 import { CRON_LEAD_MS } from '../../../pool/keeper/policy/prewarm.ts';
-import type { CronStore } from '../../store/store.ts';
+import type { CronStore } from '../../store/api/crons.ts';
 import { deploy, openRig, type Rig, rejection, SILENT, START_MS, settle } from '../testing/harness.ts';
 import { type Crons, createCrons } from './crons.ts';
 

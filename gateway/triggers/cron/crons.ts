@@ -8,7 +8,8 @@
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { Keeper } from '../../../pool/keeper/api.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { ChangeFeed, CronRecord, CronStore } from '../../store/store.ts';
+import type { ChangeFeed } from '../../store/api/changes.ts';
+import type { CronRecord, CronStore } from '../../store/api/crons.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Dispatcher } from '../dispatcher.ts';
 import type { Timers } from '../timers.ts';

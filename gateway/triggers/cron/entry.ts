@@ -1,7 +1,7 @@
 /** What a gateway keeps in memory of one cron, and when it next has to do with it. */
 import { readSchedule, type Schedule } from '../../../functions/contract/cron.ts';
 import { prewarmAt } from '../../../pool/keeper/policy/prewarm.ts';
-import type { CronRecord } from '../../store/store.ts';
+import type { CronRecord } from '../../store/api/crons.ts';
 import type { CronProgress } from './plan.ts';
 
 /** `idle` until the start has taken over what there is; `drained` for good. */

@@ -1,5 +1,5 @@
 /** Which crons there are: as functions publish them, and as the store has them when another gateway has changed one. */
-import type { CronRecord } from '../../store/store.ts';
+import type { CronRecord } from '../../store/api/crons.ts';
 import type { CronParts } from './crons.ts';
 import { type CronsState, type Entry, newEntry, scheduleOf } from './entry.ts';
 import { cronId, wantedCrons } from './plan.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { CronStore } from '../../store/api/crons.ts';
 import { openRedisStore } from '../../store/redis/client.ts';
 import { readRedisUrl } from '../../store/redis/target.ts';
 import { REDIS_MISSING, startRedis } from '../../store/redis/testing/server.ts';
-import type { CronStore } from '../../store/store.ts';
 import { BEAT_MS } from './own-runs.ts';
 import { LEASE_MS } from './runs.ts';
 import { type Gateway, openMemoryCrons, World } from './testing/world.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextRun } from '../../../functions/contract/cron.ts';
-import type { CronRecord } from '../../store/store.ts';
+import type { CronRecord } from '../../store/api/crons.ts';
 import {
   type CronProgress,
   cronId,

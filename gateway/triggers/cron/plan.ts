@@ -1,6 +1,6 @@
 /** When crons fire: pure. What does I/O (ticks.ts) asks for one step at a time and applies it. */
 import { createHash } from 'node:crypto';
-import type { CronPlan, CronRecord } from '../../store/store.ts';
+import type { CronPlan, CronRecord } from '../../store/api/crons.ts';
 
 /** A tick this much late still counts as in time: the loop was busy, not away. */
 export const IN_TIME_MS = 5_000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { CronClaim, CronRecord } from '../../store/store.ts';
+import type { CronClaim, CronRecord } from '../../store/api/crons.ts';
 import { IN_TIME_MS } from './plan.ts';
 import { type Gateway, openMemoryCrons, type Settings, World } from './testing/world.ts';
 

@@ -4,7 +4,7 @@
  */
 import { HearthError, toHearthError } from '../../../functions/contract/errors.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { CronEnd, CronStore } from '../../store/store.ts';
+import type { CronEnd, CronStore } from '../../store/api/crons.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Dispatcher } from '../dispatcher.ts';
 import { servedBy } from '../served-by.ts';

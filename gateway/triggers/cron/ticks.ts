@@ -3,7 +3,7 @@
  * the run, or do what the store answers instead.
  */
 import { CRON_KEEP_MS } from '../../../pool/keeper/policy/prewarm.ts';
-import type { CronClaim, CronClaimed } from '../../store/store.ts';
+import type { CronClaim, CronClaimed } from '../../store/api/crons.ts';
 import type { CronParts } from './crons.ts';
 import { type CronsState, type Entry, loadAt, stepAt } from './entry.ts';
 import { IN_TIME_MS, nextStep, sleepMs } from './plan.ts';

@@ -1,5 +1,5 @@
 /** Crons as the control API shows them. */
-import type { CronRecord } from '../../store/store.ts';
+import type { CronRecord } from '../../store/api/crons.ts';
 
 export interface CronView {
   id: string;

@@ -11,7 +11,7 @@
  */
 import { toHearthError } from '../../../functions/contract/errors.ts';
 import { MAX_HOPS } from '../../../functions/contract/limits.ts';
-import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../../store/store.ts';
+import type { ClaimedMessage, QueueSettings, QueueStore, Settlement } from '../../store/api/queues.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Timers } from '../timers.ts';
 import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError } from './plan.ts';

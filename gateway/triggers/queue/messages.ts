@@ -1,7 +1,7 @@
 /** What may be put into a queue, whoever sends it. */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S, MAX_MESSAGE_BYTES } from '../../../functions/contract/limits.ts';
-import type { ContentType } from '../../store/store.ts';
+import type { ContentType } from '../../store/api/queues.ts';
 
 export interface EnqueueMessage {
   /** For deduplication over 24 h; absent: a new one is made. */

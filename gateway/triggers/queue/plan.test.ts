@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { QueueResultHead } from '../../../functions/contract/invocation.ts';
 import { parseManifestValue } from '../../../functions/contract/manifest-file.ts';
-import { type ClaimedMessage, defaultQueueSettings } from '../../store/store.ts';
+import { type ClaimedMessage, defaultQueueSettings } from '../../store/api/queues.ts';
 import {
   backoffMs,
   batchLimit,

@@ -4,7 +4,7 @@ import type { QueueResultHead } from '../../../functions/contract/invocation.ts'
 import { MAX_DELAY_S } from '../../../functions/contract/limits.ts';
 import type { Manifest } from '../../../functions/contract/manifest.ts';
 import type { ModuleLimits } from '../../../pool/keeper/api.ts';
-import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/store.ts';
+import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/api/queues.ts';
 
 /** Batches in flight of a consumer that names no max_concurrency: enough to keep instances busy while they wait. */
 export const DEFAULT_CONCURRENCY = 64;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { MessageVerdict, QueueInvokeHead, ResultHead } from '../../../functions/contract/invocation.ts';
-import type { QueueStore } from '../../store/store.ts';
+import type { QueueStore } from '../../store/api/queues.ts';
 import { deploy, type Invoked, ManualClock, openRig, type Rig, rejection, SILENT, settle } from '../testing/harness.ts';
 import type { EnqueueMessage } from './messages.ts';
 import { createQueues, type Queues } from './queues.ts';

@@ -9,7 +9,7 @@ import {
   type QueueSettings,
   type QueueStats,
   type QueueStore,
-} from '../../store/store.ts';
+} from '../../store/api/queues.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { CallContext, Dispatcher } from '../dispatcher.ts';

@@ -2,7 +2,7 @@
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { ModuleLimits } from '../../../pool/keeper/api.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/store.ts';
+import type { ClaimedMessage, QueueSettings, Settlement } from '../../store/api/queues.ts';
 import type { Dispatcher } from '../dispatcher.ts';
 import { servedBy } from '../served-by.ts';
 import { giveBack, settleByVerdicts } from './plan.ts';

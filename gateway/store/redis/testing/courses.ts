@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { HearthError } from '../../../../functions/contract/errors.ts';
+import type { ClaimedMessage } from '../../api/queues.ts';
 import { NOW } from '../../contract/harness.ts';
 import { openSqliteStore } from '../../sqlite/client.ts';
-import type { ClaimedMessage, Store } from '../../store.ts';
+import type { Store } from '../../store.ts';
 import { openOn } from './open.ts';
 import { startRedis } from './server.ts';
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NewMessage, QueueStore } from '../../store.ts';
+import type { NewMessage, QueueStore } from '../../api/queues.ts';
 import type { Sync } from '../protocol.ts';
 
 /** A test body with a directory of its own that is removed afterwards, also when it fails. */

@@ -4,9 +4,9 @@
  */
 import type { Keeper } from '../../../../pool/keeper/api.ts';
 import type { Registry } from '../../../registry/registry.ts';
+import type { CronClaim, CronStore } from '../../../store/api/crons.ts';
 import { cronsDomain } from '../../../store/sqlite/crons.ts';
 import { type Database, openDatabase } from '../../../store/sqlite/database.ts';
-import type { CronClaim, CronStore } from '../../../store/store.ts';
 import type { Dispatcher } from '../../dispatcher.ts';
 import { ManualClock, SILENT, START_MS } from '../../testing/harness.ts';
 import { type Crons, createCrons } from '../crons.ts';

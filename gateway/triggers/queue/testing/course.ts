@@ -10,7 +10,7 @@ import {
   defaultQueueSettings,
   type QueueSettings,
   type QueueStore,
-} from '../../../store/store.ts';
+} from '../../../store/api/queues.ts';
 import { ManualClock, SILENT, START_MS } from '../../testing/harness.ts';
 import { QueueConsumer } from '../consumer.ts';
 import { settleByVerdicts } from '../plan.ts';
