@@ -39,6 +39,7 @@ let rpcToken = '';
 before(async () => {
   gateway = await startGateway();
   await gateway.deploy('calc', { 'index.ts': SOURCE }, { manifest: { hearth: { timeoutMs: 2_000 } } });
+  await gateway.deploy('patient', { 'index.ts': SOURCE });
   await gateway.deploy('plain', 'export default { fetch: () => new Response("plain") }');
   const made = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['rpc:calc'] });
   rpcToken = made.body.token;
@@ -123,7 +124,8 @@ test('JSON-RPC: a batch is answered call by call, notifications not at all', LIM
   );
   const silent = await post({ jsonrpc: '2.0', method: 'add', params: [1, 2] });
   assert.deepEqual([silent.status, silent.body], [204, '']);
-  const long = (await post([1, 2, 3, 4].map((id) => call('long', [], id)))).body as unknown as JsonRpc[];
+  const longs = [1, 2, 3, 4].map((id) => call('long', [], id));
+  const long = (await post(longs, '/v1/rpc/patient')).body as unknown as JsonRpc[];
   assert.deepEqual(long.map(({ error }) => error?.data.code ?? 'ok').sort(), ['PAYLOAD_TOO_LARGE', 'ok', 'ok', 'ok']);
 });
 

@@ -72,12 +72,14 @@ export interface TestGateway extends AsyncDisposable {
   kill9(): Promise<void>;
   /** Standard output and error so far. */
   output(): string;
-  /** Resolves once the output holds this; rejects when the process ends without it. */
+  /** Resolves once the output holds this; rejects when the process ends without it, or SAID_LIMIT_MS have passed. */
   said(what: string | RegExp): Promise<void>;
 }
 
 /** Far above what a start takes on a loaded machine, examples included. */
 const READY_LIMIT_MS = 60_000;
+/** Above what anything takes that tests wait for, and below their own limit, which tells nothing of what was said. */
+const SAID_LIMIT_MS = 100_000;
 
 const MAIN = new URL('../main.ts', import.meta.url).pathname;
 
@@ -233,12 +235,20 @@ export function spawnGateway(options: StartOptions & { dataDir: string }): {
         const text = output();
         if (typeof what === 'string' ? !text.includes(what) : !what.test(text)) return false;
         listeners.delete(look);
+        clearTimeout(late);
         resolve();
         return true;
       };
+      const late = setTimeout(() => {
+        listeners.delete(look);
+        reject(new Error(`the gateway has not said ${what} for ${SAID_LIMIT_MS / 1000} s:\n${output()}`));
+      }, SAID_LIMIT_MS);
       if (look()) return;
       listeners.add(look);
-      exited.then(() => look() || reject(new Error(`the gateway ended and never said ${what}:\n${output()}`)), reject);
+      exited.then(() => {
+        clearTimeout(late);
+        if (!look()) reject(new Error(`the gateway ended and never said ${what}:\n${output()}`));
+      }, reject);
     });
   return { child, ready, exited, output, said };
 }
