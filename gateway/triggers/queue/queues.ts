@@ -1,24 +1,17 @@
-/** Queues as the control API and the bindings use them, and the consumers that empty them. */
+/** Queues as the control API and the bindings use them. Their settings are in known.ts, who empties them in consumers.ts. */
 import { HearthError } from '../../../functions/contract/errors.ts';
-import { ANY_QUEUE_NAME_PATTERN, MAX_HOPS } from '../../../functions/contract/limits.ts';
+import { MAX_HOPS } from '../../../functions/contract/limits.ts';
 import type { Registry } from '../../registry/registry.ts';
-import {
-  type DeadMessage,
-  defaultQueueSettings,
-  type NewMessage,
-  type QueueSettings,
-  type QueueStats,
-  type QueueStore,
-} from '../../store/api/queues.ts';
+import type { DeadMessage, NewMessage, QueueSettings, QueueStats, QueueStore } from '../../store/api/queues.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { CallContext, Dispatcher } from '../dispatcher.ts';
-import { createLocks } from '../locks.ts';
 import type { Timers } from '../timers.ts';
-import { EXTEND_EVERY_MS, QueueConsumer } from './consumer.ts';
+import { createConsumers } from './consumers.ts';
+import { checkName, createKnownQueues } from './known.ts';
 import { checkMessages, type EnqueueMessage } from './messages.ts';
-import { CONSUMER_KEYS, consumerSettings } from './plan.ts';
-import { functionReceiver, type Receiver } from './receiver.ts';
+import { CONSUMER_KEYS } from './plan.ts';
+import type { Receiver } from './receiver.ts';
 
 export interface QueueView {
   name: string;
@@ -86,201 +79,16 @@ export interface QueueParts {
   own?: (queue: string) => Receiver | null;
 }
 
-/** Of Hearth's own queues: when a message is tried again, and when no more, is their receiver's to say. */
-const OWN_SETTINGS = { maxBatchSize: 1, maxBatchTimeoutS: 0 };
-
-/** Of one queue. */
-const NOTICE_EVERY_MS = 20;
-const STORE_RETRY_MS = 5_000;
-/** Every how many lengthenings of leases the depths are told to telemetry. */
-const DEPTH_EVERY = 5;
-
 export function createQueues(parts: QueueParts): Queues {
-  const { store, registry, dispatcher, telemetry, now, timers, random, newId, log, own = () => null } = parts;
-  const known = new Map<string, QueueSettings>();
-  const consumers = new Map<string, QueueConsumer>();
-  /** Queues each function consumed when it was last looked at. */
-  const consumedBy = new Map<string, string[]>();
-  /** Queues whose consumer was woken by a notice a moment ago. */
-  const resting = new Map<string, { again: boolean }>();
-  const locked = createLocks();
-  const background = new Set<Promise<void>>();
-  let state: 'idle' | 'delivering' | 'drained' = 'idle';
-  let unlisten: () => void = () => undefined;
-  let beating = false;
-  let cancelBeat: () => void = () => undefined;
-
-  function track(what: string, work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => log.error(`Queues: ${what} failed.`, { error }))
-      .finally(() => background.delete(tracked));
-    background.add(tracked);
-  }
-
-  function checkName(queue: string): void {
-    if (ANY_QUEUE_NAME_PATTERN.test(queue)) return;
-    const rule = 'starts with a letter, then letters, digits and dashes in lower case, at most 63 characters';
-    throw new HearthError('BAD_REQUEST', `"${queue.slice(0, 100)}" is not a queue's name: it ${rule}.`);
-  }
-
-  /** Settings of a queue, which is made with the defaults when it is not there. */
-  async function ensure(queue: string): Promise<QueueSettings> {
-    return (
-      known.get(queue) ??
-      (await locked(queue, async () => {
-        const settings = known.get(queue) ?? (await store.get(queue));
-        if (settings !== null) {
-          known.set(queue, settings);
-          return settings;
-        }
-        return write(queue, defaultsOf(queue));
-      }))
-    );
-  }
-
-  function defaultsOf(queue: string): QueueSettings {
-    const defaults = defaultQueueSettings(queue);
-    return own(queue) === null ? defaults : { ...defaults, ...OWN_SETTINGS };
-  }
-
-  async function write(queue: string, settings: QueueSettings): Promise<QueueSettings> {
-    await store.put(queue, settings);
-    known.set(queue, settings);
-    return settings;
-  }
-
-  /** As `ensure`, but makes nothing. */
-  async function existing(queue: string): Promise<QueueSettings> {
-    checkName(queue);
-    const settings = known.get(queue) ?? (await store.get(queue));
-    if (settings === null) throw new HearthError('NOT_FOUND', `There is no queue "${queue}".`);
-    known.set(queue, settings);
-    return settings;
-  }
+  const { store, registry, now, newId, own = () => null } = parts;
+  const known = createKnownQueues({ store, isOwn: (queue) => own(queue) !== null });
+  const { ensure, existing, locked } = known;
+  const consumers = createConsumers({ ...parts, own, known });
+  const { wake } = consumers;
 
   function viewOf(name: string, settings: QueueSettings): QueueView {
-    return { name, settings: { ...settings }, consumer: receiverOf(name).functionName() };
+    return { name, settings: { ...settings }, consumer: consumers.receiverOf(name).functionName() };
   }
-
-  function receiverOf(queue: string): Receiver {
-    const settings = () => known.get(queue) ?? defaultsOf(queue);
-    return own(queue) ?? functionReceiver(queue, { registry, dispatcher, settings, now, random });
-  }
-
-  /** Nobody but Hearth puts messages into its own queues, dead letters of them included. Throws BAD_REQUEST. */
-  function requireForeign(queue: string): void {
-    if (!queue.startsWith('async.')) return;
-    const advice = 'POST /v1/functions/NAME/invoke with mode "async" puts messages into it';
-    throw new HearthError('BAD_REQUEST', `"${queue}" is one of Hearth's own queues; ${advice}.`);
-  }
-
-  function wake(queue: string): void {
-    if (state === 'delivering') consumers.get(queue)?.wake();
-  }
-
-  /** Own messages are noticed too, and have woken their consumer before: so a notice does it seldom. */
-  function notice(queue: string): void {
-    const found = resting.get(queue);
-    if (found !== undefined) {
-      found.again = true;
-      return;
-    }
-    wake(queue);
-    const rest = { again: false };
-    resting.set(queue, rest);
-    timers.after(NOTICE_EVERY_MS, () => {
-      resting.delete(queue);
-      if (rest.again && state === 'delivering') notice(queue);
-    });
-  }
-
-  async function refresh(queues: readonly string[] | null): Promise<void> {
-    const names = queues ?? new Set([...(await store.list()).map(({ name }) => name), ...known.keys()]);
-    for (const queue of names) {
-      await locked(queue, async () => {
-        const settings = await store.get(queue);
-        if (settings === null) known.delete(queue);
-        else known.set(queue, settings);
-        if (settings !== null && own(queue) !== null && !consumers.has(queue)) {
-          consumers.set(queue, consumerOf(queue));
-        }
-      });
-      wake(queue);
-    }
-  }
-
-  /** Brings the consumers of one function to what its publications say. */
-  async function follow(functionName: string): Promise<void> {
-    if (state === 'drained') return;
-    try {
-      const wanted = registry.queues(functionName);
-      for (const consumer of wanted) {
-        await locked(consumer.queue, async () => {
-          // Another gateway may have paused it just now; at the start all have been read this moment.
-          const current =
-            (state === 'idle' ? known.get(consumer.queue) : undefined) ?? (await store.get(consumer.queue));
-          const settings = consumerSettings(consumer, current ?? defaultQueueSettings(consumer.queue));
-          if (current === null || !sameSettings(current, settings)) await write(consumer.queue, settings);
-          else known.set(consumer.queue, current);
-        });
-        if (!consumers.has(consumer.queue)) consumers.set(consumer.queue, consumerOf(consumer.queue));
-      }
-      const before = consumedBy.get(functionName) ?? [];
-      const after = wanted.map(({ queue }) => queue);
-      if (after.length === 0) consumedBy.delete(functionName);
-      else consumedBy.set(functionName, after);
-      for (const queue of new Set([...before, ...after])) wake(queue);
-    } catch (error) {
-      log.error('Consumers of a function could not be set up; it is tried again.', { function: functionName, error });
-      timers.after(STORE_RETRY_MS, () => track('sync', follow(functionName)));
-    }
-  }
-
-  function consumerOf(queue: string): QueueConsumer {
-    return new QueueConsumer(queue, {
-      store,
-      receiver: receiverOf(queue),
-      settings: () => known.get(queue) ?? defaultsOf(queue),
-      died: (deadLetterQueue) => {
-        log.warn('Messages went to the dead letters.', { queue, dead_letter_queue: deadLetterQueue });
-        wake(deadLetterQueue);
-        // The store made it if it was not there: from now on it is listed.
-        if (!known.has(deadLetterQueue)) track('dead letters', ensure(deadLetterQueue).then(ignore));
-      },
-      now,
-      timers,
-      random,
-      log,
-      owner,
-    });
-  }
-
-  async function beat(count: number): Promise<void> {
-    try {
-      await Promise.all([...consumers.values()].map((consumer) => consumer.extend()));
-      if (count % DEPTH_EVERY === 0) await tellDepths();
-    } catch (error) {
-      log.error('Leases of messages could not be lengthened; some may be delivered twice.', { error });
-    }
-    nextBeat(count + 1);
-  }
-
-  async function tellDepths(): Promise<void> {
-    for (const queue of known.keys()) {
-      const { depth, oldestAt } = await store.stats(queue, now());
-      telemetry.queueDepth(queue, depth, oldestAt === null ? 0 : Math.max(0, now() - oldestAt));
-    }
-  }
-
-  function nextBeat(count: number): void {
-    if (!beating) return;
-    cancelBeat = timers.after(EXTEND_EVERY_MS, () => {
-      // Not among what the drain waits for: it goes on while batches in flight end.
-      beat(count).catch((error: unknown) => log.error('Queues: a beat failed.', { error }));
-    });
-  }
-
-  const owner = newId();
 
   return {
     async enqueue(queue, messages, context) {
@@ -310,12 +118,10 @@ export function createQueues(parts: QueueParts): Queues {
     async accept(queue, messages) {
       await ensure(queue);
       await store.enqueue(queue, [...messages], now());
-      if (state === 'drained') return;
-      if (!consumers.has(queue)) consumers.set(queue, consumerOf(queue));
-      wake(queue);
+      consumers.wakeOwn(queue);
     },
     list: () =>
-      [...known]
+      [...known.settings]
         .map(([name, settings]) => viewOf(name, settings))
         .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
     get: async (queue) => viewOf(queue, await existing(queue)),
@@ -324,14 +130,14 @@ export function createQueues(parts: QueueParts): Queues {
       if (Object.keys(changes).some((key) => key !== 'paused')) requireForeign(queue);
       if (changes.deadLetterQueue !== undefined) requireForeign(changes.deadLetterQueue);
       const settings = await locked(queue, async () => {
-        const current = (await store.get(queue)) ?? defaultsOf(queue);
+        const current = (await store.get(queue)) ?? known.defaultsOf(queue);
         const consumer = registry.consumer(queue)?.record.name;
         for (const key of CONSUMER_KEYS) {
           if (consumer === undefined || changes[key] === undefined || changes[key] === current[key]) continue;
           const advice = `deploy it with another value instead`;
           throw new HearthError('CONFLICT', `${key} is decided by the manifest of "${consumer}"; ${advice}.`);
         }
-        return write(queue, { ...current, ...changes });
+        return known.write(queue, { ...current, ...changes });
       });
       wake(queue);
       return viewOf(queue, settings);
@@ -339,13 +145,13 @@ export function createQueues(parts: QueueParts): Queues {
     async delete(queue) {
       await existing(queue);
       await locked(queue, async () => {
-        const consumer = receiverOf(queue).functionName();
+        const consumer = consumers.receiverOf(queue).functionName();
         if (consumer !== null) {
           throw new HearthError('CONFLICT', `"${consumer}" consumes "${queue}"; unpublish it there first.`);
         }
         if (!(await store.delete(queue))) throw new HearthError('NOT_FOUND', `There is no queue "${queue}".`);
-        known.delete(queue);
-        consumers.delete(queue);
+        known.settings.delete(queue);
+        consumers.forget(queue);
       });
     },
     async stats(queue) {
@@ -366,42 +172,16 @@ export function createQueues(parts: QueueParts): Queues {
       await existing(queue);
       return store.purge(queue);
     },
-    refresh,
-    noticed(queues) {
-      if (state !== 'delivering') return;
-      for (const queue of queues.includes('') ? consumers.keys() : queues) if (consumers.has(queue)) notice(queue);
-    },
-    async start() {
-      for (const { name, settings } of await store.list()) {
-        known.set(name, settings);
-        if (own(name) !== null) consumers.set(name, consumerOf(name));
-      }
-      // From here on, so that no deploy falls between.
-      unlisten = registry.onChange((name) => track('sync', follow(name)));
-      const consuming = [...registry.functions()].filter(({ record }) => registry.queues(record.name).length > 0);
-      await Promise.all(consuming.map(({ record }) => follow(record.name)));
-      state = 'delivering';
-      for (const consumer of consumers.values()) consumer.wake();
-      beating = true;
-      nextBeat(0);
-    },
-    async drain() {
-      state = 'drained';
-      unlisten();
-      const all = Promise.all([...consumers.values()].map((consumer) => consumer.drain()));
-      await Promise.all([all, ...background]);
-      beating = false;
-      cancelBeat();
-    },
+    refresh: consumers.refresh,
+    noticed: consumers.noticed,
+    start: consumers.start,
+    drain: consumers.drain,
   };
 }
 
-function ignore(): void {
-  // Only the effect is wanted.
-}
-
-function sameSettings(a: QueueSettings, b: QueueSettings): boolean {
-  return (
-    a.deliveryDelayS === b.deliveryDelayS && a.paused === b.paused && CONSUMER_KEYS.every((key) => a[key] === b[key])
-  );
+/** Nobody but Hearth puts messages into its own queues, dead letters of them included. Throws BAD_REQUEST. */
+function requireForeign(queue: string): void {
+  if (!queue.startsWith('async.')) return;
+  const advice = 'POST /v1/functions/NAME/invoke with mode "async" puts messages into it';
+  throw new HearthError('BAD_REQUEST', `"${queue}" is one of Hearth's own queues; ${advice}.`);
 }
