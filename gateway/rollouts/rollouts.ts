@@ -1,6 +1,6 @@
 /**
  * Runs rollouts: sets the traffic of each step, looks at the figures four times a second, and returns the traffic when
- * they are bad. What follows from what is decided in state.ts, guard.ts and plan.ts.
+ * they are bad. What follows from what is decided in state.ts, guard.ts and plan.ts, and done in changes.ts.
  *
  * A step's traffic, that of all its functions, and the rollout's own record are one commit, so that a gateway which
  * ends in between finds either the old state or the new one.
@@ -9,19 +9,19 @@
  * takes the steps. What somebody asks for is done by the gateway that is asked. Each change is the next revision of the
  * record or is refused by the store: whoever was slower, or stood still meanwhile, takes over what there is.
  */
-import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { HearthError } from '../../functions/contract/errors.ts';
 import type { RolloutAction, RolloutRequest } from '../../functions/contract/rollout.ts';
-import { type Traffic, versionsOf } from '../../functions/contract/traffic.ts';
-import type { FunctionEntry, Registry, Stuck, TrafficChange } from '../registry/registry.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { RolloutRecord, RolloutStore } from '../store/api/rollouts.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FinishedInvocation } from '../telemetry/telemetry.ts';
 import type { Timers } from '../triggers/timers.ts';
-import { beginWindows, type Live, look, movedBySomebody, newLive, type Rolled, strayedOf } from './live.ts';
-import { trafficAt } from './plan.ts';
-import { actionOf, auditDetail, newRecord } from './record.ts';
+import { createChanges, HEARTH } from './changes.ts';
+import { type Live, look, movedBySomebody, newLive } from './live.ts';
+import { newRecord } from './record.ts';
 import type { Reports } from './reports.ts';
 import { advance, type Happening, isOver, resumed } from './state.ts';
+import { inTurn } from './turn.ts';
 import { createWindows, type Window } from './windows.ts';
 
 export interface RolloutView {
@@ -74,13 +74,9 @@ export interface RolloutsParts {
 const LOOK_EVERY_MS = 250;
 /** Every second. */
 const LOOKS_A_REPORT = 4;
-/** What a step is refused with that would be refused again. */
-const FOR_GOOD = ['CONFLICT', 'NOT_FOUND', 'PROBE_FAILED'];
-/** Whoever acts for itself, in the audit. */
-const HEARTH = 'hearth';
 
 export function createRollouts(parts: RolloutsParts): Rollouts {
-  const { store, registry, audit, now, timers, newId, log, leads = () => true } = parts;
+  const { store, registry, now, timers, newId, log, leads = () => true } = parts;
   const windows = createWindows();
   const running = new Map<string, Live>();
   /** By function: the one rollout that moves it. */
@@ -90,6 +86,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
   let looks = 0;
   const reporting = new Set<Live>();
   let unlisten: () => void = () => undefined;
+
+  const changes = createChanges({ ...parts, leads, release });
 
   function take(record: RolloutRecord): Live {
     const live = newLive(record);
@@ -141,23 +139,6 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       .finally(() => reporting.delete(live));
   }
 
-  /** Runs alone among the changes of this rollout. */
-  function inTurn<Result>(live: Live, work: () => Promise<Result>): Promise<Result> {
-    const done = live.turn.then(async () => {
-      live.busy = true;
-      try {
-        return await work();
-      } finally {
-        live.busy = false;
-      }
-    });
-    live.turn = done.then(
-      () => undefined,
-      () => undefined,
-    );
-    return done;
-  }
-
   /** What Hearth does by itself. A store that is away now is asked again with the next look. */
   function lookAt(live: Live): void {
     if (live.busy || state !== 'running' || !leads()) return;
@@ -169,7 +150,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
 
   function act(live: Live, happening: Happening): void {
     inTurn(live, async () => {
-      if (running.has(live.record.id)) await apply(live, happening, HEARTH);
+      if (running.has(live.record.id)) await changes.apply(live, happening, HEARTH);
     }).then(
       () => {
         live.failing = false;
@@ -180,107 +161,6 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         live.failing = true;
       },
     );
-  }
-
-  /** What is known of the traffic may be older than the rollout's own record, or it is what another gateway has set. */
-  async function stillMoved(live: Live): Promise<Happening | null> {
-    await registry.refresh({ functions: live.record.functions.map(({ name }) => name), publications: false });
-    return movedBySomebody(live, registry);
-  }
-
-  /** True when another gateway has changed it, which is taken over. */
-  async function tookOver(live: Live): Promise<boolean> {
-    const stored = await store.get(live.record.id);
-    if (stored?.revision === live.record.revision) return false;
-    adopt(live, stored);
-    return true;
-  }
-
-  function adopt(live: Live, stored: RolloutRecord | null): void {
-    if (stored !== null && stored.revision <= live.record.revision) return;
-    if (stored === null || isOver(stored)) {
-      live.record = stored ?? live.record;
-      release(live);
-      return;
-    }
-    const isNewStep = stored.step !== live.record.step;
-    // Its figures begin here and now, and its pause with them.
-    live.record = isNewStep && leads() ? { ...stored, ...resumed(stored, now()) } : stored;
-    if (isNewStep) beginWindows(live);
-  }
-
-  /** Throws CONFLICT for what cannot be done now, and NO_CAPACITY while the store is away: nothing has changed then. */
-  async function apply(live: Live, wanted: Happening, actor: string): Promise<void> {
-    const happening = wanted.what === 'moved' ? await stillMoved(live) : wanted;
-    if (happening === null) return;
-    const { record } = live;
-    const outcome = advance(record, record.steps, happening, now());
-    if (outcome.progress === record) return;
-    const revision = record.revision + 1;
-    let next: RolloutRecord = { ...record, ...outcome.progress, revision, updatedAt: now() };
-    try {
-      if (outcome.traffic === 'set') await setStep(live, next);
-      else if (outcome.traffic === 'return') next = await goBack(live, next);
-      else await store.put(next);
-    } catch (error) {
-      const { code, message } = toHearthError(error);
-      if (code === 'CONFLICT' && (await tookOver(live))) {
-        if (actor === HEARTH) return;
-        throw new HearthError('CONFLICT', `The rollout ${record.id} was changed meanwhile; look at it and ask again.`);
-      }
-      if (outcome.traffic !== 'set' || !FOR_GOOD.includes(code)) throw error;
-      // Somebody else was first. Else it is the step itself that cannot be, and trying again would not change that.
-      const moved = movedBySomebody(live, registry);
-      const why = `step ${next.step + 1} could not be taken: ${message}`;
-      return apply(live, moved ?? { what: 'bad', why }, HEARTH);
-    }
-    live.record = next;
-    if (outcome.traffic === 'set') beginWindows(live);
-    await note(actor, actionOf(happening, outcome), next);
-    if (isOver(next)) release(live);
-  }
-
-  /** Traffic that somebody else moved meanwhile is not overwritten. */
-  function changeOf({ record }: Live, rolled: Rolled, traffic: Traffic, previous: Traffic | null): TrafficChange {
-    return { name: rolled.name, traffic, previous, expected: trafficAt(rolled, record.steps, record.step) };
-  }
-
-  async function setStep(live: Live, next: RolloutRecord): Promise<void> {
-    const changes = next.functions.map((rolled) =>
-      changeOf(live, rolled, trafficAt(rolled, next.steps, next.step), rolled.before),
-    );
-    await registry.setTraffic(changes, next);
-  }
-
-  /** All that can go back do, whatever keeps another one. Returns the record as it was stored: it names that one. */
-  async function goBack(live: Live, next: RolloutRecord): Promise<RolloutRecord> {
-    const strayed = new Set(strayedOf(live, registry));
-    const changes = live.record.functions
-      .filter((rolled) => !strayed.has(rolled))
-      .map((rolled) => changeOf(live, rolled, rolled.before, whole(registry.function(rolled.name), rolled.previous)));
-    let ended = next;
-    let left: readonly Stuck[] = [];
-    await registry.returnTraffic(changes, (stuck) => {
-      left = stuck;
-      ended = { ...next, why: [next.why, ...stuck.map(inWords)].join('; ') };
-      return ended;
-    });
-    for (const { name, error } of left) {
-      log.error('A function of a rollout could not go back.', { rollout: next.id, function: name, error });
-    }
-    return ended;
-  }
-
-  /** The change itself is done: that it could not be noted undoes nothing. */
-  async function note(actor: string, action: string, record: RolloutRecord): Promise<void> {
-    const { id, state } = record;
-    const detail = auditDetail(record);
-    log[state === 'stopped' ? 'warn' : 'info'](`Rollout: ${action}.`, { rollout: id, ...detail });
-    try {
-      await audit(actor, `rollout.${action}`, id, detail);
-    } catch (error) {
-      log.error('A change of a rollout is missing in the audit log.', { rollout: id, action, error });
-    }
   }
 
   function lead(): void {
@@ -312,7 +192,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         if (live === undefined || state !== 'running' || !leads()) return;
         inTurn(live, async () => {
           const moved = running.has(live.record.id) ? movedBySomebody(live, registry) : null;
-          if (moved !== null) await apply(live, moved, HEARTH);
+          if (moved !== null) await changes.apply(live, moved, HEARTH);
         }).catch((error: unknown) => log.error('A rollout could not be ended; it is tried again.', { error }));
       });
     },
@@ -329,7 +209,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       for (const live of known) {
         // In its turn: one that begins here is in the store when it is over.
         await inTurn(live, async () => {
-          if (running.has(live.record.id)) adopt(live, await store.get(live.record.id));
+          if (running.has(live.record.id)) changes.adopt(live, await store.get(live.record.id));
         });
       }
     },
@@ -341,22 +221,8 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       // From here on the functions are taken, before anything waits.
       const live = take(record);
       watch(live);
-      await inTurn(live, async () => {
-        const changes = record.functions.map((rolled) => ({
-          name: rolled.name,
-          traffic: trafficAt(rolled, record.steps, 0),
-          previous: rolled.before,
-          expected: rolled.before,
-        }));
-        try {
-          await registry.setTraffic(changes, record);
-        } catch (error) {
-          // Within the turn: nothing that waits for one is to find a rollout that never began.
-          release(live);
-          throw error;
-        }
-      });
-      await note(actor, 'create', record);
+      await inTurn(live, () => changes.begin(live));
+      await changes.note(actor, 'create', record);
       arm();
       return viewOf(live);
     },
@@ -386,7 +252,7 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
         advance(record, record.steps, { what: action }, now());
         throw new HearthError('NO_CAPACITY', 'The rollout is not taken up yet.', { retryAfterS: 1 });
       }
-      await inTurn(live, () => apply(live, { what: action }, actor));
+      await inTurn(live, () => changes.apply(live, { what: action }, actor));
       return viewOf(live);
     },
 
@@ -399,14 +265,4 @@ export function createRollouts(parts: RolloutsParts): Rollouts {
       await Promise.all([...running.values()].map(({ turn }) => turn));
     },
   };
-}
-
-function inWords({ name, error }: Stuck): string {
-  return `${name} could not go back to its traffic before: ${error.message}`;
-}
-
-/** A setting whose versions are all still there. */
-function whole(entry: FunctionEntry | undefined, traffic: Traffic | null): Traffic | null {
-  if (traffic === null || entry === undefined) return null;
-  return versionsOf(traffic).every((version) => entry.versions.has(version)) ? traffic : null;
 }
