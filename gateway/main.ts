@@ -21,28 +21,9 @@ import { hold } from './cluster/hold.ts';
 import { createLeadership } from './cluster/leadership.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { createAccess, overrideRefusal } from './control/access.ts';
-import { controlHosts, createControlApp } from './control/app.ts';
-import { auditResource, createAudit } from './control/audit.ts';
-import { basesResource } from './control/bases.ts';
-import { cronsResource } from './control/crons.ts';
+import { createAudit } from './control/audit.ts';
+import { createControl } from './control/control.ts';
 import { createDeployer } from './control/deploy.ts';
-import { functionsResource } from './control/functions.ts';
-import { idempotencyKeys } from './control/idempotency-http.ts';
-import { invocationsResource } from './control/invocations.ts';
-import { invokeResource } from './control/invoke.ts';
-import { logsResource } from './control/logs.ts';
-import { openRoutes } from './control/open.ts';
-import { poolResource } from './control/pool.ts';
-import { publicationsResource } from './control/publications.ts';
-import { queuesResource } from './control/queues.ts';
-import { rolloutsResource } from './control/rollouts.ts';
-import { rpcResource } from './control/rpc.ts';
-import { createRpcSockets } from './control/rpc-sockets.ts';
-import { secretsResource } from './control/secrets.ts';
-import { createControlServer } from './control/server.ts';
-import { tokensResource } from './control/tokens.ts';
-import { trafficResource } from './control/traffic.ts';
-import { versionsResource } from './control/versions.ts';
 import { collectSeldom, heapBytes, wholeCollector, youngCollector } from './garbage.ts';
 import { keepDirect } from './group-calls.ts';
 import { createIngress } from './ingress/server.ts';
@@ -56,8 +37,9 @@ import { checkPools, readConfigFile } from './start/config-file.ts';
 import { adminTokenOf, makeRunDir, openDataDir } from './start/data-dir.ts';
 import { deployExamples } from './start/examples.ts';
 import { endWithProcess, type Running } from './start/lifecycle.ts';
+import { openPorts } from './start/ports.ts';
 import { sandboxFor } from './start/sandbox.ts';
-import { listenError, StartError } from './start/start-error.ts';
+import { StartError } from './start/start-error.ts';
 import { openStore } from './store/open.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
 import { StoreStartError } from './store/start-error.ts';
@@ -290,35 +272,29 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     timers: realTimers,
     log,
   });
-  const functionParts = { registry: proved, keeper, deployer, audit, urlOf: functionUrl };
-  const app = createControlApp({
+  const control = createControl({
+    ...triggerParts,
+    config,
+    version: VERSION,
+    store,
+    seal,
     access,
-    log,
-    hosts: controlHosts(config.adminHost),
-    maxDeployBytes: config.maxDeployBytes,
-    open: (target) => openRoutes(target, { telemetry, ready: () => state === 'ready', version: VERSION }),
-    resources: [
-      (target) => idempotencyKeys(target, { ...triggerParts, store: store.answers }),
-      (target) => functionsResource(target, functionParts),
-      (target) => versionsResource(target, functionParts),
-      (target) => trafficResource(target, functionParts),
-      (target) => publicationsResource(target, { ...functionParts, log }),
-      (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: seal.seal, now }),
-      (target) => invokeResource(target, { ...triggerParts, asyncs, callsBack }),
-      (target) => rpcResource(target, { registry, dispatcher }),
-      (target) => invocationsResource(target, dispatcher, asyncs),
-      (target) => logsResource(target, registry, functionLogs, ending.signal),
-      (target) => cronsResource(target, crons, registry, audit),
-      (target) => queuesResource(target, queues, audit, now),
-      (target) => rolloutsResource(target, rollouts, proved),
-      (target) => poolResource(target, keeper, audit),
-      (target) => basesResource(target, { definitions, changes: baseChanges, registry }),
-      (target) => tokensResource(target, access, audit, now),
-      (target) => auditResource(target, store.audit),
-    ],
+    proved,
+    keeper,
+    deployer,
+    asyncs,
+    queues,
+    crons,
+    rollouts,
+    bases: { definitions, changes: baseChanges },
+    telemetry,
+    functionLogs,
+    audit,
+    callsBack,
+    urlOf: functionUrl,
+    ready: () => state === 'ready',
+    ended: ending.signal,
   });
-  const sockets = createRpcSockets({ access, registry, dispatcher, hosts: controlHosts(config.adminHost) });
-  const control = createControlServer(app, config.adminHost, config.adminPort, sockets);
   const arklet = createArklet({
     config,
     access,
@@ -365,17 +341,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
 
   // Ports first: one that is taken ends the start before any host was begun.
-  const [{ port }, { port: adminPort }, arkletAt] = await Promise.all([
-    ingress.listen().catch((error: unknown) => {
-      throw listenError(error, 'HEARTH_HOST', config.host, 'HEARTH_PORT', config.port);
-    }),
-    control.listen().catch((error: unknown) => {
-      throw listenError(error, 'HEARTH_ADMIN_HOST', config.adminHost, 'HEARTH_ADMIN_PORT', config.adminPort);
-    }),
-    arklet?.listen().catch((error: unknown) => {
-      throw listenError(error, 'HEARTH_ADMIN_HOST', config.adminHost, 'HEARTH_ARKLET_PORT', config.arkletPort ?? 0);
-    }),
-  ]);
+  const { port, adminPort, arkletPort } = await openPorts(config, { ingress, control, arklet });
   url = urlOf(config.host, port);
   await withinStart(keeper.start(), () => poolLog.lastTrouble());
   keepActive(registry, keeper, log);
@@ -399,7 +365,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   return {
     url,
     adminUrl: urlOf(config.adminHost, adminPort),
-    ...(arkletAt === undefined ? {} : { arkletUrl: urlOf(config.adminHost, arkletAt.port) }),
+    ...(arkletPort === undefined ? {} : { arkletUrl: urlOf(config.adminHost, arkletPort) }),
     dataDir: dataDir.path,
     tokenFile: config.adminToken === null ? join(dataDir.path, 'admin-token') : null,
     examples,

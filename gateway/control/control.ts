@@ -1,0 +1,108 @@
+/** The control API: all its resources, in the order in which they are asked, on its own port. */
+import type { Keeper } from '../../pool/keeper/api.ts';
+import type { Config } from '../config.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Rollouts } from '../rollouts/rollouts.ts';
+import type { Seal } from '../store/seal.ts';
+import type { Store } from '../store/store.ts';
+import type { FunctionLogs } from '../telemetry/function-logs.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Asyncs } from '../triggers/async/asyncs.ts';
+import type { Crons } from '../triggers/cron/crons.ts';
+import type { Dispatcher } from '../triggers/dispatcher.ts';
+import type { Queues } from '../triggers/queue/queues.ts';
+import type { Timers } from '../triggers/timers.ts';
+import type { Access } from './access.ts';
+import { controlHosts, createControlApp } from './app.ts';
+import { type Audit, auditResource } from './audit.ts';
+import { type BasesParts, basesResource } from './bases.ts';
+import { cronsResource } from './crons.ts';
+import type { Deployer } from './deploy.ts';
+import { functionsResource } from './functions.ts';
+import { idempotencyKeys } from './idempotency-http.ts';
+import { invocationsResource } from './invocations.ts';
+import { invokeResource } from './invoke.ts';
+import type { Listener } from './listener.ts';
+import { logsResource } from './logs.ts';
+import { openRoutes } from './open.ts';
+import { poolResource } from './pool.ts';
+import { publicationsResource } from './publications.ts';
+import { queuesResource } from './queues.ts';
+import { rolloutsResource } from './rollouts.ts';
+import { rpcResource } from './rpc.ts';
+import { createRpcSockets } from './rpc-sockets.ts';
+import { secretsResource } from './secrets.ts';
+import { createControlServer } from './server.ts';
+import { tokensResource } from './tokens.ts';
+import { trafficResource } from './traffic.ts';
+import { versionsResource } from './versions.ts';
+
+export interface ControlParts {
+  config: Pick<Config, 'adminHost' | 'adminPort' | 'maxDeployBytes'>;
+  version: string;
+  store: Pick<Store, 'answers' | 'secrets' | 'audit'>;
+  seal: Seal;
+  access: Access;
+  registry: Registry;
+  /** The registry whose changes of traffic are proved on their bases first. */
+  proved: Registry;
+  keeper: Keeper;
+  deployer: Deployer;
+  dispatcher: Dispatcher;
+  asyncs: Asyncs;
+  queues: Queues;
+  crons: Crons;
+  rollouts: Rollouts;
+  bases: Omit<BasesParts, 'registry'>;
+  telemetry: Pick<Telemetry, 'metricsChunks'>;
+  functionLogs: FunctionLogs;
+  audit: Audit;
+  log: Logger;
+  /** Whether a callback may go to this IP address. */
+  callsBack(address: string): boolean;
+  /** Where a function is called. */
+  urlOf(functionName: string): string;
+  /** Whether all of it answers: false while starting and draining. */
+  ready(): boolean;
+  /** Ends what waits for more, logs that are followed for one. */
+  ended: AbortSignal;
+  /** Epoch ms. */
+  now(): number;
+  timers: Timers;
+  newId(): string;
+}
+
+export function createControl(parts: ControlParts): Listener {
+  const { config, store, access, registry, proved, keeper, deployer, dispatcher, audit, log, now } = parts;
+  const hosts = controlHosts(config.adminHost);
+  const functionParts = { registry: proved, keeper, deployer, audit, urlOf: parts.urlOf };
+  const app = createControlApp({
+    access,
+    log,
+    hosts,
+    maxDeployBytes: config.maxDeployBytes,
+    open: (target) => openRoutes(target, parts),
+    resources: [
+      (target) => idempotencyKeys(target, { ...parts, store: store.answers }),
+      (target) => functionsResource(target, functionParts),
+      (target) => versionsResource(target, functionParts),
+      (target) => trafficResource(target, functionParts),
+      (target) => publicationsResource(target, { ...functionParts, log }),
+      (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: parts.seal.seal, now }),
+      (target) => invokeResource(target, parts),
+      (target) => rpcResource(target, { registry, dispatcher }),
+      (target) => invocationsResource(target, dispatcher, parts.asyncs),
+      (target) => logsResource(target, registry, parts.functionLogs, parts.ended),
+      (target) => cronsResource(target, parts.crons, registry, audit),
+      (target) => queuesResource(target, parts.queues, audit, now),
+      (target) => rolloutsResource(target, parts.rollouts, proved),
+      (target) => poolResource(target, keeper, audit),
+      (target) => basesResource(target, { ...parts.bases, registry }),
+      (target) => tokensResource(target, access, audit, now),
+      (target) => auditResource(target, store.audit),
+    ],
+  });
+  const sockets = createRpcSockets({ access, registry, dispatcher, hosts });
+  return createControlServer(app, config.adminHost, config.adminPort, sockets);
+}
