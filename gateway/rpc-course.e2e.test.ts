@@ -18,7 +18,6 @@ for (const { where, concurrency, calls } of [
   { where: 'bases', concurrency: 1, calls: 150 },
   { where: 'bases', concurrency: 16, calls: 600 },
   { where: 'hosts', concurrency: 64, calls: 600 },
-  { where: 'group', concurrency: 16, calls: 600 },
 ] satisfies Pick<RpcCourseOptions, 'where' | 'concurrency' | 'calls'>[]) {
   const title = `${where}, ${concurrency} at once: each call is answered, or ends for what was done to it, and nothing is left of it`;
   test(title, LIMIT, async (t) => {

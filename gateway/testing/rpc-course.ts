@@ -194,8 +194,9 @@ function note(found: RpcCourseResult, what: string, times: number): void {
 async function deploy({ gateway, name, where }: RpcCourseOptions): Promise<void> {
   const shared = where === 'group' ? { group: name } : {};
   const apart = where === 'hosts' ? { trustGroup: `${name}-apart` } : {};
-  // One base each, so that what it counts is all there is.
-  const settings = { maxInstances: 1, concurrency: 256, timeoutMs: GIVE_UP_MS };
+  // One base each, so that what it counts is all there is. A request holds a slot of the callee for each stub and each
+  // result passed through that it has not disposed of, until it ends: with too few slots they would wait for each other.
+  const settings = { maxInstances: 1, concurrency: 1000, timeoutMs: GIVE_UP_MS };
   await gateway.deploy(
     `${name}-callee`,
     { 'index.ts': CALLEE },
