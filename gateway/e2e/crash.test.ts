@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '../../functions/examples/testing/until.ts';
+import { alive } from '../../pool/keeper/testing/processes.ts';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
 /** Notes each message in KV under its id. */
@@ -57,11 +58,6 @@ async function descendants(pid: number): Promise<number[]> {
     queue.push(...children);
   }
   return found;
-}
-
-async function alive(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  return stat !== null && !/\) [ZX] /.test(stat);
 }
 
 test('kill -9 of the gateway amid a thousand messages loses none of them and leaves no process', async (t) => {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
+import { gone } from '../../pool/keeper/testing/processes.ts';
 import { type StartOptions, spawnGateway, startGateway } from '../testing/gateway.ts';
 
 describe('a start that cannot succeed ends with one sentence', { timeout: 60_000 }, () => {
@@ -188,7 +189,7 @@ describe('a gateway', { timeout: 60_000 }, () => {
     for (let part = await reader.read(); !part.done; part = await reader.read()) text += Buffer.from(part.value);
     assert.equal(text, 'end');
     assert.equal(await stopped, 0, gateway.output());
-    for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+    await gone(pids);
     assert.ok(!(await readdir(gateway.dataDir)).includes('run'), 'sockets and files of bases are gone');
   });
 
