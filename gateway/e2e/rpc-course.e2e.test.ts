@@ -1,8 +1,8 @@
 /** Many calls of methods at once, while callers give up and bases end. The long form: `node bench/soak/rpc-calls.ts`. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startGateway, type TestGateway } from './testing/gateway.ts';
-import { callAndKill, type RpcCourseOptions } from './testing/rpc-course.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
+import { callAndKill, type RpcCourseOptions } from '../testing/rpc-course.ts';
 
 const LIMIT = { timeout: 120_000 };
 

@@ -1,7 +1,7 @@
 /** Methods of functions, called by functions: within a group, across bases and across trust groups, over real gateways. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startGateway, type TestGateway } from './testing/gateway.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
 const LIMIT = { timeout: 120_000 };
 

@@ -1,7 +1,7 @@
 /** Where calls of methods end: other trust groups, loops, deadlines, callers and callees that go, peers that lie. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startGateway, type TestGateway } from './testing/gateway.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
 const LIMIT = { timeout: 120_000 };
 
