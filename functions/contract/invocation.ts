@@ -8,7 +8,7 @@
 import type { SpansEvent } from './span.ts';
 
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export type TriggerKind = 'http' | 'cron' | 'queue' | 'rpc';
 
@@ -265,6 +265,11 @@ export type GatewayEvent =
   | { event: 'drain' }
   /** Take this module out (groups): nothing new reaches it, what runs in it ends. */
   | { event: 'unload'; module: string }
+  /**
+   * The exchange of this invocation was cancelled while it ran: `settled` says when nothing of it runs any more, at once
+   * where it had come to its end while the cancel was on its way.
+   */
+  | { event: 'abandoned'; invocationId: string }
   /** Of a group: calls of this function by its neighbours go to this module. Null: they go over the link. */
   | { event: 'peer'; function: string; module: string | null };
 

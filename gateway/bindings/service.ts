@@ -32,7 +32,7 @@ export function serviceCall(
     ...(binding.entrypoint === undefined ? {} : { entrypoint: binding.entrypoint }),
     ...(binding.props === undefined ? {} : { props: binding.props }),
   };
-  const relay = new ServiceRelay(exchange, call.op === 'service.rpc');
+  const relay = new ServiceRelay(exchange);
   const dispatch = (target: Target, head: TriggerHead): Dispatched => {
     requireReach(registry, caller.trustGroup, binding, by, target.version);
     return dispatcher.dispatch(target.entry, target.version, head, context, relay.answer, target.arm);
@@ -124,18 +124,14 @@ class ServiceRelay implements ExchangeHandler {
   private readonly exchange: Exchange;
   private dispatched: Dispatched | null = null;
   private takesBody = false;
-  /** A session: the invocation lasts until both sides have said all. */
-  private readonly session: boolean;
-  private saidAll = false;
   private ended = false;
   /** Bytes of the request that the invocation has not taken. */
   private owedBytes = 0;
   /** While it is not known who is called. */
   private early: EarlyRead | null = null;
 
-  constructor(exchange: Exchange, session: boolean) {
+  constructor(exchange: Exchange) {
     this.exchange = exchange;
-    this.session = session;
     this.answer = new AnswerRelay(exchange, this);
   }
 
@@ -200,10 +196,7 @@ class ServiceRelay implements ExchangeHandler {
     if (this.early !== null) {
       this.early.body.end();
       this.decide(this.early);
-    } else if (this.takesBody) {
-      this.saidAll = true;
-      this.dispatched?.end();
-    }
+    } else if (this.takesBody) this.dispatched?.end();
   }
 
   private close({ room, body }: EarlyRead): void {
@@ -221,8 +214,6 @@ class ServiceRelay implements ExchangeHandler {
     this.ended = true;
     if (this.early !== null) this.close(this.early);
     if (!this.answer.complete) this.dispatched?.abort(error?.message ?? 'the caller went away');
-    // Its answer is whole and the caller gone: the other side would wait for an end that never comes, its slot taken.
-    else if (this.session && !this.saidAll) this.dispatched?.end();
   }
 
   /** The invocation takes more of the request. */

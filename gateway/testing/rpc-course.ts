@@ -132,8 +132,8 @@ export async function callAndKill(options: RpcCourseOptions): Promise<RpcCourseR
     heapBytes: 0,
   };
   let from = 0;
-  // Where all of them fail there is no end to be reached.
-  const mostFrom = 4 * calls + 100 * burst;
+  // Where all of them fail there is no end to be reached. While a base is booted again many fail at once.
+  const mostFrom = 40 * calls + 100 * burst;
   const drive = async () => {
     while (found.calls < calls && from < mostFrom) {
       const kill = random() * 100 < killShare;

@@ -297,6 +297,31 @@ test('waitUntil is announced in the head, and its end by an event', async () => 
   assert.deepEqual(settled, { event: 'settled', invocationId: 'waits', timedOut: false });
 });
 
+test('of a call that had come to its end before its cancel came the end is told when the gateway asks, of one that runs at its end', async () => {
+  await using base = await TestBase.start();
+  await base.load(`const ends = new Map();
+    const held = (id) => new Promise((resolve) => ends.set(id, resolve));
+    module.exports = { async fetch(request, env, ctx) {
+      const what = new URL(request.url).pathname.slice(1);
+      if (what.startsWith('end-')) ends.get(what.slice(4))();
+      else if (what === 'runs') await held(what);
+      else if (what === 'waits') ctx.waitUntil(held(what));
+      return new Response(null) } }`);
+  const settled = (id: string) => base.events.some((event) => event.event === 'settled' && event.invocationId === id);
+  await base.http('/over', { invocationId: 'over' }).whole();
+  await base.http('/waits', { invocationId: 'waits' }).whole();
+  const runs = base.http('/runs', { invocationId: 'runs' });
+  await base.event((event) => event.event === 'started' && event.streams.includes(runs.exchange.id));
+  runs.exchange.cancel({ code: 'ABORTED', message: 'gone' });
+  for (const invocationId of ['over', 'waits', 'runs']) base.link.event({ event: 'abandoned', invocationId });
+  await base.link.ping();
+  assert.deepEqual(['over', 'waits', 'runs'].map(settled), [true, false, false]);
+  for (const id of ['waits', 'runs']) {
+    await base.http(`/end-${id}`).whole();
+    await base.event((event) => event.event === 'settled' && event.invocationId === id);
+  }
+});
+
 test('a rejected waitUntil is logged and settles all the same', async () => {
   await using base = await TestBase.start();
   await base.load(

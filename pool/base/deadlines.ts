@@ -35,6 +35,10 @@ export class Deadlines {
     this.#timer ??= this.#outside(() => setInterval(() => this.sweep(), SWEEP_MS));
   }
 
+  some(fits: (watched: Watched) => boolean): boolean {
+    return this.#watched.some(fits);
+  }
+
   delete(watched: Watched): void {
     const slot = watched.deadlineSlot;
     if (slot === -1) return;

@@ -29,6 +29,8 @@ type RunState = 'opened' | 'running' | 'streaming' | 'done';
 export interface RunWatcher {
   /** The exchange ended before the handler was called. */
   neverStarted(): void;
+  /** The gateway took the exchange back while it ran. */
+  abandoned(invocationId: string): void;
   /** Code of this stream's invocation is about to go on. */
   active(stream: number): void;
 }
@@ -111,6 +113,7 @@ export class Run implements ExchangeHandler {
       this.#watcher.neverStarted();
       return;
     }
+    this.#watcher.abandoned(invocation.invocationId);
     invocation.abandoned(reason);
     // Still running: the handler's own end is awaited, as it may hold on to the base until then.
     if (this.#pump !== null) {

@@ -4,7 +4,8 @@ import type { BaseEvent, GatewayEvent, InvokeHead, LoadedHead, LoadHead } from '
 import { monotonicMs } from '../../functions/contract/invocation.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../link/link.ts';
 import { STREAM_CREDIT } from '../link/stream.ts';
-import type { Invocation } from './context.ts';
+import { Invocation } from './context.ts';
+import type { Watched } from './deadlines.ts';
 import { describeThrown, headline } from './describe.ts';
 import type { Meter } from './meter.ts';
 import { ModuleSource } from './module-source.ts';
@@ -41,6 +42,8 @@ export class Session implements LinkHandler {
   #starting: Run[] = [];
   /** Invocations that were taken and have not come to their end. */
   #inFlight = 0;
+  /** Ids of those whose exchange was taken back, and that run still. */
+  readonly #abandoned = new Set<string>();
   #draining = false;
   #broken = false;
   /** Several modules stand here, or may. */
@@ -101,6 +104,9 @@ export class Session implements LinkHandler {
         // Of a base that is leased the meter knows.
         this.#options.meter.rehearsed();
         return;
+      case 'abandoned':
+        if (!this.#runs(event.invocationId)) this.#sendSettled(event.invocationId, false);
+        return;
       case 'peer':
         this.#options.peers.serve(event.function, event.module);
         return;
@@ -119,6 +125,7 @@ export class Session implements LinkHandler {
     meter.enter();
     const run = new Run(head, exchange, {
       neverStarted: () => this.#oneEnded(),
+      abandoned: (invocationId) => this.#abandoned.add(invocationId),
       active: (stream) => this.#active(stream, head.module),
     });
     exchange.handler = run;
@@ -240,8 +247,21 @@ export class Session implements LinkHandler {
   }
 
   #settled(invocation: Invocation, timedOut: boolean, announced: boolean): void {
-    if (announced) this.send({ event: 'settled', invocationId: invocation.invocationId, timedOut });
+    const { invocationId } = invocation;
+    if (this.#abandoned.size > 0) this.#abandoned.delete(invocationId);
+    if (announced) this.#sendSettled(invocationId, timedOut);
     this.#oneEnded();
+  }
+
+  #sendSettled(invocationId: string, timedOut: boolean): void {
+    this.send({ event: 'settled', invocationId, timedOut });
+  }
+
+  /** Of one whose exchange is over: whether its handler, or what it gave to `waitUntil`, goes on. */
+  #runs(invocationId: string): boolean {
+    if (this.#abandoned.has(invocationId)) return true;
+    const waits = (each: Watched) => each instanceof Invocation && each.invocationId === invocationId;
+    return this.#options.host.deadlines.some(waits);
   }
 
   #oneEnded(): void {

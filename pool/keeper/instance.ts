@@ -19,8 +19,8 @@ import type { KeeperHooks, ModuleImage, ModuleSpec } from './api.ts';
 import { writeModuleFiles } from './files.ts';
 import type { Base } from './hosts/base.ts';
 import { errorOfFault, type Fault } from './hosts/fault.ts';
-import { FromBase, type Invocation } from './invocation.ts';
-import type { Place, Room, Tenant, TenantOwner } from './place.ts';
+import type { Invocation } from './invocation.ts';
+import { type Place, type Room, type Tenant, type TenantOwner, tellCalls } from './place.ts';
 import { LoopWatch } from './upkeep/loop-watch.ts';
 import { bindingCall, loadedHead } from './validate.ts';
 
@@ -246,6 +246,11 @@ export class Instance implements Tenant {
     this.#place?.settling.set(invocation.call.invocationId, invocation);
   }
 
+  /** It was cancelled while it ran: the base is asked for its `settled`. */
+  abandoned(invocation: Invocation): void {
+    this.#place?.base.tell({ event: 'abandoned', invocationId: invocation.call.invocationId });
+  }
+
   settled(invocation: Invocation): void {
     this.#place?.settling.delete(invocation.call.invocationId);
   }
@@ -293,13 +298,8 @@ export class Instance implements Tenant {
   event(event: BaseEvent): void {
     switch (event.event) {
       case 'started':
-        for (const stream of event.streams) {
-          const handler = this.base.handlerOf(stream);
-          if (handler instanceof FromBase) handler.started();
-        }
-        return;
       case 'settled':
-        this.#place?.settling.get(event.invocationId)?.settled();
+        if (this.#place !== null) tellCalls(this.#place, event);
         return;
       case 'log':
         this.#hooks.log(this.spec, this.base.id, event.lines, event.dropped);

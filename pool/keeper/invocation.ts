@@ -273,6 +273,8 @@ export class Invocation implements InvokeHandle {
     // `cancel` calls onClosed, which releases.
     if (this.#exchange !== null && !this.#exchangeClosed) this.#exchange.cancel(error);
     this.#exchangeClosed = true;
+    // Its end may have crossed the cancel, and then the base has forgotten it.
+    if (waitForSettled) this.#instance?.abandoned(this);
     this.#maybeRelease();
   }
 

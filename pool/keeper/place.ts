@@ -1,8 +1,9 @@
 /** How an instance stands in a base: alone in one of its own, or as one of the modules of a group (group-base.ts). */
+import type { BaseEvent } from '../../functions/contract/invocation.ts';
 import type { ModuleSpec } from './api.ts';
 import type { Base, Lessee } from './hosts/base.ts';
 import type { Fault } from './hosts/fault.ts';
-import type { Invocation } from './invocation.ts';
+import { FromBase, type Invocation } from './invocation.ts';
 
 /** What is taken for an instance: a base, or a place beside others. */
 export interface Room {
@@ -52,6 +53,21 @@ export interface Place {
   leave(why: string): void;
   /** Ends the base, whatever runs in it. */
   end(why: string, fault: Fault | null): void;
+}
+
+/** Hands on what the base says of calls that run in it. */
+export function tellCalls(
+  { base, settling }: { base: Base; settling: Place['settling'] },
+  event: Extract<BaseEvent, { event: 'started' | 'settled' }>,
+): void {
+  if (event.event === 'settled') {
+    settling.get(event.invocationId)?.settled();
+    return;
+  }
+  for (const stream of event.streams) {
+    const handler = base.handlerOf(stream);
+    if (handler instanceof FromBase) handler.started();
+  }
 }
 
 /** The call that caused a load hears of its own time being over before the load is given up. */

@@ -11,8 +11,8 @@ import type { Exchange } from '../../link/link.ts';
 import type { KeeperHooks, ModuleSpec, PoolEvent } from '../api.ts';
 import type { Base, Lessee } from '../hosts/base.ts';
 import type { Fault } from '../hosts/fault.ts';
-import { FromBase, type Invocation } from '../invocation.ts';
-import type { Place, Room, Tenant } from '../place.ts';
+import type { Invocation } from '../invocation.ts';
+import { type Place, type Room, type Tenant, tellCalls } from '../place.ts';
 import { bindingCall } from '../validate.ts';
 
 export interface GroupBaseOptions {
@@ -185,13 +185,8 @@ export class GroupBase implements Lessee, Room {
   event(event: BaseEvent): void {
     switch (event.event) {
       case 'started':
-        for (const stream of event.streams) {
-          const handler = this.base.handlerOf(stream);
-          if (handler instanceof FromBase) handler.started();
-        }
-        return;
       case 'settled':
-        this.settling.get(event.invocationId)?.settled();
+        tellCalls(this, event);
         return;
       case 'log':
         this.#log(event.lines, event.dropped);
