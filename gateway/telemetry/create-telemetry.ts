@@ -1,5 +1,7 @@
 /** Telemetry as the gateway uses it: ids at the beginning of an invocation, spans and metrics when it has ended. */
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
+import type { Timers } from '../triggers/timers.ts';
+import { createFigures } from './figures.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { type Environment, readOtelSettings } from './otel-settings.ts';
@@ -23,6 +25,14 @@ export interface TelemetryOptions {
   ids?: IdSource;
 }
 
+/** What is looked at now and then keeps no process alive. */
+const UNREFERENCED: Timers = {
+  after(ms, call) {
+    const timer = setTimeout(call, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
 /** Throws a ConfigError of one line when an OTEL_* variable has a value that is not allowed. */
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const { sources, now, log, ids = createIdSource() } = options;
@@ -30,6 +40,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   const resource = defaultResource().merge(resourceFromAttributes({ ...options.resource, ...settings.resource }));
   const sampler = createSampler(settings.sampler);
   const metrics = createMetrics(sources);
+  const figures = createFigures({ source: metrics, now, timers: UNREFERENCED });
   const spanMaker = createSpanMaker(resource, ids.spanId);
   const spanExport =
     settings.traces === null
@@ -79,9 +90,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     forgetFunction: metrics.forgetFunction,
     forgetVersions: metrics.forgetVersions,
     forgetQueue: metrics.forgetQueue,
+    figures,
     metricsChunks: () => prometheusText(metrics.families),
     metricsText: async () => (await Array.fromAsync(prometheusText(metrics.families))).join(''),
     async shutdown(deadlineMs) {
+      figures.end();
       closed ??= close();
       let timer: NodeJS.Timeout | undefined;
       const deadline = new Promise<void>((resolve) => {

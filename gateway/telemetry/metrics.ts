@@ -18,6 +18,10 @@ const START_BOUNDS = [
 
 export interface Metrics {
   readonly families: readonly MetricFamily[];
+  /** What is counted of a function so far: one for each of its versions, arms and triggers. */
+  countedOf(functionName: string): Iterable<Counted>;
+  /** Functions of which anything was counted. */
+  functionNames(): Iterable<string>;
   readonly drops: DropCounters;
   finished(invocation: FinishedInvocation): void;
   acquired(durationMs: number): void;
@@ -27,8 +31,18 @@ export interface Metrics {
   forgetQueue(queue: string): void;
 }
 
-/** Of one version, arm and trigger. */
-interface Cells {
+/** Of one version, arm and trigger. Counts only grow; with a version that is forgotten they go. */
+export interface Counted {
+  /** Those that succeeded. */
+  readonly invocations: { readonly value: number };
+  /** Seconds. */
+  readonly invokeDuration: { readonly bounds: readonly number[]; readonly counts: ArrayLike<number> };
+  readonly coldstarts: { readonly value: number } | null;
+  /** By code. */
+  readonly errors: ReadonlyMap<string, { readonly value: number }>;
+}
+
+interface Cells extends Counted {
   readonly invocations: CounterCell;
   readonly invokeDuration: HistogramCell;
   coldstarts: CounterCell | null;
@@ -41,6 +55,10 @@ type CellsByTrigger = Partial<Record<TriggerKind, Cells>>;
 
 /** Of one version: publications and their splits come and go. */
 const MOST_ARMS = 50;
+
+function* cellsIn(byVersion: ReadonlyMap<string, ReadonlyMap<string, CellsByTrigger>>): Generator<Cells> {
+  for (const byArm of byVersion.values()) for (const byTrigger of byArm.values()) yield* Object.values(byTrigger);
+}
 
 export function createMetrics(sources: TelemetrySources): Metrics {
   const invocations = counter(METRIC.invocations);
@@ -129,6 +147,11 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       { kind: 'gauge', metric: METRIC.queueAge, observe: () => Array.from(queues.values(), ({ age }) => age) },
       spansDropped,
     ],
+    countedOf(functionName) {
+      const byVersion = functions.get(functionName);
+      return byVersion === undefined ? [] : cellsIn(byVersion);
+    },
+    functionNames: () => functions.keys(),
     drops: {
       queueFull: spansDropped.cell({ [HEARTH_ATTR.reason]: 'queue_full' }),
       exportFailed: spansDropped.cell({ [HEARTH_ATTR.reason]: 'export_failed' }),

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../functions/contract/errors.ts';
 import type { TriggerKind } from '../../functions/contract/invocation.ts';
 import type { SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, PoolSnapshot } from '../../pool/keeper/api.ts';
+import type { Figures } from './figures.ts';
 
 /** Ids of one invocation's place in a trace, decided when it begins. */
 export interface TraceContext {
@@ -60,6 +61,8 @@ export interface Telemetry {
   forgetVersions(functionName: string, named: (version: string) => boolean): void;
   /** The queue was deleted. */
   forgetQueue(queue: string): void;
+  /** What the last minutes brought, from the same counters as the metrics. */
+  readonly figures: Figures;
   /** Prometheus text format, written in turns of a millisecond: with thousands of functions it is megabytes. */
   metricsChunks(): AsyncIterable<string>;
   /** The same in one piece. */
