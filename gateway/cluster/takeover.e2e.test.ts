@@ -23,9 +23,9 @@ export default {
   async queue(batch, env) { await work(env, 'queue'); },
 };`;
 /** As the store has the namespace of the manifest. */
-const KV = 'default/work';
+const KV = 'default/job';
 const MANIFEST = {
-  kv_namespaces: [{ binding: 'KV', id: 'work' }],
+  kv_namespaces: [{ binding: 'KV', id: 'job' }],
   queues: { consumers: [{ queue: 'jobs', max_batch_timeout: 0, max_retries: 5 }] },
   hearth: { timeoutMs: 110_000 },
 };
@@ -39,16 +39,16 @@ describe('two gateways on one Redis, of which one stands still', { skip: REDIS_M
       const { keys } = await store.kv.list(KV, { prefix: key, limit: 1, cursor: null, nowMs: Date.now() });
       return keys.length > 0;
     };
-    await stalled.deploy('work', WORK, { manifest: MANIFEST });
+    await stalled.deploy('job', WORK, { manifest: MANIFEST });
     const sent = await stalled.api('POST', '/v1/queues/jobs/messages', { messages: [{ id: 'job', body: 1 }] });
     assert.equal(sent.status, 202, JSON.stringify(sent.body));
     const call = { trigger: 'http', mode: 'async', method: 'POST', path: '/' };
-    const begun = await stalled.api<{ invocationId: string }>('POST', '/v1/functions/work/invoke', call);
+    const begun = await stalled.api<{ invocationId: string }>('POST', '/v1/functions/job/invoke', call);
     assert.equal(begun.status, 202, JSON.stringify(begun.body));
     await until(async () => (await has('queue/began/')) && (await has('async/began/')));
 
     const heir = await cluster.join();
-    await answers(`${heir.url}/work`, 'ready');
+    await answers(`${heir.url}/job`, 'ready');
     process.kill(stalled.pid, 'SIGSTOP');
     await until(async () => (await has('queue/heir')) && (await has('async/heir')));
     const invocation = async (gateway: TestGateway) => {
@@ -66,9 +66,9 @@ describe('two gateways on one Redis, of which one stands still', { skip: REDIS_M
     wake(stalled);
     await until(async () => (await has('queue/late')) && (await has('async/late')));
     await stalled.said(/Messages were settled too late.*"job"/);
-    await stalled.said(/Messages were settled too late.*"async\.work"/);
+    await stalled.said(/Messages were settled too late.*"async\.job"/);
     for (const gateway of [heir, stalled]) assert.deepEqual(await invocation(gateway), done);
-    for (const queue of ['jobs', 'async.work', 'jobs.dead']) {
+    for (const queue of ['jobs', 'async.job', 'jobs.dead']) {
       const { body } = await heir.api<{ depth: number }>('GET', `/v1/queues/${queue}`);
       assert.equal(body.depth ?? 0, 0, queue);
     }

@@ -2,8 +2,8 @@
 import { z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { isTooDeep } from '../../pool/link/json-depth.ts';
-import type { BaseInput } from '../bases/changes.ts';
 import { declaresBase } from '../bases/types.ts';
+import type { BaseInput } from '../bases/wanted.ts';
 import { treeOf } from './deploy-source.ts';
 import { invalidRequest, tooDeep } from './problems.ts';
 import { formOf, type UploadFile } from './upload.ts';

@@ -85,7 +85,7 @@ function inState(gateway: TestGateway, id: string, ...states: string[]): Promise
 }
 
 async function start(gateway: TestGateway, request: Record<string, unknown>): Promise<string> {
-  const answer = await gateway.api<{ invocationId: string; location: string }>('POST', '/v1/functions/work/invoke', {
+  const answer = await gateway.api<{ invocationId: string; location: string }>('POST', '/v1/functions/job/invoke', {
     mode: 'async',
     ...request,
   });
@@ -99,7 +99,7 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
   let gateway: TestGateway;
   before(async () => {
     gateway = await startGateway();
-    await gateway.deploy('work', WORK, { manifest: { triggers: { crons: ['0 0 1 1 *'] } } });
+    await gateway.deploy('job', WORK, { manifest: { triggers: { crons: ['0 0 1 1 *'] } } });
     await gateway.deploy('listener', LISTENER, {
       manifest: { kv_namespaces: [{ binding: 'SEEN', id: 'seen' }], hearth: { publish: false } },
     });
@@ -142,15 +142,15 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
     const dead = await until('the dead letters', async () => {
       const { body } = await gateway.api<{ messages: { id: string; reason: string }[] }>(
         'GET',
-        '/v1/queues/async.work/dead',
+        '/v1/queues/async.job/dead',
       );
       return body.messages.length === 3 ? body.messages : undefined;
     });
     for (const id of [thrown, busy]) assert.ok(dead.some((letter) => letter.id === id));
-    await gateway.deploy('work', WORK.replace("throw new Error('on purpose')", "return new Response('mended')"), {
+    await gateway.deploy('job', WORK.replace("throw new Error('on purpose')", "return new Response('mended')"), {
       manifest: { triggers: { crons: ['0 0 1 1 *'] } },
     });
-    const redriven = await gateway.api('POST', '/v1/queues/async.work/redrive', { ids: [thrown] });
+    const redriven = await gateway.api('POST', '/v1/queues/async.job/redrive', { ids: [thrown] });
     assert.deepEqual(redriven.body, { redriven: 1 });
     assert.equal((await inState(gateway, thrown, 'ok')).result?.body, 'mended');
   });
@@ -188,14 +188,14 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
 
   test('a token starts and reads what it may invoke, and sends nothing where it may not', async () => {
     const { body: made } = await gateway.api<{ token: string }>('POST', '/v1/tokens', {
-      scopes: ['invoke:work', 'enqueue:mine'],
+      scopes: ['invoke:job', 'enqueue:mine'],
     });
     const { body: stranger } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['invoke:other'] });
     const headers = { authorization: `Bearer ${made.token}` };
     const invoke = (settings: Record<string, unknown>) =>
       gateway.api<{ invocationId: string }>(
         'POST',
-        '/v1/functions/work/invoke',
+        '/v1/functions/job/invoke',
         { trigger: 'http', mode: 'async', async: settings },
         headers,
       );
@@ -217,7 +217,7 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
     const ids: string[] = [];
     {
       await using first = await startGateway({ dataDir });
-      await first.deploy('work', WORK);
+      await first.deploy('job', WORK);
       // One runs and does not end; the others wait for their time, or were accepted a moment before.
       ids.push(await start(first, { trigger: 'http', method: 'POST', path: '/hang', body: 'a', async: HANGING }));
       await inState(first, ids[0] ?? '', 'running');
@@ -233,7 +233,7 @@ describe('asynchronous invocations', { timeout: 180_000 }, () => {
       assert.deepEqual([state, result?.body], ['ok', i === 0 ? 'a' : String(i - 1)]);
     }
     assert.equal((await invocation(second, ids[0] ?? '')).attempts, 2);
-    const { body } = await second.api<{ depth: number; dead: number }>('GET', '/v1/queues/async.work');
+    const { body } = await second.api<{ depth: number; dead: number }>('GET', '/v1/queues/async.job');
     assert.equal(body.dead, 0);
   });
 });
@@ -243,13 +243,13 @@ describe('several gateways on one Redis', { timeout: 120_000, skip: REDIS_MISSIN
     await using redis = await startRedis();
     const env = { HEARTH_STORE: 'redis', REDIS_URL: redis.url, HEARTH_SECRET_KEY: 'one key for both gateways' };
     await using first = await startGateway({ env: { ...env, HEARTH_ADMIN_TOKEN: 'one-token-for-both' } });
-    await first.deploy('work', WORK);
+    await first.deploy('job', WORK);
     const hangs = await start(first, { trigger: 'http', method: 'POST', path: '/hang', body: 'a', async: HANGING });
     await inState(first, hangs, 'running');
     const keyed = (gateway: TestGateway) =>
       gateway.api<Outcome>(
         'POST',
-        '/v1/functions/work/invoke',
+        '/v1/functions/job/invoke',
         { trigger: 'http', mode: 'async', method: 'POST', body: 'b' },
         { 'idempotency-key': 'once' },
       );
@@ -272,12 +272,12 @@ describe('idempotency keys', { timeout: 120_000 }, () => {
   let gateway: TestGateway;
   before(async () => {
     gateway = await startGateway();
-    await gateway.deploy('work', WORK, { manifest: { hearth: { timeoutMs: 60_000 } } });
+    await gateway.deploy('job', WORK, { manifest: { hearth: { timeoutMs: 60_000 } } });
   });
   after(() => gateway[Symbol.asyncDispose]());
 
   const keyed = (key: string, body: unknown, more: Record<string, string> = {}) =>
-    gateway.api<Outcome>('POST', '/v1/functions/work/invoke', body, { 'idempotency-key': key, ...more });
+    gateway.api<Outcome>('POST', '/v1/functions/job/invoke', body, { 'idempotency-key': key, ...more });
 
   test('the same call under the same key is made once, synchronous or not, and answered alike', async () => {
     const sync = { trigger: 'http', method: 'POST', body: 'one' };
@@ -321,7 +321,7 @@ describe('idempotency keys', { timeout: 120_000 }, () => {
   });
 
   test("a key is its token's own", async () => {
-    const { body } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['invoke:work'] });
+    const { body } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['invoke:job'] });
     const mine = await keyed('shared', { trigger: 'http' });
     const theirs = await keyed('shared', { trigger: 'http' }, { authorization: `Bearer ${body.token}` });
     assert.equal(theirs.headers.get('idempotent-replayed'), null);
@@ -386,7 +386,7 @@ describe('idempotency keys', { timeout: 120_000 }, () => {
     const call = () =>
       gateway.api(
         'POST',
-        '/v1/rpc/work?entrypoint=Sums',
+        '/v1/rpc/job?entrypoint=Sums',
         { jsonrpc: '2.0', id: 7, method: 'add', params: [2, 3] },
         { 'idempotency-key': 'sum' },
       );

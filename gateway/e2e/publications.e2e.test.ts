@@ -253,9 +253,9 @@ describe('publications', { timeout: 120_000 }, () => {
   });
 
   test('a split has instances and limits of its own, and the caller sees one function', async () => {
-    await gateway.deploy('work', SHOP, { manifest: { hearth: { publish: false, maxInstances: 1 } } });
+    await gateway.deploy('job', SHOP, { manifest: { hearth: { publish: false, maxInstances: 1 } } });
     const settings = {
-      function: 'work',
+      function: 'job',
       routes: ['/w/*'],
       splits: [
         { name: 'batch', when: { header: { 'x-from': 'batch' } }, maxInstances: 1, concurrency: 1 },
@@ -263,7 +263,7 @@ describe('publications', { timeout: 120_000 }, () => {
         { name: 'large', when: { json: { '/kind': 'large' } } },
       ],
     };
-    assert.equal((await put('work-web', settings)).status, 201);
+    assert.equal((await put('job-web', settings)).status, 201);
     const read = async (init: RequestInit = {}) => {
       const answer = await fetch(`${gateway.url}/w/read`, { method: 'POST', body: 'text', ...init });
       assert.equal(answer.status, 200);
@@ -278,7 +278,7 @@ describe('publications', { timeout: 120_000 }, () => {
     assert.equal(json.body, large);
     assert.equal((await read({ body: '{"kind":"small"}' })).instance, whole.instance);
     assert.equal((await read({ headers: { 'x-from': 'batch' } })).instance, batch.instance);
-    assert.equal(await byHand('/', 'work'), whole.instance);
+    assert.equal(await byHand('/', 'job'), whole.instance);
 
     // One runs, one waits, and the third is too many; the rest of the function has all its slots.
     const bodies = [upload(), upload(), upload()];
@@ -295,7 +295,7 @@ describe('publications', { timeout: 120_000 }, () => {
 
     // Other limits hold from the next request on; what is not split keeps its instance.
     const [first, ...others] = settings.splits;
-    await put('work-web', { ...settings, splits: [{ ...first, concurrency: 4 }, ...others] });
+    await put('job-web', { ...settings, splits: [{ ...first, concurrency: 4 }, ...others] });
     const changed = await read({ headers: { 'x-from': 'batch' } });
     assert.notEqual(changed.instance, batch.instance);
     assert.equal((await read()).instance, whole.instance);
@@ -305,18 +305,18 @@ describe('publications', { timeout: 120_000 }, () => {
     const headers = { 'x-from': 'batch' };
     const answering = fetch(`${gateway.url}/w/begun`, { method: 'POST', headers, body: last.body, duplex: 'half' });
     assert.equal((await answering).status, 200);
-    await remove('work-web');
+    await remove('job-web');
     await noRoute('/w/x', headers);
     last.end();
     assert.equal(await (await answering).text(), `begun by ${changed.instance}`);
-    await put('work-web', settings);
+    await put('job-web', settings);
     assert.notEqual((await read({ headers })).instance, changed.instance);
 
     // So they do when it is another function's from then on, with the very same splits.
     await gateway.deploy('heir', SHOP, { manifest: { hearth: { publish: false } } });
     const before = (await read({ headers })).instance;
-    assert.equal((await put('work-web', { ...settings, function: 'heir' })).status, 200);
-    await put('work-web', settings);
+    assert.equal((await put('job-web', { ...settings, function: 'heir' })).status, 200);
+    await put('job-web', settings);
     assert.notEqual((await read({ headers })).instance, before);
   });
 
@@ -403,7 +403,7 @@ describe('publications', { timeout: 120_000 }, () => {
     const before_ = await list();
     assert.deepEqual(
       before_.map(({ name }) => name),
-      ['deaf', 'spring-web', 'team-taken', 'work-web'],
+      ['deaf', 'job-web', 'spring-web', 'team-taken'],
     );
     assert.equal(await gateway.stop(), 0);
     gateway = await startGateway({ dataDir });

@@ -118,7 +118,7 @@ async function openAsyncs(t: TestContext): Promise<AsyncRig> {
 }
 
 function get(name: string, headers: HeaderList = []): TriggerHead {
-  const url = `http://${name}.localhost/work?x=1`;
+  const url = `http://${name}.localhost/job?x=1`;
   return { trigger: 'http', method: 'GET', url, headers, hasBody: false, upgrade: false, remoteAddress: '127.0.0.1' };
 }
 
@@ -138,14 +138,14 @@ function attemptOf({ call }: Invoked): string | undefined {
 
 test('an invocation is durable before it is accepted, runs at once, and its answer is kept for a day', async (t) => {
   const { queues, keeper, registry, invoke, record, asyncs, clock, rest, store } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
   const body = Buffer.from('hello');
-  const id = await invoke('work', { head: post('work'), body, context: { traceparent: TRACEPARENT, hops: 3 } });
+  const id = await invoke('job', { head: post('job'), body, context: { traceparent: TRACEPARENT, hops: 3 } });
   const accepted = await record(id);
   assert.deepEqual(
     [accepted.functionName, accepted.trigger, accepted.acceptedAt, accepted.error],
-    ['work', 'http', START_MS, null],
+    ['job', 'http', START_MS, null],
   );
   const invoked = await keeper.invoked.next();
   assert.equal(invoked.call.invocationId, id);
@@ -166,7 +166,7 @@ test('an invocation is durable before it is accepted, runs at once, and its answ
   assert.deepEqual([ended.state, ended.endedAt, ended.attempts, ended.error], ['ok', START_MS + 5, 1, null]);
   assert.deepEqual(ended.last?.phases, { wait: 1, run: 2 });
   assert.equal((ended.result as { status: number }).status, 201);
-  assert.equal((await queues.stats('async.work')).depth, 0);
+  assert.equal((await queues.stats('async.job')).depth, 0);
   clock.jump(24 * HOUR);
   assert.equal(await asyncs.get(id), null);
   assert.equal(await store.asyncs.sweep(clock.now(), 10), 1);
@@ -175,9 +175,9 @@ test('an invocation is durable before it is accepted, runs at once, and its answ
 
 test('what fails is tried again after 60 s and 120 s under the same id, then stands among the dead letters', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  const id = await invoke('work', { head: get('work', [['hearth-attempt', '9']]) });
+  const id = await invoke('job', { head: get('job', [['hearth-attempt', '9']]) });
   (await keeper.invoked.next()).fail(THROWN);
   for (const [attempt, delayMs] of [
     ['2', MINUTE],
@@ -197,7 +197,7 @@ test('what fails is tried again after 60 s and 120 s under the same id, then sta
   await rest();
   const ended = await record(id);
   assert.deepEqual([ended.state, ended.attempts, ended.failures, ended.dueAt], ['error', 3, 3, null]);
-  const { messages } = await queues.dead('async.work', { most: 10, cursor: null });
+  const { messages } = await queues.dead('async.job', { most: 10, cursor: null });
   assert.deepEqual(
     messages.map(({ id: dead, attempts, reason }) => [dead, attempts, reason]),
     [[id, 3, 'RetriesExhausted: FUNCTION_EXCEPTION: Error: no']],
@@ -210,32 +210,32 @@ test('what fails is tried again after 60 s and 120 s under the same id, then sta
 
 test('a dead letter that is put back begins anew: its attempts, its age and its record', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  const id = await invoke('work', { settings: { retries: 0, maxAgeSeconds: 10 } });
+  const id = await invoke('job', { settings: { retries: 0, maxAgeSeconds: 10 } });
   (await keeper.invoked.next()).fail(THROWN);
   await rest();
   clock.advance(HOUR);
   assert.equal((await record(id)).state, 'error');
-  assert.equal(await queues.redrive('async.work', 'all'), 1);
+  assert.equal(await queues.redrive('async.job', 'all'), 1);
   const again = await keeper.invoked.next();
   assert.deepEqual([again.call.invocationId, attemptOf(again)], [id, '1']);
   again.answer(response(200));
   await rest();
   const { state, acceptedAt, since, failures } = await record(id);
   assert.deepEqual([state, acceptedAt, since, failures], ['ok', START_MS, START_MS + HOUR, 0]);
-  assert.equal((await queues.stats('async.work')).dead, 0);
+  assert.equal((await queues.stats('async.job')).dead, 0);
   await queues.drain();
 });
 
 test('500 and more is a failure, and its answer is kept; 404 is an answer like any other', async (t) => {
   const { queues, keeper, registry, invoke, record, asyncs, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
   const settings = { retries: 0 };
-  const failed = await invoke('work', { settings });
+  const failed = await invoke('job', { settings });
   (await keeper.invoked.next()).answer(response(503), Buffer.from('not today'));
-  const refused = await invoke('work', { settings });
+  const refused = await invoke('job', { settings });
   (await keeper.invoked.next()).answer(response(404), Buffer.from('no such thing'));
   await rest();
   const error = await record(failed);
@@ -247,9 +247,9 @@ test('500 and more is a failure, and its answer is kept; 404 is an answer like a
 
 test('want of room uses up no attempt', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  const id = await invoke('work', { settings: { retries: 0 } });
+  const id = await invoke('job', { settings: { retries: 0 } });
   for (const code of ['OVERLOADED', 'NO_CAPACITY', 'OVERLOADED'] as const) {
     (await keeper.invoked.next()).fail(new HearthError(code, 'full'));
     await rest();
@@ -268,20 +268,20 @@ test('want of room uses up no attempt', async (t) => {
 
 test('what is too old is not begun, and not put off beyond its age', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
-  const old = await invoke('work', { settings: { maxAgeSeconds: 60 } });
+  await deploy(registry, 'job');
+  const old = await invoke('job', { settings: { maxAgeSeconds: 60 } });
   clock.jump(MINUTE + 1);
   await queues.start();
   await rest();
   assert.equal(keeper.invoked.left, 0);
   assert.equal((await record(old)).state, 'error');
 
-  const short = await invoke('work', { settings: { maxAgeSeconds: 59 } });
+  const short = await invoke('job', { settings: { maxAgeSeconds: 59 } });
   (await keeper.invoked.next()).fail(THROWN);
   await rest();
   const { state, failures } = await record(short);
   assert.deepEqual([state, failures], ['error', 1]);
-  const { messages } = await queues.dead('async.work', { most: 10, cursor: null });
+  const { messages } = await queues.dead('async.job', { most: 10, cursor: null });
   assert.deepEqual(
     messages.map(({ id, reason }) => [id, reason]),
     [
@@ -294,15 +294,15 @@ test('what is too old is not begun, and not put off beyond its age', async (t) =
 
 test('each attempt is served by what the traffic says then, one that names a version by that one', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  const first = registry.function('work')?.active?.version ?? '';
-  const moving = await invoke('work');
-  const pinned = await invoke('work', { version: first });
+  const first = registry.function('job')?.active?.version ?? '';
+  const moving = await invoke('job');
+  const pinned = await invoke('job', { version: first });
   for (let i = 0; i < 2; i++) (await keeper.invoked.next()).fail(THROWN);
   await rest();
-  await deploy(registry, 'work');
-  const second = registry.function('work')?.active?.version ?? '';
+  await deploy(registry, 'job');
+  const second = registry.function('job')?.active?.version ?? '';
   assert.notEqual(second, first);
   clock.advance(MINUTE);
   const served = new Map<string, string>();
@@ -319,18 +319,18 @@ test('each attempt is served by what the traffic says then, one that names a ver
 
 test('a function that is gone is waited for, until the invocation is too old', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
-  const waits = await invoke('work');
-  const short = await invoke('work', { settings: { maxAgeSeconds: 40 } });
-  const pinned = await invoke('work', { version: 'no such version', settings: { maxAgeSeconds: 40 } });
-  await registry.deleteFunction('work');
+  await deploy(registry, 'job');
+  const waits = await invoke('job');
+  const short = await invoke('job', { settings: { maxAgeSeconds: 40 } });
+  const pinned = await invoke('job', { version: 'no such version', settings: { maxAgeSeconds: 40 } });
+  await registry.deleteFunction('job');
   await queues.start();
   await rest();
   assert.deepEqual([(await record(waits)).state, (await record(waits)).error?.code], ['queued', 'NOT_FOUND']);
   clock.advance(MINUTE / 2);
   await rest();
   assert.equal((await record(short)).state, 'error');
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   clock.advance(MINUTE / 2);
   const invoked = await keeper.invoked.next();
   assert.deepEqual([invoked.call.invocationId, attemptOf(invoked)], [waits, '1']);
@@ -343,15 +343,15 @@ test('a function that is gone is waited for, until the invocation is too old', a
 
 test('a cron tick and a batch are invoked likewise: the batch counts its attempts on, and fails where its handler threw', async (t) => {
   const { queues, keeper, registry, invoke, record, clock, rest } = await openAsyncs(t);
-  await deploy(registry, 'work', { triggers: { crons: ['* * * * *'] } });
+  await deploy(registry, 'job', { triggers: { crons: ['* * * * *'] } });
   await queues.start();
-  const tick = await invoke('work', { head: { trigger: 'cron', cron: '* * * * *', scheduledTime: 5 } });
+  const tick = await invoke('job', { head: { trigger: 'cron', cron: '* * * * *', scheduledTime: 5 } });
   const ticked = await keeper.invoked.next();
   assert.equal(ticked.call.trigger, 'cron');
   ticked.answer({ kind: 'cron-result', noRetry: false, waiting: false, calledAt: 0 });
 
   const message = { id: 'm', timestamp: START_MS, attempts: 4, contentType: 'text', bytes: 2 } as const;
-  const batch = await invoke('work', {
+  const batch = await invoke('job', {
     head: { trigger: 'queue', queue: 'orders', messages: [message] },
     body: Buffer.from('hi'),
   });
@@ -380,15 +380,15 @@ test('a cron tick and a batch are invoked likewise: the batch counts its attempt
 
 test('what a gateway ran when it died is run by another once its lease has ended, and it is no failure of the function', async (t) => {
   const { keeper, registry, invoke, record, again, clock, store, rest, ...dead } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   // Its timers do not run any more, and what it was answered comes to nobody.
   const stopped = new ManualClock(START_MS);
   const first = again({ clock: stopped });
   await first.queues.start();
   const id = await first.asyncs.accept(
     {
-      functionName: 'work',
-      head: get('work'),
+      functionName: 'job',
+      head: get('job'),
       body: null,
       version: null,
       plan: asyncPlan({ retries: 0 }, undefined),
@@ -409,13 +409,13 @@ test('what a gateway ran when it died is run by another once its lease has ended
   await rest();
   const { state, attempts, failures } = await record(id);
   assert.deepEqual([state, attempts, failures], ['ok', 2, 0]);
-  assert.equal((await store.queues.stats('async.work', clock.now())).depth, 0);
+  assert.equal((await store.queues.stats('async.job', clock.now())).depth, 0);
   await dead.queues.drain();
 });
 
 test('one whose end was kept but not its message is not run again', async (t) => {
   const { keeper, registry, record, again, clock, store, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   let failures = 2;
   const queues: QueueStore = {
     ...store.queues,
@@ -427,8 +427,8 @@ test('one whose end was kept but not its message is not run again', async (t) =>
   const gateway = again({ queues });
   await gateway.queues.start();
   const call = (settings: AsyncSettings) => ({
-    functionName: 'work',
-    head: get('work'),
+    functionName: 'job',
+    head: get('job'),
     body: null,
     version: null,
     plan: asyncPlan({ onSuccess: { queue: 'told' }, onFailure: { queue: 'told' }, ...settings }, undefined),
@@ -439,13 +439,13 @@ test('one whose end was kept but not its message is not run again', async (t) =>
   const bad = await gateway.asyncs.accept(call({ retries: 0 }), ROOT);
   (await keeper.invoked.next()).fail(THROWN);
   await rest();
-  assert.equal((await store.queues.stats('async.work', clock.now())).depth, 2);
+  assert.equal((await store.queues.stats('async.job', clock.now())).depth, 2);
   // Their leases end.
   clock.advance(10_000);
   await rest();
   assert.equal(keeper.invoked.left, 0);
   assert.deepEqual([(await record(good)).state, (await record(bad)).state], ['ok', 'error']);
-  const { depth, dead } = await store.queues.stats('async.work', clock.now());
+  const { depth, dead } = await store.queues.stats('async.job', clock.now());
   assert.deepEqual([depth, dead], [0, 1]);
   assert.equal((await store.queues.stats('told', clock.now())).depth, 2, 'each destination was told once');
   await gateway.queues.drain();
@@ -453,13 +453,13 @@ test('one whose end was kept but not its message is not run again', async (t) =>
 
 test('nothing is accepted that is not durable, and nothing is run that was not accepted', async (t) => {
   const { keeper, registry, again, store, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   const away = new HearthError('NO_CAPACITY', 'The store is away.');
   const gateway = again({ queues: { ...store.queues, enqueue: () => Promise.reject(away) } });
   await gateway.queues.start();
   const call = {
-    functionName: 'work',
-    head: get('work'),
+    functionName: 'job',
+    head: get('job'),
     body: null,
     version: null,
     plan: asyncPlan(undefined, undefined),
@@ -467,7 +467,7 @@ test('nothing is accepted that is not durable, and nothing is run that was not a
   };
   assert.equal((await rejection(gateway.asyncs.accept(call, ROOT))).code, 'NO_CAPACITY');
   assert.equal((await rejection(gateway.asyncs.accept(call, { ...ROOT, hops: 17 }))).code, 'LOOP_DETECTED');
-  const large = { ...call, head: post('work'), body: Buffer.alloc(1024 * 1024, 'x') };
+  const large = { ...call, head: post('job'), body: Buffer.alloc(1024 * 1024, 'x') };
   assert.equal((await rejection(gateway.asyncs.accept(large, ROOT))).code, 'PAYLOAD_TOO_LARGE');
   await rest();
   assert.equal(keeper.invoked.left, 0);
@@ -476,26 +476,26 @@ test('nothing is accepted that is not durable, and nothing is run that was not a
 
 test('a delivery without its record is run, and makes one', async (t) => {
   const { queues, keeper, registry, asyncs, invoke, rest, again, store } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   const lost = again({ asyncs: { ...store.asyncs, put: () => Promise.resolve() } });
   const plan = asyncPlan(undefined, undefined);
-  const call = { functionName: 'work', head: get('work'), body: null, version: null, plan, trustGroup: 'default' };
+  const call = { functionName: 'job', head: get('job'), body: null, version: null, plan, trustGroup: 'default' };
   const id = await lost.asyncs.accept(call, ROOT);
   assert.equal(await asyncs.get(id), null);
   await queues.start();
   (await keeper.invoked.next()).answer(response(200));
   await rest();
   assert.equal((await asyncs.get(id))?.record.state, 'ok');
-  await invoke('work');
+  await invoke('job');
   (await keeper.invoked.next()).answer(response(200));
   await queues.drain();
 });
 
 test('of an answer over a megabyte the head is kept, and how long it was', async (t) => {
   const { queues, keeper, registry, invoke, asyncs, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  const id = await invoke('work');
+  const id = await invoke('job');
   (await keeper.invoked.next()).answer(response(200), Buffer.alloc(2 ** 20 + 1));
   await rest();
   const found = await asyncs.get(id);
@@ -505,11 +505,11 @@ test('of an answer over a megabyte the head is kept, and how long it was', async
 
 test('a drain lets what runs come to its end, and leaves the rest to the next start', async (t) => {
   const { queues, keeper, registry, invoke, record, again, rest, clock } = await openAsyncs(t);
-  await deploy(registry, 'work', { hearth: { concurrency: 1, maxInstances: 1 } });
+  await deploy(registry, 'job', { hearth: { concurrency: 1, maxInstances: 1 } });
   await queues.start();
-  const first = await invoke('work');
+  const first = await invoke('job');
   const running = await keeper.invoked.next();
-  const second = await invoke('work');
+  const second = await invoke('job');
   await rest();
   const drained = queues.drain();
   running.answer(response(200));
@@ -528,22 +528,22 @@ test('a drain lets what runs come to its end, and leaves the rest to the next st
 
 test("Hearth's own queues show who they are for, and take messages of nobody else", async (t) => {
   const { queues, registry, invoke } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
-  await queues.put('async.work', { paused: true });
-  await invoke('work');
-  const { consumer, settings } = await queues.get('async.work');
-  assert.deepEqual([consumer, settings.maxBatchSize, settings.deadLetterQueue], ['work', 1, 'async.work.dead']);
-  assert.equal((await queues.stats('async.work')).depth, 1, 'it waits while it is paused');
+  await queues.put('async.job', { paused: true });
+  await invoke('job');
+  const { consumer, settings } = await queues.get('async.job');
+  assert.deepEqual([consumer, settings.maxBatchSize, settings.deadLetterQueue], ['job', 1, 'async.job.dead']);
+  assert.equal((await queues.stats('async.job')).depth, 1, 'it waits while it is paused');
   const message = { body: Buffer.from('{}'), contentType: 'json', delayS: null } as const;
-  for (const name of ['async.work', 'async.work.dead', 'async.work.destinations', 'async.other']) {
+  for (const name of ['async.job', 'async.job.dead', 'async.job.destinations', 'async.other']) {
     assert.equal((await rejection(queues.enqueue(name, [message], ROOT))).code, 'BAD_REQUEST', name);
   }
-  assert.equal((await rejection(queues.put('async.work', { maxRetries: 9 }))).code, 'BAD_REQUEST');
-  assert.equal((await rejection(queues.put('orders', { deadLetterQueue: 'async.work' }))).code, 'BAD_REQUEST');
-  assert.equal((await rejection(queues.delete('async.work'))).code, 'CONFLICT');
-  await registry.deleteFunction('work');
-  await queues.delete('async.work');
+  assert.equal((await rejection(queues.put('async.job', { maxRetries: 9 }))).code, 'BAD_REQUEST');
+  assert.equal((await rejection(queues.put('orders', { deadLetterQueue: 'async.job' }))).code, 'BAD_REQUEST');
+  assert.equal((await rejection(queues.delete('async.job'))).code, 'CONFLICT');
+  await registry.deleteFunction('job');
+  await queues.delete('async.job');
   await queues.drain();
 });
 
@@ -551,11 +551,11 @@ const TOLD: ManifestInput = { queues: { consumers: [{ queue: 'told', max_batch_t
 
 test('a queue as a destination gets the outcome with the request, one hop on', async (t) => {
   const { queues, keeper, registry, invoke, record, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await deploy(registry, 'listener', TOLD);
   await queues.start();
-  const id = await invoke('work', {
-    head: post('work'),
+  const id = await invoke('job', {
+    head: post('job'),
     body: Buffer.from('{"a":1}'),
     settings: { onSuccess: { queue: 'told' }, onFailure: { queue: 'elsewhere' } },
     context: { traceparent: TRACEPARENT, hops: 2 },
@@ -570,8 +570,8 @@ test('a queue as a destination gets the outcome with the request, one hop on', a
     timestamp: new Date(START_MS).toISOString(),
     requestContext: {
       invocationId: id,
-      function: 'work',
-      version: registry.function('work')?.active?.version,
+      function: 'job',
+      version: registry.function('job')?.active?.version,
       trigger: 'http',
       condition: 'Success',
       attempts: 1,
@@ -579,7 +579,7 @@ test('a queue as a destination gets the outcome with the request, one hop on', a
     request: {
       trigger: 'http',
       method: 'POST',
-      path: '/work?x=1',
+      path: '/job?x=1',
       headers: {},
       body: '{"a":1}',
       bodyEncoding: 'text',
@@ -596,16 +596,16 @@ test('a queue as a destination gets the outcome with the request, one hop on', a
 
 test('a function as a destination is invoked asynchronously, and a circle of them ends', async (t) => {
   const { queues, keeper, registry, invoke, record, rest, store, clock } = await openAsyncs(t);
-  await deploy(registry, 'work', { hearth: { async: { onSuccess: { function: 'work', path: '/again' } } } });
+  await deploy(registry, 'job', { hearth: { async: { onSuccess: { function: 'job', path: '/again' } } } });
   await queues.start();
-  const manifest = registry.function('work')?.active?.manifest.hearth.async;
-  let last = await invoke('work', manifest === undefined ? {} : { manifest });
+  const manifest = registry.function('job')?.active?.manifest.hearth.async;
+  let last = await invoke('job', manifest === undefined ? {} : { manifest });
   for (let hop = 0; hop <= 16; hop++) {
     const invoked = await keeper.invoked.next();
     assert.equal(invoked.call.hops, hop);
     if (hop > 0) {
       const { url, method } = invoked.call as HttpInvokeHead;
-      assert.deepEqual([method, url], ['POST', 'http://work.localhost/again']);
+      assert.deepEqual([method, url], ['POST', 'http://job.localhost/again']);
       assert.equal((JSON.parse(invoked.body().toString()) as DestinationPayload).requestContext.invocationId, last);
     }
     last = invoked.call.invocationId;
@@ -614,18 +614,18 @@ test('a function as a destination is invoked asynchronously, and a circle of the
   await rest();
   assert.equal(keeper.invoked.left, 0);
   const { destination } = await record(last);
-  assert.deepEqual([destination?.target, destination?.outcome], ['function work', 'failed']);
+  assert.deepEqual([destination?.target, destination?.outcome], ['function job', 'failed']);
   assert.match(destination?.error ?? '', /^LOOP_DETECTED: /);
-  assert.equal((await store.queues.stats('async.work.destinations', clock.now())).dead, 1);
+  assert.equal((await store.queues.stats('async.job.destinations', clock.now())).dead, 1);
   await queues.drain();
 });
 
 test('a function of another trust group is told only where it is open to everybody', async (t) => {
   const { queues, keeper, registry, invoke, record, rest } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await deploy(registry, 'closed', { hearth: { trustGroup: 'bank', publish: false } });
   await queues.start();
-  const id = await invoke('work', { settings: { onSuccess: { function: 'closed', path: '/' } } });
+  const id = await invoke('job', { settings: { onSuccess: { function: 'closed', path: '/' } } });
   (await keeper.invoked.next()).answer(response(200));
   await rest();
   assert.match((await record(id)).destination?.error ?? '', /^FORBIDDEN: /);
@@ -636,11 +636,11 @@ test('a function of another trust group is told only where it is open to everybo
 test('a callback is tried three times without the function being run again, then stands among the dead letters', async (t) => {
   const { queues, keeper, registry, invoke, record, rest, clock, calledBack, callbackEnds, store } =
     await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
   const url = 'https://example.com/hook?secret=1';
   callbackEnds.push(new Error('refused'), new Error('example.com answered 500'), new Error('too slow'));
-  const id = await invoke('work', { settings: { retries: 0, onFailure: { url } } });
+  const id = await invoke('job', { settings: { retries: 0, onFailure: { url } } });
   (await keeper.invoked.next()).fail(THROWN);
   await rest();
   assert.equal((await record(id)).destination, null, 'not yet');
@@ -660,10 +660,10 @@ test('a callback is tried three times without the function being run again, then
   assert.deepEqual(calledBack[0]?.payload.error, { code: 'FUNCTION_EXCEPTION', message: 'Error: no' });
   const failed = { target: 'url https://example.com/hook', outcome: 'failed', error: 'too slow' };
   assert.deepEqual((await record(id)).destination, failed);
-  assert.equal((await store.queues.stats('async.work.destinations', clock.now())).dead, 1);
+  assert.equal((await store.queues.stats('async.job.destinations', clock.now())).dead, 1);
   assert.equal(keeper.invoked.left, 0);
 
-  assert.equal(await queues.redrive('async.work.destinations', 'all'), 1);
+  assert.equal(await queues.redrive('async.job.destinations', 'all'), 1);
   await rest();
   assert.equal((await record(id)).destination?.outcome, 'delivered');
   await queues.drain();
@@ -671,10 +671,10 @@ test('a callback is tried three times without the function being run again, then
 
 test('an address that nobody is called back at is not tried again', async (t) => {
   const { queues, keeper, registry, invoke, record, rest, clock, calledBack, callbackEnds } = await openAsyncs(t);
-  await deploy(registry, 'work');
+  await deploy(registry, 'job');
   await queues.start();
   callbackEnds.push(new HearthError('FORBIDDEN', 'evil.example is at 127.0.0.1'));
-  const id = await invoke('work', { settings: { onSuccess: { url: 'http://evil.example/' } } });
+  const id = await invoke('job', { settings: { onSuccess: { url: 'http://evil.example/' } } });
   (await keeper.invoked.next()).answer(response(200));
   await rest();
   clock.advance(HOUR);
