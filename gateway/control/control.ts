@@ -5,6 +5,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { Rollouts } from '../rollouts/rollouts.ts';
 import type { Seal } from '../store/seal.ts';
 import type { Store } from '../store/store.ts';
+import type { CallFeed } from '../telemetry/call-feed.ts';
 import type { FunctionLogs } from '../telemetry/function-logs.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -19,6 +20,7 @@ import { type Audit, auditResource } from './audit.ts';
 import { type BasesParts, basesResource } from './bases.ts';
 import { cronsResource } from './crons.ts';
 import type { Deployer } from './deploy.ts';
+import { figuresResource } from './figures.ts';
 import { functionsResource } from './functions.ts';
 import { idempotencyKeys } from './idempotency-http.ts';
 import { invocationsResource } from './invocations.ts';
@@ -34,6 +36,7 @@ import { rpcResource } from './rpc.ts';
 import { createRpcSockets } from './rpc-sockets.ts';
 import { secretsResource } from './secrets.ts';
 import { createControlServer } from './server.ts';
+import { sourceMapResource } from './source-map.ts';
 import { tokensResource } from './tokens.ts';
 import { trafficResource } from './traffic.ts';
 import { versionsResource } from './versions.ts';
@@ -41,7 +44,7 @@ import { versionsResource } from './versions.ts';
 export interface ControlParts {
   config: Pick<Config, 'adminHost' | 'adminPort' | 'maxDeployBytes'>;
   version: string;
-  store: Pick<Store, 'answers' | 'secrets' | 'audit'>;
+  store: Pick<Store, 'answers' | 'secrets' | 'audit' | 'registry'>;
   seal: Seal;
   access: Access;
   registry: Registry;
@@ -55,8 +58,9 @@ export interface ControlParts {
   crons: Crons;
   rollouts: Rollouts;
   bases: Omit<BasesParts, 'registry'>;
-  telemetry: Pick<Telemetry, 'metricsChunks'>;
+  telemetry: Pick<Telemetry, 'metricsChunks' | 'figures'>;
   functionLogs: FunctionLogs;
+  callFeed: Pick<CallFeed, 'subscribe'>;
   audit: Audit;
   log: Logger;
   /** Whether a callback may go to this IP address. */
@@ -87,13 +91,15 @@ export function createControl(parts: ControlParts): Listener {
       (target) => idempotencyKeys(target, { ...parts, store: store.answers }),
       (target) => functionsResource(target, functionParts),
       (target) => versionsResource(target, functionParts),
+      (target) => sourceMapResource(target, registry, store.registry),
       (target) => trafficResource(target, functionParts),
       (target) => publicationsResource(target, { ...functionParts, log }),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: parts.seal.seal, now }),
       (target) => invokeResource(target, parts),
       (target) => rpcResource(target, { registry, dispatcher }),
-      (target) => invocationsResource(target, dispatcher, parts.asyncs),
-      (target) => logsResource(target, registry, parts.functionLogs, parts.ended),
+      (target) => invocationsResource(target, parts),
+      (target) => figuresResource(target, registry, parts.telemetry.figures),
+      (target) => logsResource(target, parts),
       (target) => cronsResource(target, parts.crons, registry, audit),
       (target) => queuesResource(target, parts.queues, audit, now),
       (target) => rolloutsResource(target, parts.rollouts, proved),

@@ -3,12 +3,14 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { AsyncRecord } from '../store/api/asyncs.ts';
 import type { Asyncs } from '../triggers/async/asyncs.ts';
 import type { Dispatcher, InvocationRecord } from '../triggers/dispatcher.ts';
 import { type Outcome, outcomeOf } from '../triggers/outcome.ts';
 import { type Caller, requireRead, requireScope } from './access.ts';
-import { answers, type ControlApp, iso, isoOrNull, phasesView, timestamp } from './http.ts';
+import { answers, type ControlApp, guard, iso, isoOrNull, nameParam, phasesView, timestamp } from './http.ts';
+import { functionNamed } from './lookup.ts';
 
 const phasesSchema = z
   .object({
@@ -64,11 +66,35 @@ const route = createRoute({
   responses: answers(200, 'The invocation', invocationSchema),
 });
 
-export function invocationsResource(
-  app: ControlApp,
-  dispatcher: Pick<Dispatcher, 'invocation'>,
-  asyncs: Pick<Asyncs, 'get'>,
-): void {
+const listRoute = createRoute({
+  method: 'get',
+  path: '/v1/functions/{name}/invocations',
+  summary: 'Recent invocations, as this gateway remembers them: running ones, then ended ones, newest first',
+  description:
+    'Cold starts, errors and what was no HTTP request are all among the last few thousand; of warm answers up to 200 a second. Attempts of asynchronous ones stand there as any other call; /v1/invocations/{id} says more of them.',
+  tags: ['invocations'],
+  middleware: guard((caller, param) => requireRead(caller, param('name'))),
+  request: {
+    params: z.object({ name: nameParam }),
+    query: z.strictObject({ limit: z.coerce.number().int().min(1).max(1000).default(50) }),
+  },
+  responses: answers(200, 'Invocations', z.object({ invocations: z.array(invocationSchema) })),
+});
+
+export interface InvocationsParts {
+  registry: Registry;
+  dispatcher: Pick<Dispatcher, 'invocation' | 'recent'>;
+  asyncs: Pick<Asyncs, 'get'>;
+}
+
+export function invocationsResource(app: ControlApp, { registry, dispatcher, asyncs }: InvocationsParts): void {
+  app.openapi(listRoute, (c) => {
+    const { name } = c.req.valid('param');
+    functionNamed(registry, name);
+    const invocations = dispatcher.recent(name, c.req.valid('query').limit);
+    return c.json({ invocations: invocations.map(view) }, 200);
+  });
+
   app.openapi(route, async (c) => {
     const { id } = c.req.valid('param');
     const caller = c.get('caller');
