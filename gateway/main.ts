@@ -44,6 +44,7 @@ import { openStore } from './store/open.ts';
 import { createSeal, loadSecretKeys } from './store/seal.ts';
 import { StoreStartError } from './store/start-error.ts';
 import { createSweeps } from './sweeps.ts';
+import { createCallFeed } from './telemetry/call-feed.ts';
 import { createTelemetry } from './telemetry/create-telemetry.ts';
 import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
 import { createFunctionLogs } from './telemetry/function-logs.ts';
@@ -103,6 +104,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
+  const callFeed = createCallFeed();
   const poolLog = createPoolLog(log);
   const keeper = await createKeeper({
     definitions: [...definitions.inUse.values()],
@@ -148,6 +150,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         rest?.touch();
         telemetry.finished(invocation);
         rollouts.finished(invocation);
+        callFeed.finished(invocation);
       },
     },
     now: preciseNow,
@@ -289,6 +292,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     bases: { definitions, changes: baseChanges },
     telemetry,
     functionLogs,
+    callFeed,
     audit,
     callsBack,
     urlOf: functionUrl,

@@ -2,6 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { streamSSE } from 'hono/streaming';
 import type { Registry } from '../registry/registry.ts';
+import type { CallFeed, FinishedCall } from '../telemetry/call-feed.ts';
 import type { FunctionLogLine, FunctionLogs } from '../telemetry/function-logs.ts';
 import { requireRead } from './access.ts';
 import { type ControlApp, guard, iso, nameParam, otherAnswer } from './http.ts';
@@ -13,13 +14,18 @@ const MOST_PENDING = 5000;
 const route = createRoute({
   method: 'get',
   path: '/v1/functions/{name}/logs',
-  summary: 'Recent log lines, oldest first: {lines, dropped}; follow=true streams each new line as an event "line"',
+  summary:
+    'Recent log lines, oldest first: {lines, dropped}; follow=true streams each new line as an event "line", with calls=true each finished invocation as "call"',
   tags: ['logs'],
   middleware: guard((caller, param) => requireRead(caller, param('name'))),
   request: {
     params: z.object({ name: nameParam }),
     query: z.strictObject({
       follow: z.enum(['true', 'false']).default('false'),
+      calls: z
+        .enum(['true', 'false'])
+        .default('false')
+        .openapi({ description: 'With follow: an event "call" for each invocation of this gateway that ends' }),
       limit: z.coerce.number().int().min(0).max(1000).default(200),
       invocation: z.string().optional().openapi({ description: 'Only lines of this invocation' }),
       version: z
@@ -36,10 +42,19 @@ const route = createRoute({
   responses: otherAnswer('Lines, or with follow=true a text/event-stream', 'application/json'),
 });
 
-export function logsResource(app: ControlApp, registry: Registry, logs: FunctionLogs, ended: AbortSignal): void {
+export interface LogsParts {
+  registry: Registry;
+  functionLogs: FunctionLogs;
+  callFeed: Pick<CallFeed, 'subscribe'>;
+  /** Ends those that are followed. */
+  ended: AbortSignal;
+}
+
+export function logsResource(app: ControlApp, parts: LogsParts): void {
+  const { registry, functionLogs: logs, callFeed, ended } = parts;
   app.openapi(route, (c) => {
     const { name } = c.req.valid('param');
-    const { follow, limit, invocation, version, arm } = c.req.valid('query');
+    const { follow, calls, limit, invocation, version, arm } = c.req.valid('query');
     functionNamed(registry, name);
     const wanted = (line: FunctionLogLine) =>
       (invocation === undefined || line.invocationId === invocation) &&
@@ -50,16 +65,20 @@ export function logsResource(app: ControlApp, registry: Registry, logs: Function
     if (follow === 'false') return c.json({ lines: recent.map(view), dropped: logs.dropped(name) });
 
     return streamSSE(c, async (stream) => {
-      let pending: FunctionLogLine[] = recent;
+      let pending = recent.map(lineEvent);
       let wake: () => void = () => undefined;
-      const unfollow = logs.subscribe(name, (line) => {
-        if (!wanted(line)) return;
-        pending.push(line);
+      const tell = (event: LogEvent) => {
+        pending.push(event);
         if (pending.length > MOST_PENDING) pending = pending.slice(-MOST_PENDING);
         wake();
+      };
+      const unfollow = logs.subscribe(name, (line) => {
+        if (wanted(line)) tell(lineEvent(line));
       });
+      const unfollowCalls = calls === 'true' ? callFeed.subscribe(name, (call) => tell(callEvent(call))) : undefined;
       const end = () => {
         unfollow();
+        unfollowCalls?.();
         wake();
       };
       stream.onAbort(end);
@@ -69,9 +88,9 @@ export function logsResource(app: ControlApp, registry: Registry, logs: Function
           const next = new Promise<void>((resolve) => {
             wake = resolve;
           });
-          const lines = pending;
+          const events = pending;
           pending = [];
-          for (const line of lines) await stream.writeSSE({ event: 'line', data: JSON.stringify(view(line)) });
+          for (const { event, value } of events) await stream.writeSSE({ event, data: JSON.stringify(value) });
           if (pending.length === 0 && !stream.aborted && !ended.aborted) await next;
         }
       } finally {
@@ -80,6 +99,19 @@ export function logsResource(app: ControlApp, registry: Registry, logs: Function
       }
     });
   });
+}
+
+interface LogEvent {
+  event: 'line' | 'call';
+  value: unknown;
+}
+
+function lineEvent(line: FunctionLogLine): LogEvent {
+  return { event: 'line', value: view(line) };
+}
+
+function callEvent(call: FinishedCall): LogEvent {
+  return { event: 'call', value: { ...call, time: iso(call.time) } };
 }
 
 function view(line: FunctionLogLine) {
