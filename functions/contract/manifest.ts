@@ -7,6 +7,7 @@ import { asyncSettingsSchema } from './async.ts';
 import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
 import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
 import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
+import { authSchema } from './manifest-services.ts';
 import { checkRoute } from './routes.ts';
 
 /** `wrangler`: weekday numbers of crons are 1–7 for Sunday–Saturday; otherwise both read the same. */
@@ -77,7 +78,7 @@ const producerSchema = z.strictObject({
   remote: z.boolean().optional(),
 });
 
-const consumerSchema = z
+export const consumerSchema = z
   .strictObject({
     queue: queueNameSchema,
     type: z
@@ -120,14 +121,6 @@ const serviceSchema = z.strictObject({
   props: z.record(z.string(), z.json()).optional(),
   remote: z.boolean().optional(),
 });
-
-const authSchema = z.union(
-  [
-    z.strictObject({ bearer: z.string().min(1) }),
-    z.strictObject({ jwks: z.url({ protocol: /^https?$/ }), audience: z.string().min(1) }),
-  ],
-  { error: 'Expected { "bearer": SECRET_NAME } or { "jwks": URL, "audience": NAME }.' },
-);
 
 const settingsSchema = z
   .strictObject({

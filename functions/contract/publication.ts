@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { validateCron } from './cron.ts';
 import { NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from './limits.ts';
+import { consumerSchema } from './manifest.ts';
 import { checkRoute } from './routes.ts';
 import { whenSchema } from './traffic.ts';
 
@@ -64,10 +65,16 @@ export const publicationSchema = z.strictObject({
   function: nameSchema,
   /** Null: by its own name (`/NAME`, `NAME.localhost`), and the routes of the manifest. Given: these and nothing else. */
   routes: list(routeSchema, MOST_ROUTES),
+  /** Reached at `/NAME` and `NAME.localhost` as well. Absent: where no routes are given. */
+  byName: z.boolean().optional(),
   /** Null: the manifest's. */
   crons: list(cronSchema, MOST_CRONS),
+  /** By cron: what `controller.cron` says of it. Absent: the cron itself. */
+  cronNames: z.record(z.string().max(256), z.string().max(256)).optional(),
   /** Null: the manifest's. */
   queues: list(z.string().regex(QUEUE_NAME_PATTERN, `A queue's name ${NAME_RULE}.`), MOST_QUEUES),
+  /** How it consumes them, as in a manifest. Absent, or of a queue that is not named: the manifest's, or the defaults. */
+  consumers: z.array(consumerSchema).max(MOST_QUEUES).optional(),
   /**
    * Whether functions of other trust groups may call it: by `fetch`, as any HTTP client; `methods`: also the methods of its
    * default class, which no client reaches without a token.

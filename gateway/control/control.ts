@@ -30,6 +30,7 @@ import { logsResource } from './logs.ts';
 import { openRoutes } from './open.ts';
 import { poolResource } from './pool.ts';
 import { publicationsResource } from './publications.ts';
+import { createPublisher } from './publisher.ts';
 import { queuesResource } from './queues.ts';
 import { rolloutsResource } from './rollouts.ts';
 import { rpcResource } from './rpc.ts';
@@ -81,6 +82,7 @@ export function createControl(parts: ControlParts): Listener {
   const { config, store, access, registry, proved, keeper, deployer, dispatcher, audit, log, now } = parts;
   const hosts = controlHosts(config.adminHost);
   const functionParts = { registry: proved, keeper, deployer, audit, urlOf: parts.urlOf };
+  const publisher = createPublisher({ registry: proved, keeper, audit, log });
   const app = createControlApp({
     access,
     log,
@@ -93,7 +95,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => versionsResource(target, functionParts),
       (target) => sourceMapResource(target, registry, store.registry),
       (target) => trafficResource(target, functionParts),
-      (target) => publicationsResource(target, { ...functionParts, log }),
+      (target) => publicationsResource(target, proved, publisher),
       (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: parts.seal.seal, now }),
       (target) => invokeResource(target, parts),
       (target) => rpcResource(target, { registry, dispatcher }),

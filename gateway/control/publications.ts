@@ -1,14 +1,10 @@
 /** Publish and unpublish, apart from deploying: what makes a function reachable, and by whom. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { HearthError } from '../../functions/contract/errors.ts';
-import { type PublicationSettings, publicationSchema } from '../../functions/contract/publication.ts';
-import type { Keeper } from '../../pool/keeper/api.ts';
-import type { FunctionEntry, Publication, Registry } from '../registry/registry.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { type Caller, requireRead, requireRoutes, requireScope } from './access.ts';
-import type { Audit } from './audit.ts';
+import { publicationSchema } from '../../functions/contract/publication.ts';
+import type { Publication, Registry } from '../registry/registry.ts';
+import { requireRead, requireScope } from './access.ts';
 import { answers, type ControlApp, emptyAnswer, guard, iso, jsonBody, nameParam, timestamp } from './http.ts';
-import { functionNamed, requireDeploy } from './lookup.ts';
+import { notPublished, type Publisher } from './publisher.ts';
 
 const tags = ['publications'];
 const params = z.object({ name: nameParam });
@@ -21,7 +17,9 @@ const viewSchema = z
     routes: z.array(z.string()),
     byName: z.boolean().openapi({ description: 'Reached at /NAME and NAME.localhost, too' }),
     crons: z.array(z.string()),
+    cronNames: publicationSchema.shape.cronNames,
     queues: z.array(z.string()),
+    consumers: publicationSchema.shape.consumers,
     rpc: publicationSchema.shape.rpc,
     tag: z.string().nullable(),
     splits: publicationSchema.shape.splits,
@@ -71,23 +69,7 @@ const deleteRoute = createRoute({
   responses: emptyAnswer('Nobody reaches it any more'),
 });
 
-export interface PublicationsParts {
-  registry: Registry;
-  keeper: Pick<Keeper, 'retire'>;
-  audit: Audit;
-  log: Pick<Logger, 'error'>;
-}
-
-export function publicationsResource(app: ControlApp, { registry, keeper, audit, log }: PublicationsParts): void {
-  /** The pools of what was split off end once they have served what they were given. */
-  function retireSplits(functionName: string, name: string, why: string): void {
-    for (const { key } of registry.function(functionName)?.versions.values() ?? []) {
-      keeper.retire(`${key}/${name}`, why).catch((error: unknown) => {
-        log.error('retiring a split failed', { function: functionName, publication: name, error });
-      });
-    }
-  }
-
+export function publicationsResource(app: ControlApp, registry: Registry, publisher: Publisher): void {
   app.openapi(listRoute, (c) => {
     const all = [...registry.functions()].flatMap(({ record }) => registry.publicationsOf(record.name));
     return c.json({ publications: all.sort((a, b) => (a.name < b.name ? -1 : 1)).map(view) }, 200);
@@ -98,31 +80,12 @@ export function publicationsResource(app: ControlApp, { registry, keeper, audit,
   app.openapi(putRoute, async (c) => {
     const { name } = c.req.valid('param');
     const settings = c.req.valid('json');
-    const caller = c.get('caller');
-    const before = registry.publication(name);
-    requireDeploy(caller, registry, settings.function);
-    if (before !== undefined) requireDeploy(caller, registry, before.function);
-    const entry = functionNamed(registry, settings.function);
-    requireReach(caller, entry, settings);
-    requireHandlers(entry, settings);
-
-    await registry.putPublication(name, settings);
-    const moved = before !== undefined && before.function !== settings.function;
-    if (before !== undefined && (moved || JSON.stringify(before.splits) !== JSON.stringify(settings.splits))) {
-      retireSplits(before.function, name, 'its publication was changed');
-    }
-    await audit(caller.id, 'publish', name, { ...settings });
-    return c.json(view(publicationNamed(registry, name)), before === undefined ? 201 : 200);
+    const isNew = await publisher.publish(c.get('caller'), name, settings);
+    return c.json(view(publicationNamed(registry, name)), isNew ? 201 : 200);
   });
 
   app.openapi(deleteRoute, async (c) => {
-    const { name } = c.req.valid('param');
-    const caller = c.get('caller');
-    requireDeploy(caller, registry, registry.publication(name)?.function ?? name);
-    const functionName = await registry.deletePublication(name);
-    if (functionName === undefined) throw notPublished(name);
-    retireSplits(functionName, name, 'its publication was taken back');
-    await audit(caller.id, 'unpublish', name, { function: functionName });
+    await publisher.unpublish(c.get('caller'), c.req.valid('param').name);
     return c.body(null, 204);
   });
 }
@@ -132,25 +95,6 @@ function publicationNamed(registry: Registry, name: string): Publication {
   const found = registry.publicationsOf(owner).find((publication) => publication.name === name);
   if (found === undefined) throw notPublished(name);
   return found;
-}
-
-function notPublished(name: string): HearthError {
-  return new HearthError('NOT_FOUND', `Nothing is published as "${name}"; GET /v1/publications lists what is.`);
-}
-
-/** Who publishes a function by its manifest takes on the manifest's routes. Throws FORBIDDEN. */
-function requireReach(caller: Caller, { active }: FunctionEntry, settings: PublicationSettings): void {
-  requireRoutes(caller, settings.routes ?? active?.claims.routes ?? []);
-}
-
-/** Throws BAD_REQUEST when the version that takes traffic could not serve what is asked for. */
-function requireHandlers({ record, active }: FunctionEntry, { crons, queues }: PublicationSettings): void {
-  if (active === undefined) return;
-  const { handlers } = active.record;
-  const missing = (key: string, handler: string) =>
-    new HearthError('BAD_REQUEST', `body.${key}: "${record.name}" has no ${handler} handler.`);
-  if (crons !== null && crons.length > 0 && !handlers.includes('scheduled')) throw missing('crons', 'scheduled');
-  if (queues !== null && queues.length > 0 && !handlers.includes('queue')) throw missing('queues', 'queue');
 }
 
 function view({ routes, crons, queues, splits, ...publication }: Publication): z.output<typeof viewSchema> {

@@ -204,7 +204,8 @@ export class Publications {
     const wanted = new Set(given.flatMap((each): readonly string[] => each ?? NONE));
     const kept = written.filter(({ cron }) => followed || wanted.has(cron));
     const others = [...wanted].filter((cron) => !kept.some((each) => each.cron === cron || each.expression === cron));
-    return [...kept, ...others.map((cron) => ({ cron, expression: cron }))];
+    const named = Object.assign({}, ...Array.from(made ?? NONE, (each) => this.#records.get(each)?.cronNames));
+    return [...kept, ...others.map((cron) => ({ cron: named[cron] ?? cron, expression: cron }))];
   }
 
   /** What a function consumes, as its manifest has it, or with defaults where that says nothing of the queue. */
@@ -212,13 +213,15 @@ export class Publications {
     const names = this.#consumed.get(record.name);
     if (active === undefined || names === undefined) return NONE;
     const written: readonly Consumer[] = active.claims.consumes.length === 0 ? NONE : active.manifest.queues.consumers;
-    return names.map((name) => written.find(({ queue }) => queue === name) ?? defaultConsumer(name));
+    const made = Array.from(this.#byFunction.get(record.name) ?? NONE, (each) => this.#records.get(each)?.consumers);
+    const settings = [...made.flatMap((each): readonly Consumer[] => each ?? NONE), ...written];
+    return names.map((name) => settings.find(({ queue }) => queue === name) ?? defaultConsumer(name));
   }
 
   /** Queues that publications name, by function, with their dead letters. */
   *named(): Iterable<{ function: string; queues: readonly string[] }> {
     for (const record of this.#records.values()) {
-      if (record.queues !== null) yield { function: record.function, queues: withDeadLetters(record.queues) };
+      if (record.queues !== null) yield { function: record.function, queues: withDeadLetters(record) };
     }
   }
 
@@ -315,7 +318,7 @@ function heldOf(record: PublicationRecord, claims: Claims | null): Held {
     name: record.name,
     function: record.function,
     routes: record.routes ?? claims?.routes ?? NONE,
-    byName: record.routes === null,
+    byName: record.byName ?? record.routes === null,
     queues: record.queues ?? claims?.consumes ?? NONE,
     tag: record.tag,
   };
@@ -330,7 +333,7 @@ function viewOf(record: PublicationRecord, manifest: Manifest | undefined, impli
   return {
     ...record,
     routes: record.routes ?? manifest?.routes ?? NONE,
-    byName: record.routes === null,
+    byName: record.byName ?? record.routes === null,
     crons: record.crons ?? manifest?.triggers.crons.map(({ cron }) => cron) ?? NONE,
     queues: record.queues ?? manifest?.queues.consumers.map(({ queue }) => queue) ?? NONE,
     implied,
@@ -341,9 +344,12 @@ function sameSplits(a: PublicationRecord, b: PublicationRecord): boolean {
   return JSON.stringify(a.splits) === JSON.stringify(b.splits);
 }
 
-/** As a consumer without settings of its own has them. */
-export function withDeadLetters(queues: readonly string[]): string[] {
-  return queues.flatMap((queue) => [queue, defaultConsumer(queue).dead_letter_queue]);
+/** A consumer without settings of its own has the default ones. */
+export function withDeadLetters({ queues, consumers }: Pick<PublicationRecord, 'queues' | 'consumers'>): string[] {
+  return (queues ?? NONE).flatMap((queue) => {
+    const { dead_letter_queue } = consumers?.find((each) => each.queue === queue) ?? defaultConsumer(queue);
+    return [queue, dead_letter_queue];
+  });
 }
 
 function defaultConsumer(queue: string): Consumer {

@@ -47,7 +47,7 @@ export function createPublishing(
     publications.requirePublication(record, entry.active?.claims ?? null);
     const trustGroup = groupOf(entry);
     if (trustGroup !== null) {
-      const queues = withDeadLetters(record.queues ?? []);
+      const queues = withDeadLetters(record);
       requireQueuesOfGroup(functions, publications, entry.record.name, { queues, trustGroup });
     }
     await store.put(record);
