@@ -1,4 +1,4 @@
-/** Queues: what the scripts (queue-scripts.ts) are asked, and what their answers mean. */
+/** Queues: what the scripts are asked, and what their answers mean. */
 import { HearthError } from '../../../functions/contract/errors.ts';
 import {
   type ClaimedMessage,
@@ -10,6 +10,7 @@ import {
 } from '../api/queues.ts';
 import type { Arg, Reply } from './connection.ts';
 import { packMessage, unpackMessage } from './message.ts';
+import * as operator from './queue-operator-scripts.ts';
 import * as scripts from './queue-scripts.ts';
 import { asBytes, asList, asNumber, asText, asTexts, inTuples } from './reply.ts';
 import type { Database } from './script.ts';
@@ -22,18 +23,18 @@ const DEAD_PART = 100;
 const REDRIVE_PART = 50;
 
 export function queuesDomain(db: Database): QueueStore {
-  const put = db.script('queues.put', scripts.PUT);
-  const remove = db.script('queues.delete', scripts.DELETE);
+  const put = db.script('queues.put', operator.PUT);
+  const remove = db.script('queues.delete', operator.DELETE);
   const enqueue = db.script('queues.enqueue', scripts.ENQUEUE);
   const claim = db.script('queues.claim', scripts.CLAIM);
   const extend = db.script('queues.extend', scripts.EXTEND);
   const settle = db.script('queues.settle', scripts.SETTLE);
   const nextDue = db.script('queues.nextDue', scripts.NEXT_DUE);
-  const stats = db.script('queues.stats', scripts.STATS);
-  const dead = db.script('queues.dead', scripts.DEAD);
-  const redrive = db.script('queues.redrive', scripts.REDRIVE);
-  const redriveAll = db.script('queues.redriveAll', scripts.REDRIVE_ALL);
-  const purge = db.script('queues.purge', scripts.PURGE);
+  const stats = db.script('queues.stats', operator.STATS);
+  const dead = db.script('queues.dead', operator.DEAD);
+  const redrive = db.script('queues.redrive', operator.REDRIVE);
+  const redriveAll = db.script('queues.redriveAll', operator.REDRIVE_ALL);
+  const purge = db.script('queues.purge', operator.PURGE);
 
   const gravesOf = async (queue: string) => asTexts(await db.call('SMEMBERS', `graves:${queue}`));
 
