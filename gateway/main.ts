@@ -26,6 +26,8 @@ import { createControl } from './control/control.ts';
 import { createDeployer } from './control/deploy.ts';
 import { collectSeldom, heapBytes, wholeCollector, youngCollector } from './garbage.ts';
 import { keepDirect } from './group-calls.ts';
+import { createAccessCheck } from './ingress/access.ts';
+import { createKeySets } from './ingress/key-sets.ts';
 import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRegistry } from './registry/memory.ts';
@@ -208,6 +210,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     registry,
     dispatcher,
     mayOverride: (token, name) => overrideRefusal(access, token, name),
+    access: createAccessCheck({ keySets: createKeySets({ allowed: callsBack, now }), now }),
     config,
     log,
   });
@@ -247,6 +250,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     gate,
     proofs,
     pools: new Set(['default', ...Object.keys(file.pools)].filter((name) => name !== BUFFER_POOL)),
+    fetchesFrom: callsBack,
     audit,
     log,
     urlOf: functionUrl,

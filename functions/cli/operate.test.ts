@@ -59,7 +59,7 @@ test('a token does what its scopes say until it is revoked', async () => {
   assert.equal(refused.code, 1);
   assert.match(
     refused.stderr,
-    /hearth token ls: Token lacks the scope \(FORBIDDEN\)\n {2}This call needs the admin token/,
+    /hearth token ls: Not allowed \(FORBIDDEN\)\n {2}This call needs the admin token/,
   );
   const listed = await cli.run('token', 'ls');
   assert.match(listed.stdout, new RegExp(`^${id} +deploy:shop-\\*, read `, 'm'));

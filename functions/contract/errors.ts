@@ -37,8 +37,8 @@ export const ERRORS = {
     status: 403,
     retryable: false,
     fault: 'caller',
-    title: 'Token lacks the scope',
-    advice: 'Use a token that has the scope named in the detail.',
+    title: 'Not allowed',
+    advice: 'Where the detail names a scope, use a token that has it.',
   },
   NO_ROUTE: {
     status: 404,
@@ -161,6 +161,8 @@ export interface HearthErrorOptions {
   retryAfterS?: number | undefined;
   /** For the owner's log only: the stack as the function saw it. Never leaves over HTTP. */
   functionStack?: string | undefined;
+  /** What to do, where the table's own advice is not it. */
+  advice?: string | undefined;
   cause?: unknown;
 }
 
@@ -170,6 +172,7 @@ export class HearthError extends Error {
   readonly errors: SourceError[] | undefined;
   readonly retryAfterS: number | undefined;
   readonly functionStack: string | undefined;
+  readonly advice: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: HearthErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -178,6 +181,7 @@ export class HearthError extends Error {
     this.errors = options.errors;
     this.retryAfterS = options.retryAfterS;
     this.functionStack = options.functionStack;
+    this.advice = options.advice;
   }
 
   get status(): number {
@@ -215,12 +219,13 @@ export interface Problem {
 /** The body for `application/problem+json`. Holds no stack and no cause. */
 export function toProblem(error: HearthError, invocationId?: string): Problem {
   const entry = ERRORS[error.code];
+  const advice = error.advice ?? entry.advice;
   return {
     type: `/docs/errors#${error.code.toLowerCase()}`,
     title: entry.title,
     status: entry.status,
     code: error.code,
-    detail: error.message.endsWith(entry.advice) ? error.message : `${sentence(error.message)} ${entry.advice}`,
+    detail: error.message.endsWith(advice) ? error.message : `${sentence(error.message)} ${advice}`,
     ...(invocationId === undefined ? {} : { instance: `/v1/invocations/${invocationId}` }),
     ...(error.errors === undefined ? {} : { errors: error.errors }),
   };

@@ -12,8 +12,10 @@ import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import { BUFFER_POOL } from '../../pool/keeper/pools.ts';
+import type { AddressCheck } from '../addresses.ts';
 import type { BaseGate } from '../bases/gate.ts';
 import type { BaseProofs } from '../bases/proofs.ts';
+import { refusedKeySet } from '../ingress/key-sets.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
 import type { Artifact, RegistryStore, VersionRecord } from '../store/api/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -65,6 +67,8 @@ export interface DeployerParts {
   proofs: Pick<BaseProofs, 'note' | 'prove'>;
   /** Names of pools a manifest may ask for. */
   pools: ReadonlySet<string>;
+  /** Where Hearth fetches what a manifest names. */
+  fetchesFrom: AddressCheck;
   audit: Audit;
   log: Logger;
   urlOf(name: string): string;
@@ -94,6 +98,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
     const manifest = manifestOf(request.upload, files, name);
     request.authorize(manifest);
     requirePlace(manifest);
+    requireKeySet(manifest);
 
     const version = versionOf(manifest, files);
     const known = parts.registry.function(name)?.versions.get(version);
@@ -210,6 +215,12 @@ export function createDeployer(parts: DeployerParts): Deployer {
     parts.keeper.retire(key, why).catch((error: unknown) => {
       parts.log.error('retiring a version failed', { function: functionName, version: version.version, error });
     });
+  }
+
+  /** Throws MANIFEST_INVALID for a key set at an address that Hearth never fetches from. */
+  function requireKeySet({ hearth: { auth } }: Manifest): void {
+    const refused = auth !== null && 'jwks' in auth ? refusedKeySet(auth.jwks, parts.fetchesFrom) : null;
+    if (refused !== null) throw invalidManifest('hearth.auth.jwks', `${refused.message} ${refused.advice}`);
   }
 
   /** Throws MANIFEST_INVALID for a base or a pool that is not there. */

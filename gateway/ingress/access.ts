@@ -1,28 +1,58 @@
-/** Who may call a function over HTTP, as its manifest says in `hearth.auth`. */
+/** Who may call a function over HTTP, as its manifest says in `hearth.auth`. What cannot be checked is refused. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { HearthError } from '../../functions/contract/errors.ts';
+import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
 import type { VersionEntry } from '../registry/registry.ts';
+import { tokenRefusal } from './jwt.ts';
+import type { KeySets } from './key-sets.ts';
 
-/** Null when the caller may. What cannot be checked is refused. */
-export function refusal(version: VersionEntry, headers: HeaderList): HearthError | null {
-  const auth = version.manifest.hearth.auth;
-  if (auth === null) return null;
-  if (!('bearer' in auth)) {
-    return new HearthError(
-      'FORBIDDEN',
-      'This function asks for tokens checked by jwks, which this Hearth cannot do yet.',
-    );
-  }
+/** Null when the caller may; a promise, which never rejects, where that takes an issuer's keys. */
+export type AccessCheck = (
+  version: VersionEntry,
+  headers: HeaderList,
+) => HearthError | null | Promise<HearthError | null>;
+
+export interface AccessParts {
+  keySets: KeySets;
+  /** Epoch ms. */
+  now(): number;
+}
+
+export function createAccessCheck({ keySets, now }: AccessParts): AccessCheck {
+  return (version, headers) => {
+    const { auth } = version.manifest.hearth;
+    if (auth === null) return null;
+    const token = bearerOf(headers);
+    if ('bearer' in auth) return secretRefusal(version, auth.bearer, token);
+    return token === '' ? noToken() : tokenRefusal(keySets, auth, token, now());
+  };
+}
+
+/** Calls back once it is known whether the caller may. What fails is a refusal too. */
+export function whenKnown(pending: Promise<HearthError | null>, begin: (refused: HearthError | null) => void): void {
+  pending.then(begin, (error: unknown) => begin(toHearthError(error)));
+}
+
+function secretRefusal({ spec }: VersionEntry, name: string, token: string): HearthError | null {
   // An own one: a secret may be named `constructor`, and nobody has to have set it.
-  const secret = Object.hasOwn(version.spec.vars, auth.bearer) ? version.spec.vars[auth.bearer] : undefined;
+  const secret = Object.hasOwn(spec.vars, name) ? spec.vars[name] : undefined;
   if (secret === undefined || secret === '') {
-    return new HearthError('FORBIDDEN', `This function is locked: its secret ${auth.bearer} is not set.`);
+    return new HearthError('FORBIDDEN', `This function is locked: its secret ${name} is not set.`, {
+      advice: `Its owner sets it: PUT /v1/functions/${spec.functionName}/secrets/${name} of the control API.`,
+    });
   }
+  return timingSafeEqual(digest(token), digest(secret)) ? null : noToken();
+}
+
+function noToken(): HearthError {
+  return new HearthError('UNAUTHORIZED', 'This function asks for a bearer token.', {
+    advice: 'Send "authorization: Bearer TOKEN" with the one that its owner gave you.',
+  });
+}
+
+function bearerOf(headers: HeaderList): string {
   const header = headers.find(([name]) => name === 'authorization')?.[1] ?? '';
-  const token = header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7).trim() : '';
-  if (timingSafeEqual(digest(token), digest(secret))) return null;
-  return new HearthError('UNAUTHORIZED', 'This function asks for a bearer token.');
+  return header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7).trim() : '';
 }
 
 function digest(text: string): Buffer {

@@ -78,6 +78,7 @@ export function problemHeaders(error: HearthError, body: string, answer: AnswerF
   headers.push('cache-control', 'no-store', 'x-content-type-options', 'nosniff');
   const retryAfter = retryAfterOf(error);
   if (retryAfter !== null) headers.push('retry-after', String(retryAfter));
+  if (error.code === 'UNAUTHORIZED') headers.push('www-authenticate', 'Bearer');
   if (answer !== null) pushFacts(headers, answer);
   return headers;
 }

@@ -248,7 +248,7 @@ describe('a function over HTTP', () => {
     assert.equal(await ask(lock({ KEY: 's3cret' })), 401);
     assert.equal(await ask(lock({ KEY: '' }), 'Bearer '), 403);
     assert.equal(await ask(lock({})), 403);
-    assert.equal(await ask({ auth: { jwks: 'https://x', audience: 'a' } }, 'Bearer x'), 403);
+    assert.equal(await ask({ auth: { jwks: 'https://x', audience: 'a' } }, 'Bearer x'), 401);
   });
 });
 

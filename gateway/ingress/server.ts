@@ -13,7 +13,7 @@ import type { FunctionEntry, Registry, RouteMatch, VersionEntry } from '../regis
 import type { Logger } from '../telemetry/log.ts';
 import { ARM } from '../telemetry/names.ts';
 import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
-import { refusal } from './access.ts';
+import { type AccessCheck, whenKnown } from './access.ts';
 import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
 import { createLanding } from './landing.ts';
 import { type OverrideCheck, overridden } from './override.ts';
@@ -39,6 +39,8 @@ export interface IngressParts {
   dispatcher: Pick<Dispatcher, 'dispatch'>;
   /** Who may say which version serves a request. */
   mayOverride: OverrideCheck;
+  /** Who may call a function that is not for everybody. */
+  access: AccessCheck;
   config: IngressConfig;
   log: Logger;
 }
@@ -63,6 +65,8 @@ export interface Routed {
   head: TriggerHead;
   traceparent: string | null;
   hasBody: boolean;
+  /** Whether the caller may is being found out; null: they may. */
+  pending: Promise<HearthError | null> | null;
 }
 
 /** A request for a function of which several versions serve; who gets it has still to be chosen. */
@@ -79,7 +83,7 @@ const HEADERS_TIMEOUT_MS = 15_000;
 /** Longer than the 60 s of common load balancers, so that they close idle connections and not we under their hands. */
 const KEEP_ALIVE_MS = 65_000;
 
-export function createIngress({ registry, dispatcher, mayOverride, config, log }: IngressParts): Ingress {
+export function createIngress({ registry, dispatcher, mayOverride, access, config, log }: IngressParts): Ingress {
   const trust = createProxyTrust(config.trustProxy);
   const landing = createLanding();
   const readAhead = new ReadAhead();
@@ -149,6 +153,13 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
   ): void {
     if (routed instanceof HearthError) {
       refuse(req, res, routed);
+      return;
+    }
+    if (routed.pending !== null) {
+      whenKnown(routed.pending, (refused) => {
+        const admitted = refused ?? { ...routed, pending: null };
+        if (!res.closed) begin(req, res, admitted, arrivedAt, expectsContinue, early);
+      });
       return;
     }
     const call = new HttpCall(callParts, req, res);
@@ -233,8 +244,8 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
       const others = handlers.length === 0 ? 'nothing' : handlers.join(', ');
       return new HearthError('NO_ROUTE', `Function ${name} has no fetch handler; it can be triggered by: ${others}.`);
     }
-    const locked = version.manifest.hearth.auth === null ? null : refusal(version, parsed.headers);
-    if (locked !== null) return locked;
+    const locked = version.manifest.hearth.auth === null ? null : access(version, parsed.headers);
+    if (locked instanceof HearthError) return locked;
     if (parsed.contentLength !== null && parsed.contentLength > config.maxBodyBytes) {
       return tooLarge(config.maxBodyBytes);
     }
@@ -244,6 +255,7 @@ export function createIngress({ registry, dispatcher, mayOverride, config, log }
       arm,
       traceparent: parsed.traceparent,
       hasBody: parsed.hasBody,
+      pending: locked,
       head: {
         trigger: 'http',
         method: req.method ?? 'GET',

@@ -12,6 +12,7 @@ import type { HeaderList, HttpResponseHead, ResultHead } from '../../functions/c
 import type { InvokeFacts } from '../../pool/keeper/api.ts';
 import { MAX_MESSAGE_BYTES } from '../../pool/link/messages.ts';
 import type { Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
+import { whenKnown } from './access.ts';
 import { type CallParts, HttpCall, type IngressRequest, IngressResponse } from './call.ts';
 import { SocketRelay } from './relay.ts';
 import { pushFacts, pushFunctionHeaders, rawProblem } from './response.ts';
@@ -65,10 +66,7 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
       const routed = fault ?? parts.route(req);
       if (routed instanceof HearthError) {
         // 426 tells a client of another version which one is spoken here.
-        const status = fault !== null && req.headers['sec-websocket-version'] !== '13' ? 426 : routed.status;
-        const answer = rawProblem(status, STATUS_CODES[status] ?? 'Error', routed);
-        socket.end(status === 426 ? answer.replace('\r\n', '\r\nsec-websocket-version: 13\r\n') : answer);
-        socket.once('finish', () => socket.destroy());
+        refuse(socket, routed, fault !== null && req.headers['sec-websocket-version'] !== '13' ? 426 : routed.status);
         return;
       }
       const call = new UpgradeCall(parts, req, socket, head, (upgrade, whole) => {
@@ -82,8 +80,14 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
         accepting.delete(req);
         upgrade.accepted();
       });
-      const context = { traceparent: routed.traceparent, hops: 0 };
-      call.begin(parts.dispatcher.dispatch(routed.entry, routed.version, routed.head, context, call, routed.arm));
+      const { entry, version, head: trigger, traceparent, arm, pending } = routed;
+      const begin = (refused: HearthError | null) => {
+        if (call.gone) return;
+        if (refused !== null) refuse(socket, refused, refused.status);
+        else call.begin(parts.dispatcher.dispatch(entry, version, trigger, { traceparent, hops: 0 }, call, arm));
+      };
+      if (pending === null) begin(null);
+      else whenKnown(pending, begin);
     },
     drain() {
       for (const relay of relays) relay.goAway();
@@ -93,6 +97,12 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+function refuse(socket: Duplex, error: HearthError, status: number): void {
+  const answer = rawProblem(status, STATUS_CODES[status] ?? 'Error', error);
+  socket.end(status === 426 ? answer.replace('\r\n', '\r\nsec-websocket-version: 13\r\n') : answer);
+  socket.once('finish', () => socket.destroy());
 }
 
 type Accept = (call: UpgradeCall, early: Buffer) => void;
@@ -127,6 +137,11 @@ class UpgradeCall implements DispatchSink {
 
   begin(handle: Dispatched): void {
     this.#handle = handle;
+  }
+
+  /** The client went before anybody was asked. */
+  get gone(): boolean {
+    return this.#state === 'done';
   }
 
   head(head: ResultHead, facts: InvokeFacts): void {

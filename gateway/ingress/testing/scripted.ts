@@ -7,6 +7,8 @@ import type { InvokeFacts } from '../../../pool/keeper/api.ts';
 import type { FunctionEntry, RouteMatch, VersionEntry } from '../../registry/registry.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import type { CallContext, Dispatched, DispatchSink, TriggerHead } from '../../triggers/dispatcher.ts';
+import { createAccessCheck } from '../access.ts';
+import type { KeySets } from '../key-sets.ts';
 import type { OverrideCheck } from '../override.ts';
 import { createIngress, type Ingress, type IngressConfig } from '../server.ts';
 
@@ -125,9 +127,15 @@ export interface ScriptedOptions {
   auth?: unknown;
   vars?: Record<string, string>;
   mayOverride?: OverrideCheck;
+  keySets?: KeySets;
   /** ScriptedCall.highBytes at first. */
   highBytes?: number;
 }
+
+const noKeySets: KeySets = {
+  keys: () => Promise.reject(new HearthError('NO_CAPACITY', 'There are no keys here.')),
+  renewed: () => Promise.resolve(null),
+};
 
 export async function startScripted(script: Script, options: ScriptedOptions = {}): Promise<Scripted> {
   const version = {
@@ -168,6 +176,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
       },
     },
     mayOverride: options.mayOverride ?? (() => new HearthError('FORBIDDEN', 'Nobody may.')),
+    access: createAccessCheck({ keySets: options.keySets ?? noKeySets, now: Date.now }),
     config: { host: '127.0.0.1', port: 0, maxBodyBytes: 1024 * 1024, trustProxy: [], ...options.config },
     log: createLogger({ level: 'trace', pretty: false, write: (line) => lines.push(line) }),
   });

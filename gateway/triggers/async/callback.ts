@@ -1,12 +1,7 @@
-/**
- * Tells a URL what came of an invocation: one POST of JSON. Redirects are not followed, and no proxy of the environment
- * is used: the address that was checked is the one that is connected to.
- */
-import { request as httpRequest, type RequestOptions } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
+/** Tells a URL what came of an invocation: one POST of JSON, guarded as guarded.ts says. */
 import { HearthError } from '../../../functions/contract/errors.ts';
-import { type AddressCheck, checkedLookup, type Resolve } from '../../addresses.ts';
+import type { AddressCheck, Resolve } from '../../addresses.ts';
+import { createGuarded, refusedHost } from '../../guarded.ts';
 
 export interface CallbackSettings {
   /** See gateway/addresses.ts. */
@@ -21,60 +16,37 @@ export interface CallbackSettings {
 export type Callback = (url: string, headers: Record<string, string>, body: Uint8Array) => Promise<void>;
 
 export function createCallback({ allowed, timeoutMs, resolve }: CallbackSettings): Callback {
-  const lookup = checkedLookup(allowed, refusedAddress, resolve);
-  return (text, headers, body) =>
-    new Promise((fulfil, reject) => {
-      const url = new URL(text);
-      const refusal = refusedUrl(url, allowed);
-      if (refusal !== null) {
-        reject(refusal);
-        return;
-      }
-      const signal = AbortSignal.timeout(timeoutMs);
-      const options: RequestOptions = {
-        method: 'POST',
-        signal,
-        // A connection of its own, so that each is looked up and checked.
-        agent: false,
-        lookup,
-        headers: {
-          ...headers,
-          'content-type': 'application/json',
-          'content-length': body.byteLength,
-          'user-agent': 'hearth',
-        },
-      };
-      const request = url.protocol === 'https:' ? httpsRequest(url, options) : httpRequest(url, options);
-      request.once('response', (answer) => {
-        const { statusCode = 0 } = answer;
-        // What it has to say is of no interest, however long it is.
-        answer.destroy();
-        if (statusCode >= 200 && statusCode < 300) fulfil();
-        else reject(new Error(`${url.host} answered ${statusCode}`));
-      });
-      // Stays: what breaks after the answer is nobody's concern.
-      request.on('error', (error) => {
-        if (error instanceof HearthError) reject(error);
-        else reject(new Error(signal.aborted ? `${url.host} did not answer in time` : error.message));
-      });
-      request.end(body);
+  const ask = createGuarded({ allowed, refusal: refusedAddress, resolve });
+  return async (text, headers, body) => {
+    const url = new URL(text);
+    const answer = await ask(url, {
+      method: 'POST',
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: {
+        ...headers,
+        'content-type': 'application/json',
+        'content-length': body.byteLength,
+        'user-agent': 'hearth',
+      },
+      body,
     });
+    const { statusCode = 0 } = answer;
+    // What it has to say is of no interest, however long it is.
+    answer.destroy();
+    if (statusCode < 200 || statusCode > 299) throw new Error(`${url.host} answered ${statusCode}`);
+  };
 }
 
-/**
- * Why this URL is never called back, as far as it tells itself: a look-up is not made for what is an address already. A
- * URL has any spelling of an IPv4 address (decimal, octal, hexadecimal, short) in its dotted form.
- */
+/** Why this URL is never called back, as far as it tells itself. */
 export function refusedUrl(url: URL, allowed: AddressCheck): HearthError | null {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  return isIP(host) !== 0 && !allowed(host) ? refusedAddress(host, host) : null;
+  return refusedHost(url, { allowed, refusal: refusedAddress });
 }
 
 function refusedAddress(host: string, address: string): HearthError {
   const where = host === address ? 'is' : `is at ${address},`;
   return new HearthError(
     'FORBIDDEN',
-    `${host} ${where} an address that Hearth calls nobody back at: one of this machine, its surroundings or a private ` +
-      'network. HEARTH_CALLBACK_PRIVATE=allow admits private networks.',
+    `${host} ${where} an address that Hearth calls nobody back at: one of this machine, its surroundings or a private network.`,
+    { advice: 'Name another URL; HEARTH_CALLBACK_PRIVATE=allow, which the operator sets, admits private networks.' },
   );
 }
