@@ -15,7 +15,23 @@ export interface SpanReport {
   /** What went wrong; null when nothing did. */
   error: string | null;
   attributes: Record<string, string | number | boolean>;
+  /** OpenTelemetry's; absent: internal. */
+  kind?: (typeof SPAN_KINDS)[number];
+  /** The library that made it, as it names itself; absent: Hearth. */
+  scope?: string;
+  events?: SpanEventReport[];
 }
+
+/** A moment within a span, such as an exception that was noted. */
+export interface SpanEventReport {
+  name: string;
+  /** Monotonic ms. */
+  at: number;
+  attributes: Record<string, string | number | boolean>;
+}
+
+/** In the order of OpenTelemetry's SpanKind, whose first, internal, is said by saying nothing. */
+export const SPAN_KINDS = ['server', 'client', 'producer', 'consumer'] as const;
 
 const MIXER = 0x9e3779b97f4a7c15n;
 
@@ -52,6 +68,7 @@ export const MAX_SPAN_ERROR_CHARS = 512;
 export const MAX_SPAN_ATTRIBUTES = 16;
 export const MAX_SPAN_KEY_CHARS = 64;
 export const MAX_SPAN_VALUE_CHARS = 256;
+export const MAX_SPAN_EVENTS = 8;
 
 /** Attributes of spans of flows and their steps: the runtime's part of the names in gateway/telemetry/names.ts. */
 export const STEP_ATTR = {
@@ -64,5 +81,16 @@ export const STEP_ATTR = {
   attempts: 'hearth.step.attempts',
   /** `skipped`: its condition did not hold. */
   state: 'hearth.step.state',
+  errorType: 'error.type',
+} as const;
+
+/** Attributes of the spans of outgoing `fetch` calls, by the HTTP conventions. */
+export const FETCH_ATTR = {
+  method: 'http.request.method',
+  /** Without user, query and fragment, in which secrets stand. */
+  url: 'url.full',
+  host: 'server.address',
+  port: 'server.port',
+  status: 'http.response.status_code',
   errorType: 'error.type',
 } as const;

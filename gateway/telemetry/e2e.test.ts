@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { build } from 'esbuild';
 import { until } from '../../functions/examples/testing/until.ts';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 import { METRIC } from './names.ts';
@@ -18,6 +19,30 @@ export default {
   queue: (batch, env, ctx) =>
     env.IDS.put('queue', JSON.stringify({ id: ctx.invocationId, messages: batch.messages.map(({ id }) => id) })),
 };`;
+
+/** Makes spans with a copy of the API of its own, whatever triggers it. */
+const TRACED = `
+import { trace, SpanStatusCode } from '@opentelemetry/api';
+import { WorkerEntrypoint } from 'hearth';
+const own = (name, call) => trace.getTracer('traced').startActiveSpan(name, async (span) => {
+  try { return await call(span); } finally { span.end(); }
+});
+export default class extends WorkerEntrypoint {
+  fetch(request) {
+    return own('page', async (span) => {
+      span.setAttribute('basket.items', 3);
+      span.recordException(new Error('noted'));
+      span.setStatus({ code: SpanStatusCode.ERROR, message: 'half of it' });
+      return new Response(await (await fetch(new URL(request.url).searchParams.get('ask'))).text());
+    });
+  }
+  note(name) {
+    return own(name, () => this.env.IDS.put(name, JSON.stringify({ id: this.ctx.invocationId })));
+  }
+  scheduled() { return this.note('tick'); }
+  queue() { return this.note('batch'); }
+  price(cents) { return own('pricing', () => ({ cents, id: this.ctx.invocationId })); }
+}`;
 
 /** Quick to export, so that nothing waits for a batch to fill. */
 const EXPORT_SOON = { OTEL_BSP_SCHEDULE_DELAY: '100', OTEL_METRIC_EXPORT_INTERVAL: '500' };
@@ -160,6 +185,52 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
         } | null;
         return note ?? undefined;
       }, `a note of ${key}`);
+
+    describe('of a function that traces itself', () => {
+      before(async () => {
+        const { outputFiles } = await build({
+          stdin: { contents: TRACED, resolveDir: import.meta.dirname, loader: 'js' },
+          bundle: true,
+          external: ['hearth'],
+          write: false,
+          format: 'esm',
+          logLevel: 'silent',
+        });
+        await gateway.deploy('traced', outputFiles[0]!.text, {
+          manifest: {
+            kv_namespaces: [{ binding: 'IDS', id: 'ids' }],
+            triggers: { crons: ['* * * * * *'] },
+            queues: { consumers: [{ queue: 'traced', max_batch_timeout: 0 }] },
+          },
+        });
+      });
+
+      /** The span of this name in the trace of the invocation, which stands under its function.invoke. */
+      async function ownSpan(id: string, name: string, last = name): Promise<{ spans: TraceSpan[]; own: TraceSpan }> {
+        const spans = await traces.findByInvocationId(id, (found) => found.some((one) => one.name === last));
+        const invoke = spans.find((one) => one.name === 'function.invoke' && one.attributes['faas.name'] === 'traced');
+        return { spans, own: childOf(spans, invoke ?? assert.fail('no function.invoke'), name) };
+      }
+
+      test('its spans, its fetch and what that calls stand in one trace', async () => {
+        const id = await call(`/traced/?ask=${encodeURIComponent(`${gateway.url}/hello`)}`);
+        const { spans, own } = await ownSpan(id, 'page', 'GET /hello');
+        assert.equal(own.attributes['basket.items'], 3);
+        assert.equal(own.attributes['faas.invocation_id'], id);
+        const asked = childOf(spans, own, 'GET');
+        assert.equal(asked.kind, 'client');
+        assert.equal(asked.attributes['http.response.status_code'], 200);
+        assert.equal(childOf(spans, asked, 'GET /hello').attributes['faas.name'], 'hello');
+      });
+
+      test('also by cron, by queue and by RPC', async () => {
+        await gateway.api('POST', '/v1/queues/traced/messages', { messages: [{ body: 1 }] });
+        for (const name of ['tick', 'batch']) await ownSpan((await noted(name)).id, name);
+        const call = { jsonrpc: '2.0', id: 1, method: 'price', params: [5] };
+        const { body } = await gateway.api<{ result: { id: string } }>('POST', '/v1/rpc/traced', call);
+        await ownSpan(body.result.id, 'pricing');
+      });
+    });
 
     test('a cron tick has a trace of its own, with the timer as trigger', async () => {
       const { id } = await noted('cron');

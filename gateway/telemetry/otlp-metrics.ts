@@ -16,12 +16,12 @@ import {
   type PushMetricExporter,
 } from '@opentelemetry/sdk-metrics';
 import { watchExport } from './export-watch.ts';
+import { hrTime } from './finished-span.ts';
 import type { CounterCell, HistogramCell, MetricFamily, MetricName } from './instruments.ts';
 import type { Logger } from './log.ts';
 import { SCOPE } from './names.ts';
 import type { OtlpTarget } from './otel-settings.ts';
 import { otlpOptions } from './otlp-options.ts';
-import { hrTime } from './spans.ts';
 
 /** Points converted in one turn of the loop, and points in one request: serializing is done in one go. */
 const POINTS_PER_TURN = 500;

@@ -12,7 +12,6 @@
  */
 import {
   type Attributes,
-  type HrTime,
   type Link,
   type SpanContext,
   SpanKind,
@@ -20,13 +19,13 @@ import {
   SpanStatusCode,
   TraceFlags,
 } from '@opentelemetry/api';
-import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
-import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import { spanIdOf } from '../../functions/contract/span.ts';
 import type { Phases } from '../../pool/keeper/api.ts';
-import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, MESSAGING_SYSTEM, RPC_SYSTEM, SCOPE, SPAN } from './names.ts';
-import { placeReported } from './reported-spans.ts';
+import { FinishedSpan, hrTime, type SpanOptions } from './finished-span.ts';
+import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, MESSAGING_SYSTEM, RPC_SYSTEM, SPAN } from './names.ts';
+import { placeReported, reportedOptions } from './reported-spans.ts';
 import type { FinishedInvocation } from './telemetry.ts';
 import { parseTraceparent } from './traceparent.ts';
 
@@ -76,14 +75,10 @@ function makeSpans(invocation: FinishedInvocation, resource: Resource, newSpanId
       ...at('invoke'),
     });
     const own = new Map<number, SpanContext>();
-    for (const { report, from, to } of placeReported(invocation.spans ?? [], facts, times.evaluated, times.ended)) {
+    for (const placed of placeReported(invocation.spans ?? [], facts, times.evaluated, times.ended)) {
+      const { report, from, to } = placed;
       const parent = (report.parent === null ? undefined : own.get(report.parent)) ?? invoke;
-      const options = {
-        spanId: spanIdOf(trace.invokeSpanId, report.id),
-        // The function's word first: it does not change whose span this is.
-        attributes: { ...report.attributes, ...common },
-        ...(report.error === null ? {} : { status: errorStatus(report.error) }),
-      };
+      const options = { spanId: spanIdOf(trace.invokeSpanId, report.id), ...reportedOptions(placed, common) };
       own.set(report.id, add(report.name, parent, from, to, options));
     }
     for (const message of invocation.queue?.messages ?? []) {
@@ -288,74 +283,4 @@ function withError(attributes: Attributes, code: string): Attributes {
 /** Whatever is made here is exported, so it says sampled. */
 function context(traceId: string, spanId: string, isRemote = false): SpanContext {
   return { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote };
-}
-
-/** Epoch ms with fractions, as OpenTelemetry's [seconds, nanoseconds]. */
-export function hrTime(epochMs: number): HrTime {
-  const seconds = Math.floor(epochMs / 1000);
-  return [seconds, Math.round((epochMs - seconds * 1000) * 1e6)];
-}
-
-interface SpanOptions {
-  spanId?: string;
-  kind?: SpanKind;
-  attributes?: Attributes;
-  links?: Link[];
-  status?: SpanStatus;
-}
-
-const SCOPE_OF_ALL: InstrumentationScope = { name: SCOPE };
-const NO_LINKS: Link[] = [];
-const NO_EVENTS: TimedEvent[] = [];
-const UNSET: SpanStatus = { code: SpanStatusCode.UNSET };
-
-class FinishedSpan implements ReadableSpan {
-  readonly resource: Resource;
-  readonly name: string;
-  readonly kind: SpanKind;
-  readonly parentSpanContext?: SpanContext;
-  readonly startTime: HrTime;
-  readonly endTime: HrTime;
-  readonly status: SpanStatus;
-  readonly attributes: Attributes;
-  readonly links: Link[];
-  readonly events = NO_EVENTS;
-  readonly ended = true;
-  readonly instrumentationScope = SCOPE_OF_ALL;
-  readonly droppedAttributesCount = 0;
-  readonly droppedEventsCount = 0;
-  readonly droppedLinksCount = 0;
-  readonly #own: SpanContext;
-
-  constructor(
-    resource: Resource,
-    name: string,
-    own: SpanContext,
-    parent: SpanContext | null,
-    startTime: HrTime,
-    endTime: HrTime,
-    attributes: Attributes,
-    options: SpanOptions,
-  ) {
-    this.resource = resource;
-    this.name = name;
-    this.#own = own;
-    if (parent !== null) this.parentSpanContext = parent;
-    this.startTime = startTime;
-    this.endTime = endTime;
-    this.attributes = attributes;
-    this.kind = options.kind ?? SpanKind.INTERNAL;
-    this.links = options.links ?? NO_LINKS;
-    this.status = options.status ?? UNSET;
-  }
-
-  spanContext(): SpanContext {
-    return this.#own;
-  }
-
-  get duration(): HrTime {
-    const [fromS, fromNs] = this.startTime;
-    const [toS, toNs] = this.endTime;
-    return toNs < fromNs ? [toS - fromS - 1, toNs - fromNs + 1e9] : [toS - fromS, toNs - fromNs];
-  }
 }

@@ -2,10 +2,12 @@
 import {
   MAX_SPAN_ATTRIBUTES,
   MAX_SPAN_ERROR_CHARS,
+  MAX_SPAN_EVENTS,
   MAX_SPAN_KEY_CHARS,
   MAX_SPAN_NAME_CHARS,
   MAX_SPAN_VALUE_CHARS,
   MAX_SPANS,
+  SPAN_KINDS,
 } from '../../functions/contract/span.ts';
 
 /** Whether all of it is in bounds. How many of one invocation come over several events is for who keeps them to count. */
@@ -16,7 +18,10 @@ export function isSpansEvent({ module, invocationId, spans }: Record<string, unk
 
 function isSpanReport(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { id, parent, name, startedAt, endedAt, error, attributes } = value as Record<string, unknown>;
+  const { id, parent, name, startedAt, endedAt, error, attributes, kind, scope, events } = value as Record<
+    string,
+    unknown
+  >;
   return (
     isSpanNumber(id) &&
     (parent === null || (isSpanNumber(parent) && (parent as number) < (id as number))) &&
@@ -25,8 +30,17 @@ function isSpanReport(value: unknown): boolean {
     isTime(endedAt) &&
     (endedAt as number) >= (startedAt as number) &&
     (error === null || isText(error, MAX_SPAN_ERROR_CHARS)) &&
-    areAttributes(attributes)
+    areAttributes(attributes) &&
+    (kind === undefined || SPAN_KINDS.some((known) => known === kind)) &&
+    (scope === undefined || isText(scope, MAX_SPAN_NAME_CHARS)) &&
+    (events === undefined || (Array.isArray(events) && events.length <= MAX_SPAN_EVENTS && events.every(isEvent)))
   );
+}
+
+function isEvent(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, at, attributes } = value as Record<string, unknown>;
+  return isText(name, MAX_SPAN_NAME_CHARS) && isTime(at) && areAttributes(attributes);
 }
 
 function areAttributes(value: unknown): boolean {

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { traceparentUnder } from '../../../functions/contract/span.ts';
 import { TestBase } from '../testing/harness.ts';
 
 const DENIED = /is not available to functions/;
@@ -283,7 +284,8 @@ test('outgoing fetch carries the traceparent of its invocation unless the functi
   const url = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}/`;
   try {
     await using base = await TestBase.start();
-    const own = '00-11111111111111111111111111111111-2222222222222222-01';
+    // Each call is a span of its own in that trace, and the parent of what happens there.
+    const own = traceparentUnder('00-11111111111111111111111111111111-2222222222222222-01', 1);
     assert.equal(await base.evaluate(`await (await fetch('${url}')).text()`), own);
     assert.equal(
       await base.evaluate(`await (await fetch(new Request('${url}', { headers: { a: 'b' } }))).text()`),

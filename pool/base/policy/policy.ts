@@ -6,6 +6,7 @@ import type { LoadHead } from '../../../functions/contract/invocation.ts';
 import type { LogBuffer } from '../console.ts';
 import { lineStream, makeConsole } from '../console.ts';
 import type { Invocation } from '../context.ts';
+import { installOpenTelemetry } from '../otel/install.ts';
 import type { ModuleScope } from '../scope.ts';
 import { requestClass } from '../web/light-request.ts';
 import { responseClass } from '../web/light-response.ts';
@@ -102,9 +103,10 @@ export class Policy {
       filesDir: options.filesDir,
     });
     const fetch = guardedFetch(globalThis.fetch, {
-      traceparent: () => options.current()?.traceparent || null,
+      spans: () => options.current()?.spans ?? null,
       offline: () => this.#offline,
     });
+    installOpenTelemetry(globalThis);
     disarmProcess();
     fix('process', this.#globalProcess);
     Object.defineProperty(globalThis, 'console', { value: this.#console, writable: true, configurable: true });
