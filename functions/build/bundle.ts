@@ -2,6 +2,7 @@
 import { type BuildFailure, type BuildOptions, build, type BuildResult as EsbuildResult, type Message } from 'esbuild';
 import { HearthError, type SourceError } from '../contract/errors.ts';
 import type { BuildInput, BuildResult } from './api.ts';
+import { createKinds } from './kinds.ts';
 import { type Insertion, PLACE_BANNER, PLACE_DEFINES } from './place.ts';
 import { createProvide } from './provided.ts';
 import { createResolver } from './resolve.ts';
@@ -22,6 +23,7 @@ export async function bundle(input: BuildInput): Promise<BuildResult> {
   const tsconfig = readTsconfig(input.files, main);
   const resolver = createResolver(input.files, tsconfig.aliases);
   const provide = createProvide(input.provided, resolver);
+  const kindOf = createKinds(input.manifest.rules ?? []);
 
   async function attempt(format: 'cjs' | 'esm') {
     const use: TreeUse = {
@@ -31,7 +33,7 @@ export async function bundle(input: BuildInput): Promise<BuildResult> {
       ownCopies: new Map(),
       placed: new Set(),
     };
-    const plugin = treePlugin({ files: input.files, resolver, provide, format, use });
+    const plugin = treePlugin({ files: input.files, resolver, provide, kindOf, format, use });
     const nodeEnv = input.manifest.vars.NODE_ENV;
     const options = {
       entryPoints: [main],

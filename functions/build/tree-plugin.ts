@@ -5,6 +5,7 @@
 import { isBuiltin } from 'node:module';
 import type { Loader, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin } from 'esbuild';
 import type { ProvidedSpecifier } from './api.ts';
+import { extensionOf, type ModuleKind } from './kinds.ts';
 import { type Insertion, place } from './place.ts';
 import type { Provide } from './provided.ts';
 import type { ImportStyle, Resolver } from './resolve.ts';
@@ -35,28 +36,17 @@ export interface TreePluginOptions {
   files: Tree;
   resolver: Resolver;
   provide: Provide;
+  kindOf(path: string): ModuleKind | undefined;
   format: 'cjs' | 'esm';
   use: TreeUse;
 }
 
-const LOADERS: Readonly<Record<string, Loader>> = {
-  '.ts': 'ts',
-  '.mts': 'ts',
-  '.cts': 'ts',
-  '.tsx': 'tsx',
-  '.js': 'js',
-  '.mjs': 'js',
-  '.cjs': 'js',
-  '.jsx': 'jsx',
-  '.json': 'json',
-  '.txt': 'text',
-  '.html': 'text',
-  '.sql': 'text',
-};
+/** A source map that stands in the comment at the end of its file. */
+const INLINE_MAP = /\/\/# sourceMappingURL=(data:application\/json;(?:charset=[\w-]+;)?base64,[A-Za-z0-9+/=]+)\s*$/;
 
 const ATTRIBUTE_LOADERS: Readonly<Record<string, Loader>> = { json: 'json', text: 'text', bytes: 'binary' };
 
-export function treePlugin({ files, resolver, provide, format, use }: TreePluginOptions): Plugin {
+export function treePlugin({ files, resolver, provide, kindOf, format, use }: TreePluginOptions): Plugin {
   function fromBase(specifier: string, args: OnResolveArgs): OnResolveResult {
     const attribute = Object.keys(args.with)[0];
     if (attribute !== undefined)
@@ -119,15 +109,11 @@ export function treePlugin({ files, resolver, provide, format, use }: TreePlugin
         return refuse(`The import attribute ${key}: "${value}" is not known; type may be "json", "text" or "bytes".`);
       return { contents, loader };
     }
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    const dot = name.lastIndexOf('.');
-    const extension = dot <= 0 ? '' : name.slice(dot);
-    if (extension === '.bin' || extension === '.wasm') return { contents: bytesModule(path, extension), loader: 'js' };
-    // A file without an extension is JavaScript, as for Node (`bin/www`).
-    const loader = extension === '' ? 'js' : LOADERS[extension];
-    if (loader === undefined) return refuse(unknownKind(path, extension));
-    if (loader === 'json' || loader === 'text') return { contents, loader };
-    return { contents: source(path, contents), loader };
+    const kind = kindOf(path);
+    if (kind === undefined) return refuse(unknownKind(path, extensionOf(path)));
+    if (kind === 'data' || kind === 'wasm') return { contents: bytesModule(path, kind), loader: 'js' };
+    if (kind === 'json' || kind === 'text') return { contents, loader: kind };
+    return { contents: source(path, contents), loader: kind };
   }
 
   function source(path: string, bytes: Uint8Array): string | Uint8Array {
@@ -139,9 +125,11 @@ export function treePlugin({ files, resolver, provide, format, use }: TreePlugin
     const contents = placed?.contents ?? bytes;
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (!view.includes('sourceMappingURL=')) return contents;
-    // esbuild reads the file that the last such comment names. This one names nothing it would read.
+    // esbuild reads the file that the last such comment names. This one names nothing it would read: a map that stands in
+    // the comment itself, as bundlers write it, or nothing. Sources of a package are of no use to who deploys it.
     const text = typeof contents === 'string' ? contents : view.toString();
-    return `${text}\n//# sourceMappingURL=none:`;
+    const inline = path.includes('node_modules/') ? null : INLINE_MAP.exec(text);
+    return `${text}\n//# sourceMappingURL=${inline?.[1] ?? 'none:'}`;
   }
 
   return {
@@ -173,19 +161,16 @@ export function treePlugin({ files, resolver, provide, format, use }: TreePlugin
 
 const BYTES_PREFIX = 'hearth-bytes:';
 
-/** Workers' rules: `.bin` is an ArrayBuffer, `.wasm` a compiled module. */
-function bytesModule(path: string, extension: '.bin' | '.wasm'): string {
+function bytesModule(path: string, kind: 'data' | 'wasm'): string {
   const bytes = `import bytes from ${JSON.stringify(`${BYTES_PREFIX}${path}`)};\n`;
-  return (
-    bytes + (extension === '.bin' ? 'export default bytes.buffer;' : 'export default new WebAssembly.Module(bytes);')
-  );
+  return bytes + (kind === 'data' ? 'export default bytes.buffer;' : 'export default new WebAssembly.Module(bytes);');
 }
 
 function unknownKind(path: string, extension: string): string {
   if (extension === '.node')
     return `"${path}" is a native addon, which cannot be loaded in a base: it would be shared by all functions of the process.`;
   if (extension === '.css') return `"${path}" is a style sheet: read it as a file, or import it with { type: "text" }.`;
-  return `"${path}" is no source, JSON, text (.txt, .html, .sql), .bin or .wasm; import it with { type: "text" } or { type: "bytes" }.`;
+  return `"${path}" is no source, JSON, text (.txt, .html, .sql), .bin or .wasm; give it a type in the manifest's "rules", or import it with { type: "text" } or { type: "bytes" }.`;
 }
 
 function styleOf(kind: OnResolveArgs['kind']): ImportStyle {

@@ -32,7 +32,6 @@ export const UNSUPPORTED_FEATURES: Readonly<Record<string, string>> = {
   ai_search_namespaces: 'AI Search',
   analytics_engine_datasets: 'Analytics Engine',
   artifacts: 'Artifacts',
-  assets: 'Static assets served without code',
   browser: 'Browser Rendering',
   cache: 'The Workers cache setting',
   cloudchamber: 'Cloudchamber',
@@ -63,7 +62,6 @@ export const UNSUPPORTED_FEATURES: Readonly<Record<string, string>> = {
   unsafe: 'Unsafe bindings',
   unsafe_hello_world: 'Unsafe bindings',
   vectorize: 'Vectorize',
-  version_metadata: 'Version metadata bindings',
   vpc_networks: 'Workers VPC',
   vpc_services: 'Workers VPC',
   wasm_modules: 'Service-worker WASM modules',
@@ -84,7 +82,6 @@ export const UNSUPPORTED_BUILD_KEYS: readonly string[] = [
   'no_bundle',
   'preserve_file_names',
   'python_modules',
-  'rules',
   'tsconfig',
 ];
 

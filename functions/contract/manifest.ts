@@ -8,6 +8,7 @@ import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
 import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
 import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
 import { authSchema } from './manifest-services.ts';
+import { assetsSchema, rulesSchema } from './manifest-workers.ts';
 import { checkRoute } from './routes.ts';
 
 /** `wrangler`: weekday numbers of crons are 1–7 for Sunday–Saturday; otherwise both read the same. */
@@ -219,6 +220,9 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         .nullable()
         .default(null),
       compatibility_flags: z.array(z.string()).default([]),
+      rules: rulesSchema.optional(),
+      assets: assetsSchema.extend({ binding: bindingSchema.optional() }).optional(),
+      version_metadata: z.strictObject({ binding: bindingSchema }).optional(),
       hearth: settingsSchema.prefault({}),
     })
     .transform((given, context) => {
@@ -240,6 +244,8 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
       services.forEach(({ binding }, i) => {
         claim(binding, ['services', i, 'binding']);
       });
+      if (given.assets?.binding !== undefined) claim(given.assets.binding, ['assets', 'binding']);
+      if (given.version_metadata !== undefined) claim(given.version_metadata.binding, ['version_metadata', 'binding']);
       const consumed = new Set<string>();
       queues.consumers.forEach(({ queue }, i) => {
         if (consumed.has(queue)) problem(['queues', 'consumers', i, 'queue'], `"${queue}" is consumed twice.`);
@@ -275,6 +281,10 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         limits,
         compatibility_date: given.compatibility_date,
         compatibility_flags: given.compatibility_flags,
+        // Only where they are given: a manifest without them is the version it always was.
+        ...(given.rules === undefined ? {} : { rules: given.rules }),
+        ...(given.assets === undefined ? {} : { assets: given.assets }),
+        ...(given.version_metadata === undefined ? {} : { version_metadata: given.version_metadata }),
         hearth,
       };
     });

@@ -73,7 +73,8 @@ export function versionsResource(app: ControlApp, { registry, deployer, audit, u
     const { name, version } = c.req.valid('param');
     const entry = functionNamed(registry, name);
     const found = versionNamed(entry, version);
-    return c.json({ ...versionView(entry, found), manifest: { ...found.manifest } }, 200);
+    const manifest: Record<string, unknown> = { ...found.manifest };
+    return c.json({ ...versionView(entry, found), manifest }, 200);
   });
 
   app.openapi(deleteRoute, async (c) => {

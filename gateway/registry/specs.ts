@@ -29,6 +29,10 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
     if (typeof value === 'string') vars[name] = value;
     else jsonVars[name] = value;
   }
+  if (manifest.version_metadata !== undefined) {
+    const timestamp = new Date(record.createdAt).toISOString();
+    jsonVars[manifest.version_metadata.binding] = { id: version, tag: hearth.label ?? '', timestamp };
+  }
   for (const [name, value] of Object.entries(secrets.values)) {
     vars[name] = value;
     // A secret goes before a variable of its name.
