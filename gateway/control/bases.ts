@@ -9,7 +9,17 @@ import type { Registry } from '../registry/registry.ts';
 import type { BaseGeneration } from '../store/api/bases.ts';
 import { requireAdmin, requireRead } from './access.ts';
 import { inputJsonSchema, readBaseInput } from './base-input.ts';
-import { answers, type ControlApp, guard, iso, isoOrNull, nameParam, otherAnswer, timestamp } from './http.ts';
+import {
+  answers,
+  type ControlApp,
+  DEPLOY_STATUSES,
+  guard,
+  iso,
+  isoOrNull,
+  nameParam,
+  otherAnswer,
+  timestamp,
+} from './http.ts';
 
 const tags = ['bases'];
 const params = z.object({ name: nameParam });
@@ -116,7 +126,7 @@ const putRoute = createRoute({
     },
   },
   responses: {
-    ...answers(200, 'Every call goes to the new generation', changedSchema),
+    ...answers(200, 'Every call goes to the new generation', changedSchema, DEPLOY_STATUSES),
     201: { description: 'A base that is new', content: { 'application/json': { schema: changedSchema } } },
   },
 });
@@ -128,7 +138,7 @@ const rollbackRoute = createRoute({
   tags,
   middleware: admin,
   request: { params },
-  responses: answers(200, 'Every call goes to it', changedSchema),
+  responses: answers(200, 'Every call goes to it', changedSchema, DEPLOY_STATUSES),
 });
 
 const typesRoute = createRoute({

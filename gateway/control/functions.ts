@@ -5,7 +5,7 @@ import type { Registry } from '../registry/registry.ts';
 import { requireClaims, requireRead, requireScope } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
-import { answers, type ControlApp, emptyAnswer, guard, nameParam } from './http.ts';
+import { answers, type ControlApp, DEPLOY_STATUSES, emptyAnswer, guard, nameParam } from './http.ts';
 import { functionNamed, requireDeploy } from './lookup.ts';
 import { readUpload } from './upload.ts';
 import { functionSchema, functionView, providedSchema } from './views.ts';
@@ -70,7 +70,7 @@ const deployRoute = createRoute({
       },
     },
   },
-  responses: answers(201, 'It serves', deployedSchema),
+  responses: answers(201, 'It serves', deployedSchema, DEPLOY_STATUSES),
 });
 
 const listRoute = createRoute({

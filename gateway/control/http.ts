@@ -68,28 +68,50 @@ const problemSchema = z
   })
   .openapi('Problem');
 
-const problem = {
-  description: 'A problem, with a code of /docs/errors',
-  content: { [PROBLEM_TYPE]: { schema: problemSchema } },
-};
+/** Of any call: what was asked, by whom, what it met, and a store that is away or a pool that is full. */
+const COMMON_STATUSES: readonly number[] = [400, 401, 403, 404, 409, 413, 503];
+/** Of calls that build, load or check code. */
+export const DEPLOY_STATUSES: readonly number[] = [422];
+/** Of calls that run a function and wait for it. */
+export const INVOKE_STATUSES: readonly number[] = [429, 500, 502, 504, 508];
+
+/**
+ * Problems of a route, status by status and never `default`: so an answer that the description does not name, a failure
+ * of Hearth's own (INTERNAL) above all, is told apart from those it does.
+ */
+export function problems(also: readonly number[] = []): Record<number, ProblemAnswer> {
+  const statuses = [...new Set([...COMMON_STATUSES, ...also])].sort((a, b) => a - b);
+  return Object.fromEntries(statuses.map((status) => [status, problemAnswer(status)]));
+}
+
+type ProblemAnswer = ReturnType<typeof problemAnswer>;
+
+function problemAnswer(status: number) {
+  const codes = Object.entries(ERRORS).flatMap(([code, error]) =>
+    error.status === status && code !== 'INTERNAL' && code !== 'NO_ROUTE' ? [code] : [],
+  );
+  return { description: codes.join(', '), content: { [PROBLEM_TYPE]: { schema: problemSchema } } };
+}
 
 /** The answers of a route: one success, and a problem for everything else. */
 export function answers<const Status extends number, Schema extends z.ZodType>(
   status: Status,
   description: string,
   schema: Schema,
+  also: readonly number[] = [],
 ): { [K in Status]: { description: string; content: { 'application/json': { schema: Schema } } } } {
-  return { [status]: { description, content: { 'application/json': { schema } } }, default: problem } as never;
+  return { ...problems(also), [status]: { description, content: { 'application/json': { schema } } } } as never;
 }
 
 /** A success without a body. */
 export function emptyAnswer(description: string): { 204: { description: string } } {
-  return { 204: { description }, default: problem } as never;
+  return { ...problems(), 204: { description } } as never;
 }
 
-/** A success that is no JSON document of one schema: streams and texts. */
+/** A success that no schema here describes: texts, and JSON of somebody else's format. */
 export function otherAnswer(description: string, type: string): RouteConfig['responses'] {
-  return { 200: { description, content: { [type]: { schema: { type: 'string' } } } }, default: problem };
+  const schema = type === 'application/json' ? {} : { type: 'string' as const };
+  return { ...problems(), 200: { description, content: { [type]: { schema } } } };
 }
 
 export function jsonBody<Schema extends z.ZodType>(schema: Schema) {

@@ -19,6 +19,7 @@ import { type Caller, requireScope } from './access.ts';
 import {
   answers,
   type ControlApp,
+  INVOKE_STATUSES,
   idempotencyHeader,
   jsonBody,
   nameParam,
@@ -143,7 +144,7 @@ const route = createRoute({
   tags: ['invocations'],
   request: { params: z.object({ name: nameParam }), headers: idempotencyHeader, body: jsonBody(requestSchema) },
   responses: {
-    ...answers(200, 'What came of it', outcomeSchema),
+    ...answers(200, 'What came of it', outcomeSchema, INVOKE_STATUSES),
     202: {
       description: 'mode async: durable',
       content: { 'application/json': { schema: acceptedSchema } },

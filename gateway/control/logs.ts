@@ -5,11 +5,26 @@ import type { Registry } from '../registry/registry.ts';
 import type { CallFeed, FinishedCall } from '../telemetry/call-feed.ts';
 import type { FunctionLogLine, FunctionLogs } from '../telemetry/function-logs.ts';
 import { requireRead } from './access.ts';
-import { type ControlApp, guard, iso, nameParam, otherAnswer } from './http.ts';
+import { type ControlApp, guard, iso, nameParam, problems, timestamp } from './http.ts';
 import { functionNamed } from './lookup.ts';
 
 /** Lines a slow reader may fall behind before older ones are left out. */
 const MOST_PENDING = 5000;
+
+const lineSchema = z
+  .object({
+    time: timestamp,
+    level: z.enum(['trace', 'debug', 'info', 'warn', 'error']),
+    function: z.string(),
+    version: z.string(),
+    instance: z.string(),
+    invocationId: z.string().nullable(),
+    arm: z.string().nullable().openapi({ description: 'How its version was chosen; null where that is not known' }),
+    traceId: z.string().nullable(),
+    spanId: z.string().nullable(),
+    message: z.string(),
+  })
+  .openapi('LogLine');
 
 const route = createRoute({
   method: 'get',
@@ -39,7 +54,16 @@ const route = createRoute({
       }),
     }),
   },
-  responses: otherAnswer('Lines, or with follow=true a text/event-stream', 'application/json'),
+  responses: {
+    ...problems(),
+    200: {
+      description: 'Lines, or with follow=true a stream of events',
+      content: {
+        'application/json': { schema: z.object({ lines: z.array(lineSchema), dropped: z.int() }) },
+        'text/event-stream': { schema: { type: 'string' as const } },
+      },
+    },
+  },
 });
 
 export interface LogsParts {

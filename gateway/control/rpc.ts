@@ -11,7 +11,7 @@ import type { FunctionEntry, Registry } from '../registry/registry.ts';
 import { chooseVersion } from '../triggers/choose.ts';
 import type { CallResult, Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { requireScope } from './access.ts';
-import { type ControlApp, nameParam, otherAnswer } from './http.ts';
+import { type ControlApp, INVOKE_STATUSES, nameParam, problems } from './http.ts';
 import { answerJsonRpc } from './json-rpc.ts';
 import { functionNamed } from './lookup.ts';
 
@@ -31,6 +31,25 @@ const callSchema = z
       .openapi({ description: 'Without it nobody is answered' }),
   })
   .openapi('JsonRpcCall');
+
+const answerSchema = z
+  .object({
+    jsonrpc: z.literal('2.0'),
+    id: z.union([z.string(), z.number(), z.null()]),
+    result: z.unknown().optional(),
+    error: z
+      .object({
+        code: z.int(),
+        message: z.string(),
+        data: z
+          .object({ code: z.string(), status: z.int() })
+          .loose()
+          .optional()
+          .openapi({ description: 'Our own code' }),
+      })
+      .optional(),
+  })
+  .openapi('JsonRpcAnswer');
 
 const route = createRoute({
   method: 'post',
@@ -54,7 +73,23 @@ const route = createRoute({
       },
     },
   },
-  responses: otherAnswer('As JSON-RPC 2.0 has it; 204 for notifications alone', 'application/json'),
+  responses: {
+    // A single call that fails has the status of its problem, and the body that JSON-RPC has for it.
+    ...Object.fromEntries(
+      Object.entries(problems(INVOKE_STATUSES)).map(([status, { description, content }]) => [
+        status,
+        { description, content: { ...content, 'application/json': { schema: answerSchema } } },
+      ]),
+    ),
+    200: {
+      description: "As JSON-RPC 2.0 has it, or Cap'n Web's messages",
+      content: {
+        'application/json': { schema: z.union([answerSchema, z.array(answerSchema)]) },
+        'text/plain': { schema: { type: 'string' as const } },
+      },
+    },
+    204: { description: 'Notifications alone' },
+  },
 });
 
 export interface RpcParts {

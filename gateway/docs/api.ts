@@ -60,15 +60,17 @@ function operationHtml(method: string, path: string, operation: Operation): stri
     ([type, { schema }]) => `<p>Body: <code>${escapeHtml(type)}</code></p>${schemaHtml(schema)}`,
   );
   const answers = Object.entries(operation.responses ?? {})
-    .filter(([status]) => status !== 'default')
+    .filter(([status]) => Number(status) < 400)
     .map(([status, { description = '', content = {} }]) => {
       const shapes = Object.entries(content).map(
         ([type, { schema }]) => `<p><code>${escapeHtml(type)}</code></p>${schemaHtml(schema)}`,
       );
       return `<p>Answer ${escapeHtml(status)}: ${escapeHtml(description)}</p>${shapes.join('')}`;
     });
+  const problems = Object.keys(operation.responses ?? {}).filter((status) => Number(status) >= 400);
   return `<details><summary><code><span class="method">${method.toUpperCase()}</span> ${escapeHtml(path)}</code> ${escapeHtml(operation.summary ?? '')}</summary>
-<div>${parameters.length === 0 ? '' : `<table><tbody>${parameters.join('')}</tbody></table>`}${bodies.join('')}${answers.join('')}</div></details>`;
+<div>${parameters.length === 0 ? '' : `<table><tbody>${parameters.join('')}</tbody></table>`}${bodies.join('')}${answers.join('')}
+<p><a href="/docs/errors">Problems</a>: ${escapeHtml(problems.join(', '))}</p></div></details>`;
 }
 
 /** A named schema as a link, any other as it is. */
