@@ -25,6 +25,18 @@ describe('a build', () => {
     assert.equal(map.sourcesContent, undefined);
   });
 
+  it('leads through the map that a file bundled before carries in itself, and not through those of packages', async () => {
+    const inline = (source: string) =>
+      `//# sourceMappingURL=data:application/json;base64,${Buffer.from(JSON.stringify({ version: 3, sources: [source], names: [], mappings: 'AAAA' })).toString('base64')}\n`;
+    const { sourceMap } = await buildFiles({
+      'index.js': `console.log(require("p"));\n${inline('src/orders.ts')}`,
+      'node_modules/p/package.json': '{"name":"p","version":"1.0.0"}',
+      'node_modules/p/index.js': `module.exports = 1;\n${inline('../src/p.ts')}`,
+    });
+    const { sources } = JSON.parse(Buffer.from(sourceMap!).toString());
+    assert.deepEqual(sources, ['node_modules/p/index.js', 'src/orders.ts']);
+  });
+
   it('imports JSON, text, bytes and WebAssembly as Workers does', async () => {
     const wasm = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
     const result = await buildFiles({

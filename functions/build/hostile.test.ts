@@ -89,6 +89,17 @@ describe('a hostile tree reads nothing of the machine', () => {
     });
   }
 
+  it('by a source map that the file carries in itself: names are names, and nothing is read', async () => {
+    const sources = [`file://${directory}/secret.txt`, `${directory}/secret.txt`, `${up}${directory}/secret.txt`];
+    const map = { version: 3, sources, names: [], mappings: 'AAAA;ACAA;ACAA' };
+    const inline = Buffer.from(JSON.stringify(map)).toString('base64');
+    const result = await buildFiles({
+      'index.js': `console.log(1);\nconsole.log(2);\nconsole.log(3);\n//# sourceMappingURL=data:application/json;base64,${inline}`,
+    });
+    assert.ok(!Buffer.from(result.sourceMap!).toString().includes(SECRET));
+    assert.ok(!textOf(result).includes(SECRET));
+  });
+
   it('by package.json: main, exports and imports stay in the package', async () => {
     for (const json of [
       { main: `${up}${directory}/secret.js` },
