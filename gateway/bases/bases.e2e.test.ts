@@ -1,13 +1,12 @@
 /** Bases with shared libraries, through the real gateway: a hearth.config.jsonc, deploys over HTTP, calls. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { installed } from '../../functions/build/testing/trees.ts';
-import { type Deployed, spawnGateway, startGateway, type TestGateway } from '../testing/gateway.ts';
+import { type Deployed, startGateway, type TestGateway } from '../testing/gateway.ts';
 import { constantLoad } from '../testing/load.ts';
+import { assertRefused, configured } from '../testing/refused-start.ts';
 
 const versionOf = (name: string): string =>
   JSON.parse(readFileSync(new URL(`../../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
@@ -44,14 +43,6 @@ export default async ({ env }: { env: Env }) => {
   connections += 1;
   return { Hono, seen: Object.keys(env).join(), host: new URL(env.DATABASE_URL).host, connections: () => connections };
 };`;
-
-async function configured(config: string, files: Record<string, string> = {}): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hearth-bases-'));
-  for (const [path, text] of Object.entries({ 'hearth.config.jsonc': config, ...files })) {
-    await writeFile(join(directory, path), text);
-  }
-  return directory;
-}
 
 describe('bases with shared libraries', { timeout: 60_000 }, () => {
   let cwd: string;
@@ -237,18 +228,7 @@ describe('a start with a bad base definition ends with a sentence', { timeout: 6
     ],
   ];
   for (const [what, config, files, sentence] of cases) {
-    test(what, async () => {
-      const cwd = await configured(config, files);
-      try {
-        const { exited, output, ready } = spawnGateway({ cwd, dataDir: join(cwd, 'data') });
-        await assert.rejects(ready);
-        assert.equal(await exited, 2);
-        assert.match(output(), sentence);
-        assert.equal(output().trim().split('\n').length, 1, output());
-      } finally {
-        await rm(cwd, { recursive: true, force: true });
-      }
-    });
+    test(what, () => assertRefused(config, files, sentence));
   }
 });
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { parseManifestValue } from '../../functions/contract/manifest-file.ts';
 import type { ModuleSpec, ProbeResult } from '../../pool/keeper/api.ts';
 import type { BaseDefinition } from '../../pool/keeper/definition.ts';
 import type { Registry } from '../registry/registry.ts';
+import { artifactOf, rolloutRecord, versionRecord } from '../registry/testing/records.ts';
 import { openRegistry, openStore } from '../triggers/testing/harness.ts';
 import { createBaseGate } from './gate.ts';
 import { createBaseProofs } from './proofs.ts';
@@ -42,20 +42,7 @@ async function rig(t: TestContext, probe: (spec: ModuleSpec) => Promise<void> = 
   const registry = provedTraffic({ registry: raw, proofs, gate, log: { warn: (message) => warned.push(message) } });
   for (const version of ['v1', 'v2', 'v3']) {
     const provided = version === 'v1' ? [{ library: 'hono', version: '1.0.0', bytes: 1 }] : [];
-    await raw.addVersion(
-      {
-        functionName: 'shop',
-        version,
-        manifest: parseManifestValue({}, 'shop'),
-        format: 'cjs',
-        handlers: ['fetch'],
-        sizeBytes: 1,
-        provided,
-        createdAt: 0,
-      },
-      { code: Buffer.from('require("hono")'), sourceMap: null, files: [], codeCache: null },
-      true,
-    );
+    await raw.addVersion(versionRecord('shop', version, { provided }), artifactOf('require("hono")'), true);
   }
   const first = generation(1, ['hono']);
   await use(first);
@@ -158,21 +145,7 @@ test('a rollback is not held up by want of room, anything else is', async (t) =>
 
 test('what a rollout returns to is not proved first', async (t) => {
   const { registry, probed, active } = await rig(t);
-  await registry.returnTraffic([{ name: 'shop', traffic: all('v2') }], () => ({
-    id: 'r',
-    revision: 1,
-    functions: [],
-    steps: [],
-    guard: false,
-    state: 'stopped',
-    step: 0,
-    elapsedMs: 0,
-    since: 0,
-    why: null,
-    createdBy: 'admin',
-    createdAt: 0,
-    updatedAt: 0,
-  }));
+  await registry.returnTraffic([{ name: 'shop', traffic: all('v2') }], () => rolloutRecord({ state: 'stopped' }));
   assert.deepEqual([probed, active()], [[], 'v2']);
 });
 

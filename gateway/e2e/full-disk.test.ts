@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Problem } from '../../functions/contract/errors.ts';
 import { startGateway } from '../testing/gateway.ts';
+import { canMount } from '../testing/mounts.ts';
 
 const CONSUMER = `
 export default {
@@ -88,15 +89,3 @@ test('on a full disk what cannot be kept is refused, what was accepted is delive
   assert.deepEqual(await (await fetch(`${gateway.url}/worker`)).json(), accepted.toSorted());
   assert.equal(await gateway.stop(), 0);
 });
-
-function canMount(): boolean {
-  try {
-    // In a mount namespace of its own: shows whether mounting is allowed and leaves nothing.
-    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'hearth-test', '/mnt'], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch {
-    return false;
-  }
-}

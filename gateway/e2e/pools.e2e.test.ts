@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { spawnGateway, startGateway, type TestGateway } from '../testing/gateway.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
+import { assertRefused } from '../testing/refused-start.ts';
 
 const CONFIG = `{
   "pools": {
@@ -221,18 +222,6 @@ describe('a start with pools that cannot be ends with a sentence', { timeout: 60
       /pools: of HEARTH_MAX_BASES \(256\) too little is left for "default", which name no maxBases: 0 bases\./,
     ],
   ] as const) {
-    test(what, async () => {
-      const cwd = await mkdtemp(join(tmpdir(), 'hearth-pools-'));
-      try {
-        await writeFile(join(cwd, 'hearth.config.jsonc'), config);
-        const { exited, output, ready } = spawnGateway({ cwd, dataDir: join(cwd, 'data') });
-        await assert.rejects(ready);
-        assert.equal(await exited, 2);
-        assert.match(output(), sentence);
-        assert.equal(output().trim().split('\n').length, 1, output());
-      } finally {
-        await rm(cwd, { recursive: true, force: true });
-      }
-    });
+    test(what, () => assertRefused(config, {}, sentence));
   }
 });

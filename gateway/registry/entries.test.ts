@@ -6,21 +6,12 @@ import { createClaims } from './claims.ts';
 import { compact, expand } from './compact.ts';
 import { KeptFunction, type KeptVersion, keptVersion, Shelf } from './entries.ts';
 import { createSpec, type OpenedSecrets } from './specs.ts';
+import { versionRecord } from './testing/records.ts';
 
 const NO_SECRETS: OpenedSecrets = { revision: 0, values: {}, problem: null };
 
-function recordOf(functionName: string, version: string, manifest: ManifestInput = {}): VersionRecord {
-  return {
-    functionName,
-    version,
-    manifest: manifestSchema.parse({ name: functionName, ...manifest }),
-    format: 'cjs',
-    handlers: ['fetch'],
-    sizeBytes: 10,
-    provided: [{ library: 'hono', version: '4.0.0', bytes: 100 }],
-    createdAt: 1_790_000_000_000,
-  };
-}
+const recordOf = (functionName: string, version: string, manifest: ManifestInput = {}) =>
+  versionRecord(functionName, version, { manifest, provided: [{ library: 'hono', version: '4.0.0', bytes: 100 }] });
 
 /** Versions that stand on a shelf for so many, and how often a spec was made. */
 function shelfFor(most: number) {

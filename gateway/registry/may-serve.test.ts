@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { parseManifestValue } from '../../functions/contract/manifest-file.ts';
 import { openRegistry, openStore } from '../triggers/testing/harness.ts';
 import type { Registry } from './registry.ts';
+import { artifactOf, versionRecord } from './testing/records.ts';
 
 const all = (version: string) => ({ split: [{ version, percent: 100 }] });
 
@@ -10,20 +10,7 @@ const all = (version: string) => ({ split: [{ version, percent: 100 }] });
 async function open(t: TestContext, ...versions: string[]): Promise<Registry> {
   const registry = await openRegistry(await openStore(t));
   for (const version of versions) {
-    await registry.addVersion(
-      {
-        functionName: 'shop',
-        version,
-        manifest: parseManifestValue({}, 'shop'),
-        format: 'cjs',
-        handlers: ['fetch'],
-        sizeBytes: 1,
-        provided: [],
-        createdAt: 0,
-      },
-      { code: Buffer.from(version), sourceMap: null, files: [], codeCache: null },
-      true,
-    );
+    await registry.addVersion(versionRecord('shop', version), artifactOf(version), true);
   }
   return registry;
 }

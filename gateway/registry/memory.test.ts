@@ -4,33 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
-import type { Artifact, VersionRecord } from '../store/api/registry.ts';
-import type { RolloutRecord } from '../store/api/rollouts.ts';
+import type { ManifestInput } from '../../functions/contract/manifest.ts';
+import type { Artifact } from '../store/api/registry.ts';
 import { createSeal, keyFromText, type Seal } from '../store/seal.ts';
 import { openSqliteStore } from '../store/sqlite/client.ts';
 import type { Store } from '../store/store.ts';
 import { createRegistry, type RegistryOptions } from './memory.ts';
 import type { Registry } from './registry.ts';
+import { artifactOf as artifactRecord, rolloutRecord, versionRecord } from './testing/records.ts';
 
 const key = keyFromText('a'.repeat(64));
 const cacheKeyOf = (code: Uint8Array) => `key of ${Buffer.from(code).toString()}`;
 
-const ROLLOUT: RolloutRecord = {
-  id: 'r1',
-  revision: 1,
-  functions: [],
-  steps: [],
-  guard: false,
-  state: 'running',
-  step: 0,
-  elapsedMs: 0,
-  since: 0,
-  why: null,
-  createdBy: 'admin',
-  createdAt: 0,
-  updatedAt: 0,
-};
+const ROLLOUT = rolloutRecord();
 
 interface Bench {
   store: Store;
@@ -64,27 +50,12 @@ function test(sentence: string, body: (bench: Bench) => Promise<void>): void {
   });
 }
 
-function versionOf(functionName: string, version: string, manifest: ManifestInput = {}): VersionRecord {
-  return {
-    functionName,
-    version,
-    manifest: manifestSchema.parse({ name: functionName, ...manifest }),
-    format: 'cjs',
-    handlers: ['fetch'],
-    sizeBytes: 10,
-    provided: [],
-    createdAt: 1,
-  };
-}
+const versionOf = (functionName: string, version: string, manifest: ManifestInput = {}) =>
+  versionRecord(functionName, version, { manifest });
 
 function artifactOf(text: string, cached = false): Artifact {
-  const code = new Uint8Array(Buffer.from(text));
-  return {
-    code,
-    sourceMap: null,
-    files: [],
-    codeCache: cached ? { key: cacheKeyOf(code), bytes: new Uint8Array([1]) } : null,
-  };
+  const artifact = artifactRecord(text);
+  return cached ? { ...artifact, codeCache: { key: cacheKeyOf(artifact.code), bytes: new Uint8Array([1]) } } : artifact;
 }
 
 async function codeOf(registry: Registry, name: string): Promise<string> {

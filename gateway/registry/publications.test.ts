@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
-import { type ManifestInput, manifestSchema } from '../../functions/contract/manifest.ts';
+import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import { type PublicationSettings, publicationSchema } from '../../functions/contract/publication.ts';
 import { createSeal, keyFromText } from '../store/seal.ts';
 import { openSqliteStore } from '../store/sqlite/client.ts';
 import type { Store } from '../store/store.ts';
 import { createRegistry } from './memory.ts';
 import type { Registry } from './registry.ts';
+import { artifactOf, versionRecord } from './testing/records.ts';
 import type { Ask } from './traffic.ts';
 
 interface Bench {
@@ -45,18 +46,7 @@ function test(sentence: string, body: (bench: Bench) => Promise<void>): void {
 }
 
 async function deploy(registry: Registry, name: string, manifest: ManifestInput = {}, version = 'v1', activate = true) {
-  const record = {
-    functionName: name,
-    version,
-    manifest: manifestSchema.parse({ name, ...manifest }),
-    format: 'cjs' as const,
-    handlers: ['fetch' as const],
-    sizeBytes: 10,
-    provided: [],
-    createdAt: 1,
-  };
-  const code = new Uint8Array(Buffer.from(`${name} ${version}`));
-  await registry.addVersion(record, { code, sourceMap: null, files: [], codeCache: null }, activate);
+  await registry.addVersion(versionRecord(name, version, { manifest }), artifactOf(`${name} ${version}`), activate);
 }
 
 function publish(registry: Registry, name: string, settings: Partial<Record<keyof PublicationSettings, unknown>>) {

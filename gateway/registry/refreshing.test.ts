@@ -1,11 +1,12 @@
 /** Two registries on one store, as two gateways have them. */
 import assert from 'node:assert/strict';
 import { test as it, type TestContext } from 'node:test';
-import { parseManifestValue } from '../../functions/contract/manifest-file.ts';
+import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import { publicationSchema } from '../../functions/contract/publication.ts';
 import type { Store } from '../store/store.ts';
 import { openRegistry, openStore } from '../triggers/testing/harness.ts';
 import type { Left, Registry } from './registry.ts';
+import { artifactOf, versionRecord } from './testing/records.ts';
 
 interface Side {
   registry: Registry;
@@ -29,19 +30,14 @@ async function two(t: TestContext): Promise<{ store: Store; here: Side; there: S
   return { store, here: await sideOn(store), there: await sideOn(store) };
 }
 
-async function add({ registry }: Side, functionName: string, version: string, settings: object = {}): Promise<void> {
-  const record = {
-    functionName,
-    version,
-    manifest: parseManifestValue(settings, functionName),
-    format: 'cjs' as const,
-    handlers: ['fetch' as const],
-    sizeBytes: 1,
-    provided: [],
-    createdAt: Number(version.slice(1)),
-  };
-  const artifact = { code: Buffer.from(version), sourceMap: null, files: [], codeCache: null };
-  await registry.addVersion(record, artifact, true);
+async function add(
+  { registry }: Side,
+  functionName: string,
+  version: string,
+  manifest: ManifestInput = {},
+): Promise<void> {
+  const record = versionRecord(functionName, version, { manifest, createdAt: Number(version.slice(1)) });
+  await registry.addVersion(record, artifactOf(version), true);
 }
 
 const all = (...functions: string[]) => ({ functions, publications: true });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { parseManifestValue } from '../../functions/contract/manifest-file.ts';
+import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import { rolloutRequestSchema } from '../../functions/contract/rollout.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { Artifact } from '../store/api/registry.ts';
+import { artifactOf, versionRecord } from '../registry/testing/records.ts';
 import type { Store } from '../store/store.ts';
 import { createIdMaker } from '../triggers/ids.ts';
 import { ManualClock, openRegistry, openStore, SILENT, START_MS } from '../triggers/testing/harness.ts';
@@ -26,27 +26,14 @@ interface Rig {
   restart(): Promise<Rig>;
 }
 
-const ARTIFACT: Artifact = { code: new Uint8Array(1), sourceMap: null, files: [], codeCache: null };
-
 async function addVersion(
   registry: Registry,
   functionName: string,
   version: string,
   activate: boolean,
-  settings: object = {},
+  manifest: ManifestInput = {},
 ): Promise<void> {
-  const manifest = parseManifestValue(settings, functionName);
-  const record = {
-    functionName,
-    version,
-    manifest,
-    format: 'cjs' as const,
-    handlers: ['fetch' as const],
-    sizeBytes: 1,
-    provided: [],
-    createdAt: 0,
-  };
-  await registry.addVersion(record, { ...ARTIFACT, code: Buffer.from(version) }, activate);
+  await registry.addVersion(versionRecord(functionName, version, { manifest }), artifactOf(version), activate);
 }
 
 async function start(clock: ManualClock, store: Store, parts: Partial<RolloutsParts> = {}): Promise<Rig> {

@@ -4,6 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HearthError } from '../../../functions/contract/errors.ts';
+import { canMount } from '../../testing/mounts.ts';
 import type { Store } from '../store.ts';
 import { openOver, openSqliteStore } from './client.ts';
 import { STORE_PROTOCOL } from './protocol.ts';
@@ -95,18 +96,6 @@ describe('a full disk', () => {
     }),
   );
 });
-
-function canMount(): boolean {
-  try {
-    // In a mount namespace of its own: shows whether mounting is allowed and leaves nothing.
-    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'hearth-test', '/mnt'], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 describe('the store thread', () => {
   it(
