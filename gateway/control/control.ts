@@ -35,7 +35,7 @@ import { queuesResource } from './queues.ts';
 import { rolloutsResource } from './rollouts.ts';
 import { rpcResource } from './rpc.ts';
 import { createRpcSockets } from './rpc-sockets.ts';
-import { secretsResource } from './secrets.ts';
+import { createSecretKeeper, secretsResource } from './secrets.ts';
 import { createControlServer } from './server.ts';
 import { sourceMapResource } from './source-map.ts';
 import { tokensResource } from './tokens.ts';
@@ -82,6 +82,7 @@ export function createControl(parts: ControlParts): Listener {
   const { config, store, access, registry, proved, keeper, deployer, dispatcher, audit, log, now } = parts;
   const hosts = controlHosts(config.adminHost);
   const functionParts = { registry: proved, keeper, deployer, audit, urlOf: parts.urlOf };
+  const secrets = createSecretKeeper({ ...functionParts, store: store.secrets, seal: parts.seal.seal, now });
   const publisher = createPublisher({ registry: proved, keeper, audit, log });
   const app = createControlApp({
     access,
@@ -96,7 +97,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => sourceMapResource(target, registry, store.registry),
       (target) => trafficResource(target, functionParts),
       (target) => publicationsResource(target, proved, publisher),
-      (target) => secretsResource(target, { ...functionParts, store: store.secrets, seal: parts.seal.seal, now }),
+      (target) => secretsResource(target, secrets),
       (target) => invokeResource(target, parts),
       (target) => rpcResource(target, { registry, dispatcher }),
       (target) => invocationsResource(target, parts),

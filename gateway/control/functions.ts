@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Keeper } from '../../pool/keeper/api.ts';
 import type { Registry } from '../registry/registry.ts';
-import { requireClaims, requireRead, requireScope } from './access.ts';
+import { type Caller, requireClaims, requireRead, requireScope } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, DEPLOY_STATUSES, emptyAnswer, guard, nameParam } from './http.ts';
@@ -148,15 +148,7 @@ export function functionsResource(app: ControlApp, parts: FunctionsParts): void 
   });
 
   app.openapi(deleteRoute, async (c) => {
-    const { name } = c.req.valid('param');
-    const caller = c.get('caller');
-    requireDeploy(caller, registry, name);
-    await deployer.exclusive(name, async () => {
-      functionNamed(registry, name);
-      const removed = await registry.deleteFunction(name);
-      for (const version of removed?.versions.values() ?? []) deployer.drain(version, 'its function was deleted');
-      await audit(caller.id, 'function.delete', name);
-    });
+    await deleteFunction(parts, c.get('caller'), c.req.valid('param').name);
     return c.body(null, 204);
   });
 
@@ -167,5 +159,20 @@ export function functionsResource(app: ControlApp, parts: FunctionsParts): void 
     const evicted = await keeper.evict(name);
     await audit(c.get('caller').id, 'evict', name, { evicted });
     return c.json({ evicted }, 200);
+  });
+}
+
+/** With its versions, secrets and crons. Throws FORBIDDEN, NOT_FOUND. */
+export async function deleteFunction(
+  { registry, deployer, audit }: Pick<FunctionsParts, 'registry' | 'deployer' | 'audit'>,
+  caller: Caller,
+  name: string,
+): Promise<void> {
+  requireDeploy(caller, registry, name);
+  await deployer.exclusive(name, async () => {
+    functionNamed(registry, name);
+    const removed = await registry.deleteFunction(name);
+    for (const version of removed?.versions.values() ?? []) deployer.drain(version, 'its function was deleted');
+    await audit(caller.id, 'function.delete', name);
   });
 }

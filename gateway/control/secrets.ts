@@ -3,16 +3,19 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SecretStore } from '../store/api/secrets.ts';
+import type { Caller } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, emptyAnswer, jsonBody, nameParam } from './http.ts';
 import { requireDeploy } from './lookup.ts';
 
-const keyParam = z
+export const keyParam = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'a name like that of an environment variable, at most 128 characters')
   .refine((key) => key !== 'BASE', '"BASE" is what the base definition provides')
   .openapi({ example: 'API_KEY' });
+
+export const secretValue = z.string().max(128 * 1024);
 
 const params = z.object({ name: nameParam, key: keyParam });
 
@@ -23,7 +26,7 @@ const putRoute = createRoute({
   tags: ['secrets'],
   request: {
     params,
-    body: jsonBody(z.strictObject({ value: z.string().max(128 * 1024) }).openapi('SecretValue')),
+    body: jsonBody(z.strictObject({ value: secretValue }).openapi('SecretValue')),
   },
   responses: emptyAnswer('Set, and encrypted in the store'),
 });
@@ -56,7 +59,15 @@ export interface SecretsParts {
   now(): number;
 }
 
-export function secretsResource(app: ControlApp, parts: SecretsParts): void {
+/** Each throws FORBIDDEN. */
+export interface SecretKeeper {
+  put(caller: Caller, name: string, secrets: Readonly<Record<string, string>>): Promise<void>;
+  /** Throws NOT_FOUND. */
+  delete(caller: Caller, name: string, key: string): Promise<void>;
+  keys(caller: Caller, name: string): Promise<string[]>;
+}
+
+export function createSecretKeeper(parts: SecretsParts): SecretKeeper {
   const { registry, store, deployer, audit } = parts;
 
   /** New specs for the function's versions; instances with the old values end what they run and are gone. */
@@ -66,36 +77,48 @@ export function secretsResource(app: ControlApp, parts: SecretsParts): void {
     for (const version of before) deployer.drain(version, 'a secret changed');
   }
 
+  return {
+    async put(caller, name, secrets) {
+      requireDeploy(caller, registry, name);
+      await deployer.exclusive(name, async () => {
+        for (const [key, value] of Object.entries(secrets)) {
+          await store.put(name, key, parts.seal(name, key, value), parts.now());
+        }
+        await refresh(name);
+        for (const key of Object.keys(secrets)) await audit(caller.id, 'secret.set', `${name}/${key}`);
+      });
+    },
+    async delete(caller, name, key) {
+      requireDeploy(caller, registry, name);
+      await deployer.exclusive(name, async () => {
+        const { found } = await store.delete(name, key);
+        if (!found) throw new HearthError('NOT_FOUND', `"${name}" has no secret "${key}".`);
+        await refresh(name);
+        await audit(caller.id, 'secret.delete', `${name}/${key}`);
+      });
+    },
+    async keys(caller, name) {
+      requireDeploy(caller, registry, name);
+      return (await store.all(name)).map(({ key }) => key);
+    },
+  };
+}
+
+export function secretsResource(app: ControlApp, keeper: SecretKeeper): void {
   app.openapi(putRoute, async (c) => {
     const { name, key } = c.req.valid('param');
-    const { value } = c.req.valid('json');
-    const caller = c.get('caller');
-    requireDeploy(caller, registry, name);
-    await deployer.exclusive(name, async () => {
-      await store.put(name, key, parts.seal(name, key, value), parts.now());
-      await refresh(name);
-      await audit(caller.id, 'secret.set', `${name}/${key}`);
-    });
+    await keeper.put(c.get('caller'), name, { [key]: c.req.valid('json').value });
     return c.body(null, 204);
   });
 
   app.openapi(deleteRoute, async (c) => {
     const { name, key } = c.req.valid('param');
-    const caller = c.get('caller');
-    requireDeploy(caller, registry, name);
-    await deployer.exclusive(name, async () => {
-      const { found } = await store.delete(name, key);
-      if (!found) throw new HearthError('NOT_FOUND', `"${name}" has no secret "${key}".`);
-      await refresh(name);
-      await audit(caller.id, 'secret.delete', `${name}/${key}`);
-    });
+    await keeper.delete(c.get('caller'), name, key);
     return c.body(null, 204);
   });
 
   app.openapi(listRoute, async (c) => {
-    const { name } = c.req.valid('param');
-    requireDeploy(c.get('caller'), registry, name);
-    const secrets = await store.all(name);
-    return c.json({ secrets: secrets.map(({ key }) => ({ key })) }, 200);
+    const keys = await keeper.keys(c.get('caller'), c.req.valid('param').name);
+    return c.json({ secrets: keys.map((key) => ({ key })) }, 200);
   });
 }

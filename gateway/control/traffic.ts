@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { type Traffic, trafficSchema, versionsOf } from '../../functions/contract/traffic.ts';
 import type { FunctionEntry, Registry } from '../registry/registry.ts';
-import { requireClaims, requireRead } from './access.ts';
+import { type Caller, requireClaims, requireRead } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { Deployer } from './deploy.ts';
 import { answers, type ControlApp, guard, jsonBody, nameParam } from './http.ts';
@@ -40,7 +40,9 @@ export interface TrafficParts {
   urlOf(name: string): string;
 }
 
-export function trafficResource(app: ControlApp, { registry, deployer, audit, urlOf }: TrafficParts): void {
+export function trafficResource(app: ControlApp, parts: TrafficParts): void {
+  const { registry, urlOf } = parts;
+
   app.openapi(getRoute, (c) => {
     const { record } = functionNamed(registry, c.req.valid('param').name);
     return c.json({ traffic: record.traffic, previous: record.previousTraffic }, 200);
@@ -48,19 +50,27 @@ export function trafficResource(app: ControlApp, { registry, deployer, audit, ur
 
   app.openapi(putRoute, async (c) => {
     const { name } = c.req.valid('param');
-    const given = c.req.valid('json');
-    const caller = c.get('caller');
-    requireDeploy(caller, registry, name);
-    const entry = await deployer.exclusive(name, async () => {
-      const entry = functionNamed(registry, name);
-      const traffic = withWholeIds(entry, given);
-      // As at their deploy: whoever may not claim their routes may not bring them there either.
-      for (const version of versionsOf(traffic)) requireClaims(caller, versionNamed(entry, version).manifest);
-      await registry.setTraffic([{ name, traffic }]);
-      await audit(caller.id, 'traffic', name, { traffic });
-      return functionNamed(registry, name);
-    });
+    const entry = await setTraffic(parts, c.get('caller'), name, c.req.valid('json'));
     return c.json(functionView(entry, urlOf(name), registry), 200);
+  });
+}
+
+/** Throws FORBIDDEN, NOT_FOUND, CONFLICT. Resolves with the function as it is then. */
+export async function setTraffic(
+  { registry, deployer, audit }: Pick<TrafficParts, 'registry' | 'deployer' | 'audit'>,
+  caller: Caller,
+  name: string,
+  given: Traffic,
+): Promise<FunctionEntry> {
+  requireDeploy(caller, registry, name);
+  return await deployer.exclusive(name, async () => {
+    const entry = functionNamed(registry, name);
+    const traffic = withWholeIds(entry, given);
+    // As at their deploy: whoever may not claim their routes may not bring them there either.
+    for (const version of versionsOf(traffic)) requireClaims(caller, versionNamed(entry, version).manifest);
+    await registry.setTraffic([{ name, traffic }]);
+    await audit(caller.id, 'traffic', name, { traffic });
+    return functionNamed(registry, name);
   });
 }
 
