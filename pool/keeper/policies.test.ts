@@ -69,7 +69,8 @@ test('what a crowd made grow goes after twenty seconds, but for one instance', a
   await Promise.all(crowd.map((call) => call.done.promise));
   clock.ms += SURPLUS_HOLD_MS;
   const gone = () => events.filter(({ what, function: of }) => what === 'retired' && of === spec.functionName).length;
-  // A loop that is said to have been busy counts as needed when that is heard, which may be after the clock was moved.
+  // A ping that was out while the clock was moved looks twenty seconds late: its loop counts as busy, and its instance as
+  // needed, from then on. So the clock goes on.
   let looks = 0;
   await until(() => {
     if (++looks % 200 === 0) clock.ms += SURPLUS_HOLD_MS;
