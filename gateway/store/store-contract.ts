@@ -11,6 +11,7 @@ import { asyncsContract } from './contract/asyncs.ts';
 import { basesContract } from './contract/bases.ts';
 import { cronsContract } from './contract/crons.ts';
 import { deadLettersContract } from './contract/dead-letters.ts';
+import { filesContract } from './contract/files.ts';
 import type { SharedTest, StoreTest } from './contract/harness.ts';
 import { kvContract } from './contract/kv.ts';
 import { leasesContract } from './contract/leases.ts';
@@ -18,6 +19,7 @@ import { publicationsContract } from './contract/publications.ts';
 import { queuesContract } from './contract/queues.ts';
 import { registryContract } from './contract/registry.ts';
 import { rolloutsContract } from './contract/rollouts.ts';
+import { servicesContract, sharedServicesContract } from './contract/services.ts';
 import { sharedContract } from './contract/shared.ts';
 import type { Store } from './store.ts';
 
@@ -70,6 +72,8 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>, {
     rolloutsContract(test);
     basesContract(test);
     kvContract(test);
+    filesContract(test);
+    servicesContract(test);
     queuesContract(test);
     deadLettersContract(test);
     cronsContract(test);
@@ -77,6 +81,9 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>, {
     answersContract(test);
     leasesContract(test);
     accessContract(test);
-    if (shared) sharedContract(sharedTest);
+    if (shared) {
+      sharedContract(sharedTest);
+      sharedServicesContract(sharedTest);
+    }
   });
 }

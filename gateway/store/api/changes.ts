@@ -2,7 +2,7 @@
 
 export interface Change {
   /** `messages`: there may be something to claim in the queue of this name; '' says so of every queue. */
-  kind: 'function' | 'publication' | 'rollout' | 'base' | 'token' | 'queue' | 'cron' | 'messages';
+  kind: 'function' | 'publication' | 'rollout' | 'base' | 'token' | 'queue' | 'cron' | 'config' | 'messages';
   /** Of a cron: the function's. */
   name: string;
 }

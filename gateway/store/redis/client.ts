@@ -7,12 +7,16 @@ import { answersDomain } from './answers.ts';
 import { asyncsDomain } from './asyncs.ts';
 import { auditDomain } from './audit.ts';
 import { basesDomain } from './bases.ts';
+import { configsDomain } from './configs.ts';
 import { createConnection, type Target } from './connection.ts';
+import { countersDomain } from './counters.ts';
 import { cronsDomain } from './crons.ts';
 import { isGone } from './errors.ts';
 import { BLOCK_MS, createFeed, positionNow, revisionsNow } from './feed.ts';
+import { filesDomain } from './files.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
+import { locksDomain } from './locks.ts';
 import { publicationsDomain } from './publications.ts';
 import { queuesDomain } from './queues.ts';
 import { registryDomain } from './registry.ts';
@@ -50,6 +54,10 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     bases: basesDomain(db),
     secrets: secretsDomain(db),
     kv: kvDomain(db),
+    files: filesDomain(db),
+    locks: locksDomain(db),
+    counters: countersDomain(db),
+    configs: configsDomain(db),
     queues: queuesDomain(db),
     crons: cronsDomain(db),
     asyncs: asyncsDomain(db),

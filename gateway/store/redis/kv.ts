@@ -118,7 +118,7 @@ export function kvDomain(db: Database): KvStore {
     },
     async list(namespace, options) {
       const prefix = Buffer.from(options.prefix);
-      const last = bound('(', prefix, Buffer.from([0xff]));
+      const last = bound('(', beyond(prefix));
       let from = options.cursor === null ? bound('[', prefix) : bound('(', readCursor(options.cursor, prefix));
       const keys: { name: Buffer; head: string }[] = [];
       // One more than asked for tells whether there are more.
@@ -152,7 +152,12 @@ function readHead(head: string): { blob: string; metadata: unknown; expiration: 
   };
 }
 
-function bound(kind: '(' | '[', ...bytes: Buffer[]): Buffer {
+/** The first byte string after all that start with `prefix`: UTF-8 has no byte 0xff. */
+export function beyond(prefix: Buffer): Buffer {
+  return Buffer.concat([prefix, Buffer.from([0xff])]);
+}
+
+export function bound(kind: '(' | '[', ...bytes: Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(kind), ...bytes]);
 }
 

@@ -65,7 +65,7 @@ export function kvDomain(db: Database): Sync<KvStore> {
 }
 
 /** The first byte string after all that start with `prefix`. UTF-8 has no byte 0xff, so that one ends them all. */
-function beyond(prefix: Uint8Array): Uint8Array {
+export function beyond(prefix: Uint8Array): Uint8Array {
   return Buffer.concat([prefix, Buffer.from([0xff])]);
 }
 

@@ -4,7 +4,7 @@ import type { StoreStartCode } from '../start-error.ts';
 import type { Store } from '../store.ts';
 
 /** Both ends come from one checkout; the number guards against a thread file left over from another one. */
-export const STORE_PROTOCOL = 5;
+export const STORE_PROTOCOL = 6;
 
 /** Of the changes of others there are none here: one process has the file. */
 export type Domains = Omit<Store, 'close' | 'changes'>;
@@ -69,6 +69,19 @@ export const METHODS = {
   bases: { list: 'read', put: 'write', delete: 'write', getSetup: 'read' },
   secrets: { put: 'write', delete: 'write', all: 'read', load: 'read', reseal: 'write' },
   kv: { get: 'read', put: 'write', delete: 'write', list: 'read', sweep: 'write' },
+  files: {
+    writePart: 'write',
+    put: 'write',
+    head: 'read',
+    readPart: 'read',
+    delete: 'write',
+    drop: 'write',
+    list: 'read',
+    sweep: 'write',
+  },
+  locks: { take: 'write', extend: 'lease', release: 'write', sweep: 'write' },
+  counters: { add: 'write', get: 'read', delete: 'write' },
+  configs: { get: 'read', put: 'write' },
   queues: {
     put: 'write',
     get: 'read',

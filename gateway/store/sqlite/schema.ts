@@ -253,6 +253,54 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE crons ADD COLUMN fired_until INTEGER NOT NULL DEFAULT 0;
   UPDATE crons SET fired_until = max(last ->> 'dueAt', last ->> 'startedAt') WHERE last IS NOT NULL;
   `,
+  `
+  -- Files of buckets. What an upload holds is named by one file; expires_at null: it is.
+  CREATE TABLE files (
+    bucket TEXT NOT NULL,
+    key BLOB NOT NULL,
+    upload TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    uploaded_at INTEGER NOT NULL,
+    meta TEXT NOT NULL,
+    PRIMARY KEY (bucket, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE file_uploads (
+    upload TEXT PRIMARY KEY,
+    expires_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX file_uploads_expiring ON file_uploads (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE file_parts (
+    upload TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (upload, number)
+  ) STRICT;
+
+  CREATE TABLE locks (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    fence INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX locks_ending ON locks (until);
+  INSERT INTO counters (name, value) VALUES ('lock', 0);
+
+  CREATE TABLE numbers (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE configs (
+    namespace TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    given TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -10,11 +10,15 @@ import { auditDomain } from './audit.ts';
 import { basesDomain } from './bases.ts';
 import { runBatch } from './batch.ts';
 import { packBytes } from './bytes.ts';
+import { configsDomain } from './configs.ts';
+import { countersDomain } from './counters.ts';
 import { cronsDomain } from './crons.ts';
 import { type Database, openDatabase, prepareDirectory } from './database.ts';
+import { filesDomain } from './files.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
 import { acquireLock, type Lock } from './lock.ts';
+import { locksDomain } from './locks.ts';
 import { type FromThread, type Request, STORE_PROTOCOL, type SyncDomains, type ToThread } from './protocol.ts';
 import { publicationsDomain } from './publications.ts';
 import { queuesDomain } from './queues.ts';
@@ -59,6 +63,10 @@ function main({ path, maxBytes, port }: ThreadData): void {
     bases: basesDomain(db),
     secrets: secretsDomain(db),
     kv: kvDomain(db),
+    files: filesDomain(db),
+    locks: locksDomain(db),
+    counters: countersDomain(db),
+    configs: configsDomain(db),
     queues: queuesDomain(db),
     crons: cronsDomain(db),
     asyncs: asyncsDomain(db),
