@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { HearthError } from '../contract/errors.ts';
 import { MAX_DEPLOY_FILES } from '../contract/limits.ts';
+import { defaultMain, plainPath } from '../contract/main-file.ts';
 import type { Manifest } from '../contract/manifest.ts';
 import { MANIFEST_FILES } from '../contract/manifest-file.ts';
 
@@ -11,15 +12,6 @@ export type Tree = ReadonlyMap<string, Uint8Array>;
 const MAX_PATH_BYTES = 512;
 /** What file systems take as one name. */
 const MAX_SEGMENT_BYTES = 255;
-
-const SOURCE = /\.(ts|mts|cts|tsx|js|mjs|cjs|jsx)$/;
-const DECLARATION = /\.d\.[cm]?ts$/;
-
-const DEFAULT_MAINS = ['', 'src/'].flatMap((directory) =>
-  ['index', 'main', 'server', 'app', 'worker'].flatMap((name) =>
-    ['ts', 'mts', 'cts', 'tsx', 'js', 'mjs', 'cjs', 'jsx'].map((extension) => `${directory}${name}.${extension}`),
-  ),
-);
 
 /** Null when a file may stand under this path, else a sentence that says why not. */
 export function checkPath(path: string): string | null {
@@ -83,11 +75,6 @@ export function join(directory: string, relative: string): string | null {
   return segments.join('/');
 }
 
-/** TypeScript or JavaScript, declarations excepted. */
-export function isSource(path: string): boolean {
-  return SOURCE.test(path) && !DECLARATION.test(path);
-}
-
 /** The manifest file at the top of the tree that counts; undefined when there is none. */
 export function manifestFileOf(files: Tree): string | undefined {
   return MANIFEST_FILES.find((name) => files.has(name));
@@ -100,29 +87,15 @@ export function manifestFileOf(files: Tree): string | undefined {
  */
 export function mainOf(manifest: Manifest, files: Tree): string {
   if (manifest.main !== null) {
-    const main = manifest.main.replace(/^(\.\/)+/, '');
+    const main = plainPath(manifest.main);
     if (files.has(main)) return main;
     const message = `"main" is ${JSON.stringify(manifest.main)}, which is not among the deployed files.`;
     throw new HearthError('MANIFEST_INVALID', message, { errors: [{ message, path: 'main' }] });
   }
-  const found = packageMain(files) ?? DEFAULT_MAINS.find((path) => files.has(path)) ?? onlySource(files);
+  const found = defaultMain(files, readJson(files, 'package.json')?.main);
   if (found !== undefined) return found;
   const message = 'No main file: set "main" in the manifest, or name it index.ts, src/index.ts or index.js.';
   throw new HearthError('BUILD_FAILED', message, { errors: [{ message }] });
-}
-
-function packageMain(files: Tree): string | undefined {
-  const main = readJson(files, 'package.json')?.main;
-  if (typeof main !== 'string') return undefined;
-  const path = main.replace(/^(\.\/)+/, '');
-  return [path, `${path}.js`, `${path}.ts`, `${path}/index.js`].find(
-    (candidate) => files.has(candidate) && !candidate.endsWith('.json'),
-  );
-}
-
-function onlySource(files: Tree): string | undefined {
-  const sources = [...files.keys()].filter((path) => isSource(path) && !path.includes('node_modules/'));
-  return sources.length === 1 ? sources[0] : undefined;
 }
 
 /** A JSON object of the tree; undefined when it is absent or is none. */

@@ -10,7 +10,7 @@ export interface World {
   cwd: string;
   stdin: Readable & { isTTY?: boolean };
   stdout: { write(data: string | Uint8Array): unknown; isTTY?: boolean };
-  stderr: { write(data: string): unknown };
+  stderr: { write(data: string): unknown; isTTY?: boolean };
 }
 
 export interface Cli extends World {

@@ -6,6 +6,7 @@ import { ERRORS, isErrorCode, type Problem } from '../contract/errors.ts';
 import type { Connection } from './connection.ts';
 import { ApiFailure, Failure } from './failure.ts';
 import { eventsOf, type ServerEvent } from './server-events.ts';
+import { type OnSent, sendForm } from './upload.ts';
 
 export interface CallOptions {
   /** Keys without a value are left out. */
@@ -13,6 +14,8 @@ export interface CallOptions {
   /** Sent as JSON. */
   json?: unknown;
   form?: FormData;
+  /** With a form: told while it is sent. */
+  onSent?: OnSent;
 }
 
 export interface Client {
@@ -36,20 +39,25 @@ export function createClient(connection: Connection): Client {
     return target;
   }
 
-  async function send(method: string, path: string, { query = {}, json, form }: CallOptions = {}): Promise<Response> {
+  async function send(method: string, path: string, options: CallOptions = {}): Promise<Response> {
+    const { query = {}, json, form, onSent } = options;
     let response: Response;
     try {
-      response = await fetch(targetOf(path, query), {
-        method,
-        // An answer from elsewhere is not the one asked for.
-        redirect: 'manual',
-        headers: {
-          ...authorization,
-          ...(json === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(json === undefined ? {} : { body: JSON.stringify(json) }),
-        ...(form === undefined ? {} : { body: form }),
-      });
+      if (form !== undefined && onSent !== undefined) {
+        const sending = { method, headers: authorization, form, onSent };
+        response = await asResponse(await sendForm(targetOf(path, query), sending));
+      } else
+        response = await fetch(targetOf(path, query), {
+          method,
+          // An answer from elsewhere is not the one asked for.
+          redirect: 'manual',
+          headers: {
+            ...authorization,
+            ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+          },
+          ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+          ...(form === undefined ? {} : { body: form }),
+        });
     } catch (error) {
       throw unreachable(url, error);
     }

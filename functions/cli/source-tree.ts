@@ -5,6 +5,8 @@ import { MANIFEST_FILES } from '../contract/manifest-file.ts';
 import { Failure } from './failure.ts';
 
 export interface SourceTree {
+  /** It is one file, not a directory. */
+  isFile: boolean;
   /** Path with `/` → content. */
   files: Map<string, Uint8Array<ArrayBuffer>>;
   /** Paths that stay at home. */
@@ -14,7 +16,7 @@ export interface SourceTree {
 }
 
 /**
- * Left out: `node_modules`, since what a base shares is not to be sent; names with a dot in front (`.git`, `.env`,
+ * Left out: `node_modules`, of which bundle.ts takes what is needed; names with a dot in front (`.git`, `.env`,
  * `.hearth`), since there secrets are kept; and symbolic links, which may lead out of the directory.
  * @throws Failure when there is nothing to send.
  */
@@ -25,7 +27,9 @@ export async function readSource(path: string): Promise<SourceTree> {
       throw new Failure(`${path} cannot be read: ${(error as Error).message}.`, null, error);
     },
   );
-  if (!isDirectory) return { files: new Map([[basename(path), await readFile(path)]]), leftOut: [], manifest: null };
+  if (!isDirectory) {
+    return { isFile: true, files: new Map([[basename(path), await readFile(path)]]), leftOut: [], manifest: null };
+  }
 
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const leftOut: string[] = [];
@@ -45,6 +49,7 @@ export async function readSource(path: string): Promise<SourceTree> {
 
   const manifest = MANIFEST_FILES.find((name) => files.has(name));
   return {
+    isFile: false,
     files,
     leftOut,
     manifest: manifest === undefined ? null : { path: manifest, text: new TextDecoder().decode(files.get(manifest)) },

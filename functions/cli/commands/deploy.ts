@@ -1,20 +1,15 @@
-/** `hearth deploy`: sends a source file, or the files of a directory with its manifest. Nothing is bundled here. */
+/** `hearth deploy`: sends a project, bundled with its own node_modules where it imports from there. */
 import { resolve } from 'node:path';
 import type { AddCommand } from '../cli.ts';
-import { segment } from '../client.ts';
-import { checkedName, nameFromPath } from '../names.ts';
 import { bytes, facts, ms, short } from '../output.ts';
-import type { SourceTree } from '../source-tree.ts';
+import { uploadProgress } from '../progress.ts';
+import type { Deployed } from '../project.ts';
 
-interface Deployed {
-  name: string;
-  version: string;
-  state: string;
-  url: string;
-  sizeBytes: number;
-  provided: { library: string; version: string; bytes: number }[];
-  ownCopies?: { library: string; version: string; baseVersion: string }[];
-  timings: { buildMs: number; loadMs: number; probeMs: number; totalMs: number };
+interface Options {
+  name?: string;
+  base?: string;
+  bundle: boolean;
+  activate: boolean;
 }
 
 export const deploy: AddCommand = (program, cli) => {
@@ -23,30 +18,27 @@ export const deploy: AddCommand = (program, cli) => {
     .description('deploy a directory with its hearth.jsonc or wrangler file, or one source file')
     .argument('[path]', 'directory or file', '.')
     .option('--name <name>', "of the function (default: the manifest's, else from the path)")
+    .option('--base <name>', "run it on this base definition (default: the manifest's)")
+    .option('--no-bundle', 'send the files as they are; packages that the base does not share are then missing')
     .option('--no-activate', 'build, prove and keep the version; leave the traffic alone')
-    .action(async (given: string, options: { name?: string; activate: boolean }) => {
+    .action(async (given: string, { activate, ...options }: Options) => {
       // Here, because what reads manifests takes longer to load than any other command takes in all.
-      const { readSource } = await import('../source-tree.ts');
-      const path = resolve(cli.cwd, given);
-      const source = await readSource(path);
-      const name = options.name === undefined ? await nameOf(source, path) : checkedName(options.name);
-      if (source.leftOut.length > 0) cli.note(`left out: ${source.leftOut.join(', ')}`);
-      const form = new FormData();
-      for (const [file, content] of source.files) form.append('files', new Blob([content]), file);
-      const deployed = await cli.client().call<Deployed>('PUT', `/v1/functions/${segment(name)}`, {
-        form,
-        query: { activate: options.activate ? undefined : 'false' },
-      });
-      cli.show(deployed, () => told(deployed));
+      const { deployProject, readProject } = await import('../project.ts');
+      const client = cli.client();
+      const { name, base, bundle } = options;
+      const project = await readProject(resolve(cli.cwd, given), { name, base, bundle, inspect: false }, client);
+      if (project.leftOut.length > 0) cli.note(`left out: ${project.leftOut.join(', ')}`);
+      if (project.bundledBytes !== null) cli.note(`bundled: ${bytes(project.bundledBytes)} with its source map`);
+      const progress = cli.json() ? null : uploadProgress(cli, project.name);
+      try {
+        const deployed = await deployProject(project, client, { activate, onSent: progress?.onSent });
+        progress?.end();
+        cli.show(deployed, () => told(deployed));
+      } finally {
+        progress?.end();
+      }
     });
 };
-
-/** @throws HearthError MANIFEST_INVALID, UsageError */
-async function nameOf({ manifest }: SourceTree, path: string): Promise<string> {
-  if (manifest === null) return nameFromPath(path);
-  const { parseManifest } = await import('../../contract/manifest-file.ts');
-  return parseManifest(manifest.text, manifest.path).name ?? nameFromPath(path);
-}
 
 function told({ name, version, state, url, sizeBytes, provided, ownCopies = [], timings }: Deployed): string {
   const { buildMs, loadMs, probeMs, totalMs } = timings;

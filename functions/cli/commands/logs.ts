@@ -4,6 +4,7 @@ import { segment } from '../client.ts';
 import { Failure } from '../failure.ts';
 import { number } from '../input.ts';
 import { plain, short } from '../output.ts';
+import { createStacks } from '../stacks.ts';
 
 interface LogLine {
   time: string;
@@ -31,20 +32,25 @@ export const logs: AddCommand = (program, cli) => {
     .option('--of <version>', 'only lines of this one, by at least eight characters')
     .action(async (name: string, { follow, lines, invocation, of }: Options) => {
       const client = cli.client();
+      const stacks = createStacks(client);
+      // A script gets what the API says.
+      const print = async (line: LogLine) => {
+        const message = cli.json() ? line.message : await stacks.mapped(name, line.version, line.message);
+        cli.line(line, () => told({ ...line, message }));
+      };
       const path = `/v1/functions/${segment(name)}/logs`;
       const query = { limit: String(lines), invocation, version: of };
       if (follow === undefined) {
         const answer = await client.call<{ lines: LogLine[]; dropped: number }>('GET', path, { query });
         if (cli.json()) cli.show(answer, () => '');
-        else for (const line of answer.lines) cli.line(line, () => told(line));
+        else for (const line of answer.lines) await print(line);
         if (answer.dropped > 0) cli.note(`${answer.dropped} older lines are no longer kept`);
         return;
       }
       try {
         for await (const { event, data } of client.events(path, { ...query, follow: 'true' })) {
           if (event !== 'line') continue;
-          const line = JSON.parse(data) as LogLine;
-          cli.line(line, () => told(line));
+          await print(JSON.parse(data) as LogLine);
         }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;

@@ -1,0 +1,177 @@
+/**
+ * Bundles a project with its own node_modules, before it is uploaded: what the gateway gets is one file with its source
+ * map in it. Where everything a project imports is sent anyway, nothing is bundled here, and the gateway does it all.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { isBuiltin, SourceMap } from 'node:module';
+import { basename, join, posix, relative, sep } from 'node:path';
+import type { BuildFailure, Message, Plugin } from 'esbuild';
+import { HearthError, type SourceError } from '../contract/errors.ts';
+
+export interface BundleRequest {
+  /** Absolute; paths below are relative to it, with `/`. */
+  directory: string;
+  main: string;
+  /** Whether this file is uploaded as it is, if nothing is bundled. */
+  sent(path: string): boolean;
+  nodeEnv: string;
+  /** What the base shares: specifier → version. Left to it where the project has that very version. */
+  shared: ReadonlyMap<string, string>;
+  /** For a debugger on this machine: sources in the map are named by their whole path, and stand in it. */
+  inspect: boolean;
+}
+
+export interface Bundle {
+  path: string;
+  code: Uint8Array<ArrayBuffer>;
+  /** Files that it imports by relative paths: WebAssembly and bytes. */
+  assets: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Files of the project that are in it. */
+  inputs: ReadonlySet<string>;
+  /** The place in a source of what the gateway says about the bundle. */
+  origin(error: SourceError): SourceError;
+}
+
+const RUNTIME = /^(hearth(\/business)?|cloudflare:.*)$/;
+const BYTES = /\.(wasm|bin)(\?module)?$/;
+const MOST_ERRORS = 20;
+
+/**
+ * Null: all that is imported is sent as it is.
+ * @throws HearthError BUILD_FAILED with file, line and column.
+ */
+export async function bundleProject(request: BundleRequest): Promise<Bundle | null> {
+  const { directory, main, inspect } = request;
+  const path = below(posix.dirname(main), `${basename(main).replace(/\.[^.]+$/, '')}.js`);
+  const found: Found = { outside: false, assets: new Map() };
+  const built = await esbuildOf(request, resolvePlugin(request, found, posix.dirname(path))).catch((error: unknown) => {
+    if (!isBuildFailure(error)) throw error;
+    // The gateway builds what it is sent, and says the same; it may also know more kinds of files.
+    if (!found.outside) return null;
+    throw failed(error.errors);
+  });
+  if (built === null) return null;
+  const inputs = Object.keys(built.metafile.inputs);
+  if (!inputs.some((input) => !request.sent(input))) return null;
+
+  const map = JSON.parse(built.outputFiles.find((file) => file.path.endsWith('.map'))?.text ?? '{}');
+  const code = built.outputFiles.find((file) => file.path.endsWith('.js'))?.text ?? '';
+  if (inspect) map.sources = map.sources.map((source: string) => join(directory, source));
+  const inline = Buffer.from(JSON.stringify(map)).toString('base64');
+  return {
+    path,
+    code: new TextEncoder().encode(`${code}\n//# sourceMappingURL=data:application/json;base64,${inline}\n`),
+    assets: found.assets,
+    inputs: new Set(inputs),
+    origin: (error) => (error.file === path ? originIn(new SourceMap(map), error) : error),
+  };
+}
+
+async function esbuildOf({ directory, main, inspect, nodeEnv }: BundleRequest, plugin: Plugin) {
+  // It starts a process of its own, which no other command needs.
+  const { build } = await import('esbuild');
+  return await build({
+    absWorkingDir: directory,
+    entryPoints: [`./${main}`],
+    // At the top, so that its map names sources from there, wherever it stands in the upload.
+    outfile: join(directory, 'bundle.js'),
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'esnext',
+    sourcemap: 'external',
+    sourcesContent: inspect,
+    legalComments: 'none',
+    logLevel: 'silent',
+    loader: { '.html': 'text', '.sql': 'text' },
+    define: { 'process.env.NODE_ENV': JSON.stringify(nodeEnv) },
+    plugins: [plugin],
+  });
+}
+
+interface Found {
+  /** Something is imported that is not sent. */
+  outside: boolean;
+  assets: Map<string, Uint8Array<ArrayBuffer>>;
+}
+
+function resolvePlugin({ directory, sent, shared }: BundleRequest, found: Found, bundleDirectory: string): Plugin {
+  const seen = Symbol('resolved by esbuild itself');
+  return {
+    name: 'hearth',
+    setup(esbuild) {
+      esbuild.onResolve({ filter: /.*/ }, async (args) => {
+        if (args.kind === 'entry-point' || args.pluginData === seen) return undefined;
+        if (isBuiltin(args.path) || RUNTIME.test(args.path)) return { path: args.path, external: true };
+        const { importer, kind, namespace, resolveDir } = args;
+        const [, suffix = ''] = /(\?module)$/.exec(args.path) ?? [];
+        const resolved = await esbuild.resolve(args.path.slice(0, args.path.length - suffix.length), {
+          importer,
+          kind,
+          namespace,
+          resolveDir,
+          with: args.with,
+          pluginData: seen,
+        });
+        if (resolved.errors.length > 0) {
+          // A package that is not installed here may be the base's. What is missing in both, the gateway tells.
+          return isBare(args.path) ? { path: args.path, external: true } : undefined;
+        }
+        if (resolved.external || resolved.namespace !== 'file') return resolved;
+        if (shared.has(args.path) && shared.get(args.path) === (await versionOf(args.path, resolved.path))) {
+          return { path: args.path, external: true };
+        }
+        const inTree = relative(directory, resolved.path).replaceAll(sep, '/');
+        if (!sent(inTree)) found.outside = true;
+        if (!BYTES.test(args.path) || args.with.type !== undefined) return resolved;
+        const bytes = await readFile(resolved.path);
+        const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+        const name = `${hash}-${basename(resolved.path)}`;
+        found.assets.set(below(bundleDirectory, name), bytes);
+        return { path: `./${name}${suffix}`, external: true };
+      });
+    },
+  };
+}
+
+function isBare(specifier: string): boolean {
+  return !/^(\.{0,2}\/|\.{1,2}$|#)/.test(specifier);
+}
+
+/** Of the package in whose directory this file was found; undefined where that cannot be told. */
+async function versionOf(specifier: string, file: string): Promise<string | undefined> {
+  const library = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+  const at = file.lastIndexOf(join('node_modules', library) + sep);
+  if (at === -1) return undefined;
+  const text = await readFile(join(file.slice(0, at), 'node_modules', library, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version?: string }).version;
+}
+
+/** `a` of `.` and `a`. */
+function below(directory: string, name: string): string {
+  return directory === '.' ? name : `${directory}/${name}`;
+}
+
+function originIn(map: SourceMap, error: SourceError): SourceError {
+  const origin = map.findOrigin(error.line ?? 1, error.column ?? 1);
+  if (!('fileName' in origin) || origin.fileName === undefined) return error;
+  return { ...error, file: origin.fileName, line: origin.lineNumber, column: origin.columnNumber };
+}
+
+function isBuildFailure(error: unknown): error is BuildFailure {
+  return error instanceof Error && Array.isArray((error as Partial<BuildFailure>).errors);
+}
+
+function failed(messages: readonly Message[]): HearthError {
+  const errors = messages.slice(0, MOST_ERRORS).map(({ text, location }): SourceError => {
+    if (location === null) return { message: text };
+    // esbuild counts columns in bytes from 0.
+    const column = Buffer.from(location.lineText).subarray(0, location.column).toString().length + 1;
+    return { message: text, file: location.file, line: location.line, column };
+  });
+  const more = errors.length > 1 ? ` (and ${messages.length - 1} more)` : '';
+  return new HearthError('BUILD_FAILED', `${errors[0]?.message ?? 'The build failed.'}${more}`, { errors });
+}
