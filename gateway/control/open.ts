@@ -1,8 +1,8 @@
 /** What needs no token: health, metrics, the description of the API. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { type ApiDocument, apiPage } from '../docs/api.ts';
-import { arkletPage } from '../docs/arklet.ts';
-import { errorsPage } from '../docs/errors.ts';
+import type { ApiDocument } from '../docs/api.ts';
+import { PAGE_POLICY, STYLE } from '../docs/page.ts';
+import { createDocs } from '../docs/site.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { ControlApp } from './http.ts';
 
@@ -39,8 +39,12 @@ export function openRoutes(app: ControlApp, { telemetry, ready, version }: OpenP
   };
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   app.get('/openapi.json', (c) => c.json(described()));
-  app.get('/docs', (c) => c.html(apiPage(described() as unknown as ApiDocument)));
-  app.get('/docs/errors', (c) => c.html(errorsPage()));
-  app.get('/docs/arklet', (c) => c.html(arkletPage()));
+
+  const docs = createDocs(() => described() as unknown as ApiDocument);
+  app.get('/docs/style.css', (c) => c.body(STYLE, 200, { 'content-type': 'text/css; charset=utf-8' }));
+  app.get('/docs/:page?', (c) => {
+    const html = docs.page(c.req.param('page') ?? '');
+    return html === null ? c.notFound() : c.html(html, 200, { 'content-security-policy': PAGE_POLICY });
+  });
   app.get('/', (c) => c.redirect('/docs'));
 }

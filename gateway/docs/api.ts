@@ -1,5 +1,7 @@
 /** /docs: the control API for a person to read, made from the same document that is at /openapi.json. */
-import { escapeHtml, page } from './page.ts';
+import { escapeHtml } from './html.ts';
+import { headingHtml } from './markdown.ts';
+import type { DocsPage } from './page.ts';
 
 /** What is used of an OpenAPI 3.1 document. */
 export interface ApiDocument {
@@ -18,7 +20,7 @@ interface Operation {
 
 const METHODS = ['get', 'put', 'post', 'patch', 'delete'];
 
-export function apiPage(document: ApiDocument): string {
+export function apiPage(document: ApiDocument): DocsPage {
   const groups = new Map<string, string[]>();
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
     for (const method of METHODS) {
@@ -29,21 +31,24 @@ export function apiPage(document: ApiDocument): string {
     }
   }
   const calls = [...groups].map(
-    ([tag, operations]) => `<h2 id="${escapeHtml(tag)}">${escapeHtml(tag)}</h2>\n${operations.join('\n')}`,
+    ([tag, operations]) => `${headingHtml(2, tag, escapeHtml(tag), tag)}\n${operations.join('\n')}`,
   );
   const schemas = Object.entries(document.components?.schemas ?? {}).map(
     ([name, schema]) =>
       `<details id="schema-${escapeHtml(name)}"><summary><code>${escapeHtml(name)}</code></summary><div>${schemaHtml(schema)}</div></details>`,
   );
-  return page(
-    document.info.title,
-    `<h1>${escapeHtml(document.info.title)}</h1>
+  return {
+    slug: '',
+    title: document.info.title,
+    label: 'API reference',
+    headings: [...groups.keys(), 'schemas'].map((tag) => ({ depth: 2, id: tag, text: tag })),
+    body: `<h1>${escapeHtml(document.info.title)}</h1>
 <p>${escapeHtml(document.info.description ?? '')}</p>
-<pre>${escapeHtml(EXAMPLE)}</pre>
+<pre tabindex="0">${escapeHtml(EXAMPLE)}</pre>
 ${calls.join('\n')}
-<h2 id="schemas">Schemas</h2>
+${headingHtml(2, 'schemas', 'schemas', 'schemas')}
 ${schemas.join('\n')}`,
-  );
+  };
 }
 
 const EXAMPLE = `TOKEN=$(cat .hearth/admin-token)

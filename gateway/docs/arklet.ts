@@ -1,5 +1,6 @@
 /** /docs/arklet: the commands of arklet's operations API, and what they mean here. */
-import { escapeHtml, page } from './page.ts';
+import { escapeHtml } from './html.ts';
+import type { DocsPage } from './page.ts';
 
 const COMMANDS: readonly [command: string, takes: string, does: string][] = [
   ['help', '{}', 'Lists the commands.'],
@@ -32,23 +33,24 @@ const COMMANDS: readonly [command: string, takes: string, does: string][] = [
   ],
 ];
 
-export function arkletPage(): string {
+export function arkletPage(): DocsPage {
   const rows = COMMANDS.map(
     ([command, takes, does]) =>
       `<tr><td><code>POST /${command}</code></td><td><code>${escapeHtml(takes)}</code></td><td>${escapeHtml(does)}</td></tr>`,
   );
-  return page(
-    "Hearth: arklet's API",
-    `<h1>arklet's operations API</h1>
+  return {
+    slug: 'arklet',
+    title: "arklet's operations API",
+    body: `<h1>arklet's operations API</h1>
 <p>For tools of Koupleless, on a port of its own: <code>HEARTH_ARKLET_PORT</code>, off unless set. A biz is a function, its
 <code>bizVersion</code> the <code>hearth.label</code> of a version, or its hash where it has none. Answers have status 200 and
 <code>{code, message, data}</code>, <code>code</code> being <code>SUCCESS</code> or <code>FAILED</code>.</p>
 <p>Each command needs a token of the control API, as bearer or as the password of basic authentication, unless
 <code>HEARTH_ARKLET_TOKEN=off</code>. <code>HEARTH_ARKLET_SOURCES</code> names the directories that <code>file:</code> URLs are
 read from, and the hosts that may be fetched from although they stand on this machine or next to it.</p>
-<table><thead><tr><th>Command</th><th>Body</th><th>What it does</th></tr></thead>
+<div class="table" tabindex="0"><table><thead><tr><th>Command</th><th>Body</th><th>What it does</th></tr></thead>
 <tbody>
 ${rows.join('\n')}
-</tbody></table>`,
-  );
+</tbody></table></div>`,
+  };
 }

@@ -1,0 +1,49 @@
+/** The docs as one site: pages written in pages/*.md, and those made from what Hearth itself goes by. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ApiDocument, apiPage } from './api.ts';
+import { arkletPage } from './arklet.ts';
+import { errorsPage } from './errors.ts';
+import { manifestPage } from './manifest.ts';
+import { renderMarkdown } from './markdown.ts';
+import { type DocsPage, framed } from './page.ts';
+import { settingsPage } from './settings.ts';
+
+const PAGES = join(import.meta.dirname, 'pages');
+/** What is said of security stands at the root of the repository, where people look for it, and nowhere else. */
+const SECURITY = join(import.meta.dirname, '../../SECURITY.md');
+
+/** What comes first in the navigation, by slug; the rest follows by title. */
+const ORDER = ['concepts', 'manifest', '', 'errors', 'cli', 'operations', 'settings', 'security', 'performance'];
+
+export interface Docs {
+  /** The page at /docs/SLUG as HTML; null: there is none. */
+  page(slug: string): string | null;
+}
+
+/** Throws when a page cannot be read. `describe` is called when the API reference is first asked for. */
+export function createDocs(describe: () => ApiDocument): Docs {
+  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), arkletPage()];
+  let all: DocsPage[] | null = null;
+  return {
+    page(slug) {
+      all ??= [...pages, apiPage(describe())].sort(byOrder);
+      const page = all.find((one) => one.slug === slug);
+      return page === undefined ? null : framed(page, all);
+    },
+  };
+}
+
+function writtenPages(): DocsPage[] {
+  const files = readdirSync(PAGES).filter((file) => file.endsWith('.md'));
+  const written = files.map((file) => ({ slug: file.slice(0, -'.md'.length), path: join(PAGES, file) }));
+  return [...written, { slug: 'security', path: SECURITY }].map(({ slug, path }) => {
+    const { html, title, headings } = renderMarkdown(readFileSync(path, 'utf8'));
+    return { slug, title, headings, body: html };
+  });
+}
+
+function byOrder(a: DocsPage, b: DocsPage): number {
+  const place = ({ slug }: DocsPage) => (ORDER.includes(slug) ? ORDER.indexOf(slug) : ORDER.length);
+  return place(a) - place(b) || a.title.localeCompare(b.title);
+}
