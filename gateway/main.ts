@@ -19,6 +19,7 @@ import { createClock } from './clock.ts';
 import { createFollower } from './cluster/follower.ts';
 import { hold } from './cluster/hold.ts';
 import { createLeadership } from './cluster/leadership.ts';
+import { createClusterTurn } from './cluster/turn.ts';
 import { type Config, ConfigError, helpText, readConfig } from './config.ts';
 import { createAccess, overrideRefusal } from './control/access.ts';
 import { createAudit } from './control/audit.ts';
@@ -93,6 +94,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     defaults: { network: config.network },
     log,
     cacheKeyOf: codeCacheKey,
+    ...(config.redis === null ? {} : { turnOf: createClusterTurn({ ...store, owner, now, timers: realTimers }) }),
   });
   const runDir = await makeRunDir(dataDir.path);
   const definitions = await loadBaseDefinitions({

@@ -74,6 +74,36 @@ describe('two gateways on one Redis', { skip: REDIS_MISSING }, () => {
     await until(async () => (await chosen(b)) === atA);
   });
 
+  it('give a route to one of two functions that claim it at both in the same moment, and tell the other', async () => {
+    await a.deploy('left', says('left'), { manifest: { hearth: { publish: false } } });
+    await a.deploy('right', says('right'), { manifest: { hearth: { publish: false } } });
+    await until(async () => (await b.api('GET', '/v1/functions/right')).status === 200);
+    for (let n = 0; n < 20; n++) {
+      const claim = (gateway: TestGateway, name: string) =>
+        gateway.api('PUT', `/v1/publications/${name}-${n}`, { function: name, routes: [`/claimed/${n}/*`] });
+      const taken = (await Promise.all([claim(a, 'left'), claim(b, 'right')])).map(({ status }) => status);
+      assert.deepEqual(taken.toSorted(), [201, 409]);
+      await answers(`${a.url}/claimed/${n}/`, taken[0] === 201 ? 'left' : 'right');
+      await answers(`${b.url}/claimed/${n}/`, taken[0] === 201 ? 'left' : 'right');
+    }
+  });
+
+  it('keep both versions of a function that is deployed at both in the same moment', async () => {
+    for (let n = 0; n < 5; n++) {
+      const both = await Promise.all([a.deploy('twins', says(`a${n}`)), b.deploy('twins', says(`b${n}`))]);
+      const { body } = await a.api<{ versions: { version: string }[] }>('GET', '/v1/functions/twins/versions');
+      const kept = new Set(body.versions.map(({ version }) => version));
+      assert.deepEqual(
+        both.map(({ version }) => kept.has(version)),
+        [true, true],
+      );
+    }
+    const { body } = await b.api<{ versions: unknown[] }>('GET', '/v1/functions/twins/versions');
+    assert.equal(body.versions.length, 10);
+    const said = async ({ url }: TestGateway) => (await fetch(`${url}/twins`)).text();
+    await until(async () => (await said(a)) === (await said(b)));
+  });
+
   it('publish and unpublish for each other', async () => {
     await a.deploy('shown', says('shown'), { manifest: { hearth: { publish: false } } });
     await done(a, 'PUT', '/v1/publications/window', { function: 'shown', routes: ['/window/*'] });

@@ -19,7 +19,7 @@ export type Refresh = (names: readonly string[] | null) => Promise<unknown>;
 export type FollowedKind = Exclude<Change['kind'], 'function' | 'publication' | 'messages'>;
 
 export interface FollowerParts {
-  changes: ChangeFeed;
+  changes: Pick<ChangeFeed, 'listen' | 'revisions'>;
   /** What ChangeFeed.revisions said before the registry was loaded. */
   loaded: ReadonlyMap<string, string>;
   registry: Pick<Registry, 'functions' | 'refresh' | 'onChange'>;

@@ -6,6 +6,7 @@
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Traffic } from '../../functions/contract/traffic.ts';
 import type { ModuleImage, ModuleSpec } from '../../pool/keeper/api.ts';
+import type { ClusterTurn } from '../cluster/turn.ts';
 import type { Artifact, FunctionRecord, VersionRecord } from '../store/api/registry.ts';
 import type { Seal } from '../store/seal.ts';
 import type { Store } from '../store/store.ts';
@@ -37,6 +38,8 @@ export interface RegistryOptions {
   now?(): number;
   /** What images may take in memory; default 256 MB. */
   imageBytes?: number;
+  /** Where others change the same store: what takes turns with them. */
+  turnOf?: ClusterTurn;
   /** Versions whose manifest and spec are in memory, the last used ones; default 1000, which are 6 MB. */
   openVersions?: number;
 }
@@ -59,6 +62,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const leaveListeners = new Set<(left: Left) => void>();
   const images = createImageCache({ read: store.registry.getArtifact, cacheKeyOf, mostBytes: imageBytes });
   const inTurn = createTurns();
+  const { turnOf = (_, change) => change() } = options;
   const claimsOf = createClaims();
   const opener = {
     shelf: new Shelf(options.openVersions ?? 1000),
@@ -244,13 +248,18 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     tell,
   });
 
+  /** What is committed, and claims names, routes or queues. */
+  function change<Result>(commit: () => Promise<Result>): Promise<Result> {
+    return inTurn(() => turnOf(refresh, commit));
+  }
+
   return {
     function: (name) => functions.get(name),
     functions: () => functions.values(),
-    ...createPublishing({ store: store.publications, publications, functions, now, tell, inTurn }),
-    addVersion: (record, artifact, activate) => inTurn(() => addVersion(record, artifact, activate)),
-    setTraffic: (changes, rollout) => inTurn(() => traffic.set(changes, rollout)),
-    returnTraffic: (changes, rollout) => inTurn(() => traffic.returnTo(changes, rollout)),
+    ...createPublishing({ store: store.publications, publications, functions, now, tell, inTurn: change }),
+    addVersion: (record, artifact, activate) => change(() => addVersion(record, artifact, activate)),
+    setTraffic: (changes, rollout) => change(() => traffic.set(changes, rollout)),
+    returnTraffic: (changes, rollout) => change(() => traffic.returnTo(changes, rollout)),
     reserve: (rollout, reserved) => reservations.reserve(rollout, reserved),
     release(rollout) {
       for (const name of reservations.release(rollout)) tell(name);
@@ -260,9 +269,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       const entry = functions.get(name);
       return entry === undefined ? [] : mayServeOf(entry);
     },
-    rollback: (name) => inTurn(() => traffic.rollback(name)),
+    rollback: (name) => change(() => traffic.rollback(name)),
     deleteFunction: (name) =>
-      inTurn(async () => {
+      change(async () => {
         const entry = functions.get(name);
         if (entry === undefined) return undefined;
         await store.registry.deleteFunction(name);
@@ -277,7 +286,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         return entry;
       }),
     deleteVersion: (name, version) =>
-      inTurn(async () => {
+      change(async () => {
         const before = functions.get(name);
         const found = before?.version(version);
         if (before === undefined || found === undefined) return false;

@@ -19,4 +19,9 @@ export interface ChangeFeed {
    * What was read before these were is of them or newer.
    */
   revisions(): Promise<ReadonlyMap<string, string>>;
+  /**
+   * What anybody has changed between this position and now, in order; from where the store was opened when it is null.
+   * `changes` is null where some of it is not known any more. An embedded store has none.
+   */
+  since(position: number | null): Promise<{ changes: Change[] | null; position: number }>;
 }

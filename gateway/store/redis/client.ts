@@ -12,7 +12,7 @@ import { createConnection, type Target } from './connection.ts';
 import { countersDomain } from './counters.ts';
 import { cronsDomain } from './crons.ts';
 import { isGone } from './errors.ts';
-import { BLOCK_MS, createFeed, positionNow, revisionsNow } from './feed.ts';
+import { BLOCK_MS, changesSince, createFeed, positionNow, revisionsNow } from './feed.ts';
 import { filesDomain } from './files.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
@@ -76,6 +76,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     mark = opened.mark;
     if (keyProof !== undefined) await checkKey(connection.command, target, keyProof);
     const silent = { info: () => undefined, warn: () => undefined, error: log.error };
+    const from = await positionNow(connection.command);
     const feed = createFeed({
       connection: createConnection({
         target,
@@ -83,12 +84,16 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
         patienceMs: BLOCK_MS + PATIENCE_MS,
         log: silent,
       }),
-      from: await positionNow(connection.command),
+      from,
       log,
     });
     const store: Store = {
       ...domains,
-      changes: { listen: feed.listen, revisions: () => calls.run(() => revisionsNow(db)) },
+      changes: {
+        listen: feed.listen,
+        revisions: () => calls.run(() => revisionsNow(db)),
+        since: (position) => calls.run(() => changesSince(db, position ?? from.changes)),
+      },
       async close() {
         feed.close();
         await calls.end();

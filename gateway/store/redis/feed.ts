@@ -22,7 +22,7 @@ type Stream = (typeof STREAMS)[number];
 /** Numbers of the last entries. */
 export type Position = Record<Stream, number>;
 
-export interface Feed extends Omit<ChangeFeed, 'revisions'> {
+export interface Feed extends Pick<ChangeFeed, 'listen'> {
   close(): void;
 }
 
@@ -44,6 +44,21 @@ export async function positionNow(command: Connection['command']): Promise<Posit
 export async function revisionsNow(db: Database): Promise<Map<string, string>> {
   const pairs = inTuples(asList(await db.call('HGETALL', 'revisions')), 2);
   return new Map(pairs.map(([name, revision]) => [asText(name), asText(revision)]));
+}
+
+/** See ChangeFeed. */
+export async function changesSince(
+  db: Database,
+  position: number,
+): Promise<{ changes: Change[] | null; position: number }> {
+  const [made, entries] = await Promise.all([
+    db.call('GET', 'changes-made'),
+    db.call('XRANGE', 'changes', `(${position}-0`, '+'),
+  ]);
+  const read = asList(entries).map(entryOf);
+  const last = read.at(-1)?.number ?? (made === null ? 0 : Number(asText(made)));
+  const whole = read.length === 0 ? last === position : read[0]?.number === position + 1;
+  return { changes: whole ? read.map(({ change }) => change) : null, position: last };
 }
 
 export function createFeed({ connection, from, log }: FeedParts): Feed {

@@ -165,7 +165,11 @@ export async function openOver(thread: URL, options: SqliteStoreOptions): Promis
   let closing: Promise<void> | undefined;
   return {
     ...domainsOver(call),
-    changes: { listen: () => () => undefined, revisions: () => Promise.resolve(new Map()) },
+    changes: {
+      listen: () => () => undefined,
+      revisions: () => Promise.resolve(new Map()),
+      since: () => Promise.resolve({ changes: [], position: 0 }),
+    },
     close() {
       closing ??= (async () => {
         if (state === 'open') {
