@@ -1,10 +1,11 @@
 /** The control API put together: what every request passes, then the resources, each from its own file. */
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context, MiddlewareHandler, Next } from 'hono';
+import type { Context, Next } from 'hono';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { isTooDeep } from '../../pool/link/json-depth.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Access } from './access.ts';
+import { limitBody } from './body-limit.ts';
 import type { ControlApp, ControlEnv } from './http.ts';
 import { asHearthError, invalidRequest, problemResponse, tooDeep } from './problems.ts';
 
@@ -79,35 +80,6 @@ export function createControlApp(options: AppOptions): ControlApp {
     return problemResponse(error, { invocationId: c.get('invocationId') });
   });
   return app;
-}
-
-/**
- * Counts bodies that do not say their length, too: chunked ones, and calls without any body as curl sends them. Not
- * Hono's bodyLimit: that one makes a Request from the adapter's, which Node's own class refuses.
- */
-function limitBody(mostBytes: number, setting: string): MiddlewareHandler {
-  const tooLarge = () =>
-    new HearthError('PAYLOAD_TOO_LARGE', `The body may have ${Math.floor(mostBytes / 1024 / 1024)} MB${setting}.`);
-  return async (c, next) => {
-    const { raw } = c.req;
-    if (raw.method === 'GET' || raw.method === 'HEAD') return next();
-    const length = c.req.header('content-length');
-    if (length !== undefined && c.req.header('transfer-encoding') === undefined) {
-      if (Number(length) > mostBytes) throw tooLarge();
-      return next();
-    }
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of raw.body ?? []) {
-      size += chunk.length;
-      if (size > mostBytes) throw tooLarge();
-      chunks.push(chunk);
-    }
-    const { url, method, headers, signal } = raw;
-    const init = { method, headers, signal };
-    c.req.raw = new Request(url, size === 0 ? init : { ...init, body: Buffer.concat(chunks) });
-    return next();
-  };
 }
 
 /** Throws BAD_REQUEST before anybody reads it. */

@@ -18,6 +18,7 @@ import type { Access } from './access.ts';
 import { controlHosts, createControlApp } from './app.ts';
 import { type Audit, auditResource } from './audit.ts';
 import { type BasesParts, basesResource } from './bases.ts';
+import { CLOUDFLARE_PATH, createCloudflareApi } from './cloudflare/api.ts';
 import { cronsResource } from './crons.ts';
 import type { Deployer } from './deploy.ts';
 import { figuresResource } from './figures.ts';
@@ -110,6 +111,17 @@ export function createControl(parts: ControlParts): Listener {
       (target) => basesResource(target, { ...parts.bases, registry }),
       (target) => tokensResource(target, access, audit, now),
       (target) => auditResource(target, store.audit),
+      (target) =>
+        target.route(
+          CLOUDFLARE_PATH,
+          createCloudflareApi({
+            ...parts,
+            ...functionParts,
+            secrets,
+            publisher,
+            maxDeployBytes: config.maxDeployBytes,
+          }),
+        ),
     ],
   });
   const sockets = createRpcSockets({ access, registry, dispatcher, hosts });

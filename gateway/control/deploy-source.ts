@@ -9,8 +9,8 @@ import type { Upload } from './upload.ts';
 /** The manifest given with the upload, or the first one that stands in the tree, or what an empty one means. */
 export function manifestOf(upload: Upload, files: Tree, name: string): Manifest {
   const manifest = parsedManifest(upload, files, name);
-  const { label } = upload;
-  return label === undefined ? manifest : { ...manifest, hearth: { ...manifest.hearth, label } };
+  const { label, settings = manifest.hearth } = upload;
+  return { ...manifest, hearth: label === undefined ? settings : { ...settings, label } };
 }
 
 function parsedManifest({ manifest }: Upload, files: Tree, name: string): Manifest {

@@ -1,6 +1,7 @@
 /** The three body forms of a deploy, read into one: a tree of files, and the manifest where one was given beside it. */
 import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_DEPLOY_FILES } from '../../functions/contract/limits.ts';
+import type { Manifest } from '../../functions/contract/manifest.ts';
 import { isTooDeep } from '../../pool/link/json-depth.ts';
 import { tooDeep } from './problems.ts';
 
@@ -16,6 +17,8 @@ export interface Upload {
   manifest: { kind: 'none' } | { kind: 'value'; value: unknown } | { kind: 'text'; text: string; fileName: string };
   /** What whoever sends it calls this version; wins over the manifest's `hearth.label`. */
   label?: string;
+  /** Hearth's own settings, of an upload whose form has no place for them; win over the manifest's. */
+  settings?: Manifest['hearth'];
 }
 
 const SINGLE_FILES: Record<string, string> = {
