@@ -1,5 +1,6 @@
 /** What needs no token: health, metrics, the description of the API. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { dashboardRoutes } from '../dashboard/dashboard.ts';
 import type { ApiDocument } from '../docs/api.ts';
 import { PAGE_POLICY, STYLE } from '../docs/page.ts';
 import { createDocs } from '../docs/site.ts';
@@ -46,5 +47,5 @@ export function openRoutes(app: ControlApp, { telemetry, ready, version }: OpenP
     const html = docs.page(c.req.param('page') ?? '');
     return html === null ? c.notFound() : c.html(html, 200, { 'content-security-policy': PAGE_POLICY });
   });
-  app.get('/', (c) => c.redirect('/docs'));
+  dashboardRoutes(app);
 }

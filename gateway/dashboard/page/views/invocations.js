@@ -1,0 +1,124 @@
+/** Recent invocations as waterfalls of their phases. */
+import { PHASES, phaseBar, phasesIn, waterfall } from '../charts.js';
+import { clock, duration, preciseClock, short } from '../format.js';
+import { html, nothing } from '../lit.js';
+import { badge, dataTable, functionPath, functionUrl } from '../parts.js';
+import { plain, shown } from '../text.js';
+
+/** @import { Invocation, Page } from '../types.d.ts' */
+
+const LOOK_MS = 3_000;
+const MOST = 50;
+
+/** @param {Page} page @param {string} name */
+export function invocationsPart(page, name) {
+  /** @type {Invocation[] | null} */
+  let invocations = null;
+  let failedOnly = false;
+  /** @type {string | null} */
+  let open = null;
+
+  page.every(LOOK_MS, async () => {
+    const path = `${functionUrl(name)}/invocations?limit=${failedOnly ? 1000 : MOST}`;
+    const answer = /** @type {{ invocations: Invocation[] }} */ (await page.api.get(path, page.signal));
+    invocations = answer.invocations;
+  });
+
+  /** @param {string} id */
+  const toggle = (id) => () => {
+    open = open === id ? null : id;
+    page.update();
+  };
+
+  /** @param {Event} event */
+  const filter = (event) => {
+    failedOnly = /** @type {HTMLInputElement} */ (event.target).checked;
+    page.update();
+  };
+
+  return () => {
+    const found = (invocations ?? []).filter(({ state }) => !failedOnly || state === 'error').slice(0, MOST);
+    const scaleMs = Math.max(0.001, ...found.map(totalOf));
+    return html`<section aria-labelledby="recent">
+      <h2 id="recent">Recent invocations</h2>
+      <div class="toolbar">
+        <span class="check"><input id="failed" type="checkbox" @change=${filter} /><label for="failed">Only failed ones</label></span>
+        <ul class="legend" aria-label="Phases">${PHASES.map((phase) => html`<li><span class="swatch ${phase}"></span>${phase}</li>`)}</ul>
+      </div>
+      ${
+        invocations === null
+          ? nothing
+          : dataTable({
+              caption: 'Recent invocations, newest first',
+              columns: [
+                { label: 'Began' },
+                { label: 'Trigger', wide: true },
+                { label: 'Outcome' },
+                { label: 'Start', wide: true },
+                { label: 'Duration', number: true },
+                { label: 'Phases', wide: true },
+                { label: 'Details', hiddenLabel: true },
+              ],
+              rows: found.map((invocation) => ({
+                key: invocation.id,
+                cells: cellsOf(invocation, scaleMs, open === invocation.id, toggle(invocation.id)),
+                below: open === invocation.id ? detailsOf(name, invocation) : nothing,
+              })),
+              empty: failedOnly
+                ? 'None of those that are remembered failed.'
+                : html`It has not been called yet. <a href=${functionPath(name, 'invoke')}>Invoke it</a>`,
+            })
+      }
+    </section>`;
+  };
+}
+
+/** @param {Invocation} invocation ms */
+function totalOf({ phases }) {
+  return phases === null ? 0 : phasesIn(phases).reduce((sum, { ms }) => sum + ms, 0);
+}
+
+/**
+ * @param {Invocation} invocation
+ * @param {number} scaleMs
+ * @param {boolean} isOpen
+ * @param {() => void} toggle
+ */
+function cellsOf(invocation, scaleMs, isOpen, toggle) {
+  const { id, startedAt, trigger, start, phases } = invocation;
+  return [
+    startedAt === null ? '–' : preciseClock(startedAt),
+    trigger,
+    outcomeOf(invocation),
+    start === null ? '–' : badge(start === 'cold' ? 'info' : 'plain', start),
+    phases === null ? '–' : duration(totalOf(invocation)),
+    phases === null ? nothing : phaseBar(phases, scaleMs),
+    html`<button type="button" class="quiet" aria-expanded=${String(isOpen)} aria-label="Details of ${plain(id)}" @click=${toggle}>${isOpen ? 'Less' : 'More'}</button>`,
+  ];
+}
+
+/** @param {Invocation} invocation */
+function outcomeOf({ state, status, error }) {
+  if (state === 'error') return badge('bad', error?.code ?? 'error');
+  if (state !== 'ok') return badge('info', state);
+  if (status === null) return badge('ok', 'ok');
+  return badge(status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'ok', String(status));
+}
+
+/** @param {string} name @param {Invocation} invocation */
+function detailsOf(name, invocation) {
+  const { id, version, instance, attempts, traceId, phases, error, startedAt } = invocation;
+  return html`<div class="details">
+    ${phases === null ? nothing : waterfall(phases)}
+    <dl class="facts">
+      <div><dt>Invocation</dt><dd><code>${shown(id)}</code></dd></div>
+      ${startedAt === null ? nothing : html`<div><dt>Began</dt><dd>${clock(startedAt)}</dd></div>`}
+      <div><dt>Version</dt><dd>${version === null ? '–' : html`<code>${short(version)}</code>`}</dd></div>
+      <div><dt>Instance</dt><dd><code>${shown(instance ?? '–')}</code></dd></div>
+      <div><dt>Attempts</dt><dd>${attempts}</dd></div>
+      ${traceId === null ? nothing : html`<div><dt>Trace</dt><dd><code>${shown(traceId)}</code></dd></div>`}
+      ${error === null ? nothing : html`<div><dt>Error</dt><dd>${shown(`${error.code}: ${error.message}`)}</dd></div>`}
+      <div><dt>Logs</dt><dd><a href="${functionPath(name, 'logs')}/${encodeURIComponent(id)}">Lines of this invocation</a></dd></div>
+    </dl>
+  </div>`;
+}
