@@ -86,6 +86,7 @@ const eventSchema = z
       'lent',
       'returned',
       'moved',
+      'profiled',
     ]),
     why: z.string(),
     pool: z.string().optional().openapi({ description: 'The pool that the host serves' }),

@@ -11,6 +11,7 @@ import { Piscina } from 'piscina';
 import { type Gauge, makeGauge, THREAD } from '../base/gauge.ts';
 import type { BaseTask } from '../base/task.ts';
 import { assertNever, type FromHost, type HostSettings, type ToHost } from './messages.ts';
+import { Profiler } from './profiler.ts';
 import { letComputingStandBack } from './thread-use.ts';
 import { type Breach, Watch } from './watch.ts';
 
@@ -27,6 +28,7 @@ class Host {
   readonly #bases = new Map<string, RunningBase>();
   readonly #wake = makeGauge();
   readonly #watch: Watch;
+  readonly profiler: Profiler;
 
   constructor(settings: HostSettings) {
     const readable = [dirname(settings.baseFile), piscinaDirectory(), ...settings.readable];
@@ -62,6 +64,12 @@ class Host {
         return (user + system) / 1000;
       },
       rss: residentBytes,
+    });
+    this.profiler = new Profiler({
+      worker: (base) => this.#worker(this.#bases.get(base)?.gauge[THREAD] ?? 0),
+      pause: (base) => this.#watch.pause(base),
+      resume: (base) => this.#watch.resume(base),
+      say,
     });
   }
 
@@ -151,6 +159,15 @@ process.on('message', (message: ToHost) => {
       return;
     case 'ping':
       say({ type: 'pong', heldMb: host?.heldMb() ?? {} });
+      return;
+    case 'profile':
+      host?.profiler.begin(message);
+      return;
+    case 'profile-more':
+      host?.profiler.more(message.id);
+      return;
+    case 'profile-stop':
+      host?.profiler.stop(message.id);
       return;
     default:
       assertNever(message);

@@ -20,7 +20,17 @@ export type ToHost =
   /** End this base's thread, whatever it is doing. */
   | { type: 'end'; base: string }
   /** Answered at once: a host that does not is killed. */
-  | { type: 'ping' };
+  | { type: 'ping' }
+  /** Take a profile of this base's thread, over so many ms; a snapshot of its heap takes what it takes. One at a time. */
+  | { type: 'profile'; id: number; base: string; profile: ProfileKind; ms: number }
+  /** Its next piece. */
+  | { type: 'profile-more'; id: number }
+  /** Nobody wants the rest. */
+  | { type: 'profile-stop'; id: number };
+
+export type ProfileKind = 'cpu' | 'heap';
+
+export const PROFILE_PIECE_BYTES = 64 * 1024;
 
 export type FromHost =
   | { type: 'ready' }
@@ -29,7 +39,10 @@ export type FromHost =
   /** This base is over a limit. The gateway is expected to end it; the host does so itself a moment later. */
   | { type: 'over'; base: string; breach: Breach }
   /** `heldMb`: of each leased base whose memory was measured, what it takes beyond what it took when it was warm. */
-  | { type: 'pong'; heldMb: Record<string, number> };
+  | { type: 'pong'; heldMb: Record<string, number> }
+  /** `text`: bytes, each a character. */
+  | { type: 'profile-piece'; id: number; text: string; last: boolean }
+  | { type: 'profile-failed'; id: number; why: string };
 
 /** The host says what must never happen, by an exhaustive switch. */
 export function assertNever(value: never): never {

@@ -31,6 +31,8 @@ const STATISTICS_MS = 250;
 const GROWTH_BYTES = 2 * 2 ** 20;
 /** What the process may grow without this base's doing: other threads, the allocator. */
 const SLACK_BYTES = 32 * 2 ** 20;
+/** In which one that stood still answers what it was asked before. */
+const OWED_MS = 500;
 
 /** What a base did. `silent`: its thread answers nothing, so that it will hardly end. */
 export interface Breach {
@@ -63,6 +65,8 @@ class Watched {
   readonly turn = new TurnJudge();
   /** The ping by which it was asked to collect: what that takes is not its own turn. */
   collectPing = -1;
+  /** It stands still for no fault of its own. */
+  paused = false;
   ended = false;
 
   constructor(base: string, gauge: Gauge) {
@@ -105,6 +109,22 @@ export class Watch {
     this.#bases.delete(base);
   }
 
+  /** It will stand still for a while, and is not judged for that. */
+  pause(base: string): void {
+    const watched = this.#bases.get(base);
+    if (watched !== undefined) watched.paused = true;
+  }
+
+  /** It goes on. What it owes answers to has time to come first. */
+  resume(base: string): void {
+    setTimeout(() => {
+      const watched = this.#bases.get(base);
+      if (watched === undefined) return;
+      watched.paused = false;
+      watched.turn.pinged(this.#options.now(), this.#options.cpu());
+    }, OWED_MS);
+  }
+
   /** Of each leased base that was measured: what it takes beyond what it took when it was warm, MB. */
   heldMb(): Record<string, number> {
     const held: Record<string, number> = {};
@@ -121,7 +141,9 @@ export class Watch {
 
   #tick(): void {
     const now = this.#options.now();
-    const leased = [...this.#bases.values()].filter((watched) => !watched.ended && watched.limitBytes > 0);
+    const leased = [...this.#bases.values()].filter(
+      (watched) => !watched.ended && !watched.paused && watched.limitBytes > 0,
+    );
     if (leased.length > 0) this.#look(now, leased);
     if (this.#running()) this.#lastRunning = now;
     if (now - this.#lastRunning < REST_MS) this.#next(LOOK_MS);

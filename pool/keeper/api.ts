@@ -200,7 +200,8 @@ export interface PoolEvent {
     | 'lifted'
     | 'lent'
     | 'returned'
-    | 'moved';
+    | 'moved'
+    | 'profiled';
   why: string;
   /** Named pool that a host, or the host of a base, serves. */
   pool?: string;
@@ -251,6 +252,11 @@ export interface Keeper {
    * and its bases are gone. A later call of that key begins anew.
    */
   retire(key: string, why: string): Promise<void>;
+  /**
+   * A profile of one running instance. Throws CONFLICT when none runs or its host is being profiled, NO_CAPACITY when
+   * there is not the memory for it, and what `admit` throws. Nothing is begun before the first piece is asked for.
+   */
+  profile(functionName: string, request: ProfileRequest): Profile;
   /** Retires idle instances of a function and says how many. */
   evict(functionName: string): Promise<number>;
   readonly bases: BaseGenerations;
@@ -266,6 +272,32 @@ export interface Keeper {
   /** Lets what runs end, at most so long, then ends all hosts. */
   drain(deadlineMs: number): Promise<void>;
   kill(): void;
+}
+
+export interface ProfileRequest {
+  /** `heap`: its base stands still meanwhile, and its host ends afterwards; see profiles.ts. */
+  kind: 'cpu' | 'heap';
+  /** Of a CPU profile: how long it looks. */
+  durationMs: number;
+  /** Id of a base; null: the busiest. */
+  instance: string | null;
+  /** Hears what would be profiled, and throws when it may not be. */
+  admit(subject: ProfileSubject): void;
+  signal: AbortSignal;
+}
+
+export interface ProfileSubject {
+  /** Ids of the base and its host. */
+  instance: string;
+  host: string;
+  version: string;
+  /** All whose modules stand in that base: what is theirs is in its profile too. */
+  functions: string[];
+}
+
+export interface Profile extends ProfileSubject {
+  /** A .cpuprofile or .heapsnapshot. Rejects with NO_CAPACITY when it does not come, or breaks off. */
+  pieces: AsyncGenerator<Uint8Array>;
 }
 
 /** Base definitions that change while functions run on them. One change of a name at a time. */

@@ -177,6 +177,11 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
     this.#options.warmth.called(at, invocation.call.trigger === 'cron', this.#alone);
   }
 
+  /** Slots may have come free that it has not heard of. */
+  serveWaiting(): void {
+    if (this.waiting > 0) this.#serveWaiting();
+  }
+
   #serveWaiting(): void {
     const { waiting } = this.#calls;
     for (let invocation = waiting.first; invocation !== null; invocation = waiting.first) {

@@ -124,7 +124,8 @@ export class Instance implements Tenant {
 
   /** May take one more invocation now. */
   get free(): boolean {
-    return (this.#state === 'ready' || this.#state === 'loading') && this.inFlight < this.spec.limits.concurrency;
+    if (this.#state !== 'ready' && this.#state !== 'loading') return false;
+    return this.inFlight < this.spec.limits.concurrency && this.#place?.base.profiled !== 'heap';
   }
 
   /** The load leaves at once when image and files are at hand: then the first invocation goes in the same write. */

@@ -91,9 +91,9 @@ export class Instances {
     return [...this.#all].filter(({ state }) => state === 'ready');
   }
 
-  /** The one that was used longest ago first. */
+  /** The one that was used longest ago first; none that is looked at. */
   get idle(): Instance[] {
-    const idle = this.ready.filter(({ inFlight }) => inFlight === 0);
+    const idle = this.ready.filter(({ inFlight, base }) => inFlight === 0 && base.profiled === null);
     return idle.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
   }
 }

@@ -16,6 +16,8 @@ import type {
   PoolEvent,
   PoolSnapshot,
   ProbeResult,
+  Profile,
+  ProfileRequest,
 } from './api.ts';
 import { Blame, blamedKey } from './blame/blame.ts';
 import { refuse } from './blame/quarantine.ts';
@@ -31,6 +33,7 @@ import { HostWatch } from './hosts/host-watch.ts';
 import { listenForBases } from './hosts/link-server.ts';
 import type { Logger } from './log.ts';
 import { type PoolChange, Pools } from './pools.ts';
+import { Profiles } from './profiles.ts';
 import { checkAlive, Rounds } from './rounds.ts';
 import type { FleetSettings } from './settings.ts';
 import { snapshotOf } from './snapshot.ts';
@@ -76,6 +79,7 @@ class Pool implements Keeper {
   readonly #fleet: Fleet;
   readonly #blame: Blame;
   readonly #rounds: Rounds;
+  readonly #profiles: Profiles;
   readonly #events: PoolEvent[] = [];
   readonly #socketPath: string;
   #server: net.Server | null = null;
@@ -156,6 +160,13 @@ class Pool implements Keeper {
       discard: (made, why) => made.retire(why),
       swap: (old, fresh) => this.#functions.swap(old, fresh),
     });
+    this.#profiles = new Profiles({
+      pools: () => this.#functions.all(),
+      memory: (name) => this.#fleet.memory(name),
+      vacate: (host, why) => this.#fleet.vacate(host, why),
+      event: ({ id, host }, functionName, why) =>
+        event({ time: now(), subject: 'base', id, what: 'profiled', why, pool: host.pool, function: functionName }),
+    });
     this.#rounds = new Rounds({
       functions: this.#functions,
       fleet: this.#fleet,
@@ -229,6 +240,10 @@ class Pool implements Keeper {
 
   retire(key: string, why: string): Promise<void> {
     return this.#functions.retire(key, why);
+  }
+
+  profile(functionName: string, request: ProfileRequest): Profile {
+    return this.#profiles.take(functionName, request);
   }
 
   evict(functionName: string): Promise<number> {

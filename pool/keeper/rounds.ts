@@ -99,6 +99,8 @@ export class Rounds {
 /** After a timeout: a base that answers goes on draining, one that does not is ended. */
 export function checkAlive(instance: Instance): void {
   if (instance.state === 'acquiring' || instance.state === 'gone') return;
+  // It stands still, for no fault of its own.
+  if (instance.base.profiled === 'heap') return;
   let answered = false;
   const settle = () => {
     answered = true;

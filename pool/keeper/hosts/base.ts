@@ -11,6 +11,7 @@ import {
   monotonicMs,
   PROTOCOL_VERSION,
 } from '../../../functions/contract/invocation.ts';
+import type { ProfileKind } from '../../host/messages.ts';
 import type { Breach } from '../../host/watch.ts';
 import { ProtocolViolation } from '../../link/frames.ts';
 import type { Exchange, ExchangeHandler, Link } from '../../link/link.ts';
@@ -65,6 +66,8 @@ export class Base implements Room {
   lessee: Lessee | null = null;
   /** What it takes beyond what it took when it was warm, by its host's own measure, MB; null: not measured yet. */
   heldMb: number | null = null;
+  /** What is being taken of it. Of its heap: it stands still until then, and takes no calls. */
+  profiled: ProfileKind | null = null;
   /** What it did that it was ended for. */
   fault: Fault | null = null;
   readonly #onState: BaseOptions['onState'];

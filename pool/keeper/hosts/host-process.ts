@@ -8,12 +8,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BaseTask } from '../../base/task.ts';
-import { assertNever, type FromHost, type HostSettings, type ToHost } from '../../host/messages.ts';
+import { assertNever, type FromHost, type HostSettings, type ProfileKind, type ToHost } from '../../host/messages.ts';
 import type { Breach } from '../../host/watch.ts';
 import type { BaseDefinition } from '../definition.ts';
 import type { Logger } from '../log.ts';
 import { DEFAULT_POOL } from '../pools.ts';
 import { HOST_FLAGS } from './bundle.ts';
+import { HostProfile } from './host-profile.ts';
 import { type Resident, ResidentMeter } from './resident.ts';
 import { hostFiles, pidInside, type Sandbox } from './sandbox.ts';
 
@@ -85,6 +86,8 @@ export class HostProcess {
   leased = 0;
   /** Monotonic ms of its last lease; 0: none yet. */
   leasedAt = 0;
+  /** What a snapshot of a heap in it may take, or has taken for good. */
+  snapshotMb = 0;
   /** Resident bytes at the last poll. */
   memoryBytes: number | null = null;
   readonly slots: string[];
@@ -101,6 +104,8 @@ export class HostProcess {
   /** Monotonic ms of the ping that waits for its answer; null: none does. */
   #pingedAt: number | null = null;
   #state: HostState = 'starting';
+  #profile: HostProfile | null = null;
+  #profiles = 0;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -208,6 +213,23 @@ export class HostProcess {
     this.#stuck.delete(base);
   }
 
+  /** What is being taken of it. */
+  get profiling(): ProfileKind | null {
+    return this.#profile?.kind ?? null;
+  }
+
+  /** A profile of one base, in pieces that come as they are asked for. One at a time: ask `profiling` first. */
+  async *profile(base: string, kind: ProfileKind, durationMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const send = (message: ToHost) => this.#send(message);
+    const profile = new HostProfile({ id: ++this.#profiles, base, kind, durationMs, send });
+    this.#profile = profile;
+    try {
+      yield* profile.pieces(signal);
+    } finally {
+      this.#profile = null;
+    }
+  }
+
   /** What it takes now; null when that is unknown. */
   resident(): Resident | null {
     if ((this.#state !== 'running' && this.#state !== 'draining') || this.#pid === null) return null;
@@ -271,6 +293,11 @@ export class HostProcess {
           if (this.#threads.has(base)) this.#options.onMeasured(base, heldMb);
         }
         return;
+      case 'profile-piece':
+      case 'profile-failed':
+        if (message.id === this.#profile?.id) this.#profile.hear(message);
+        else if (!(message.id <= this.#profiles)) throw new Error(`profile ${message.id}`);
+        return;
       default:
         assertNever(message);
     }
@@ -285,6 +312,7 @@ export class HostProcess {
     if (this.#state === 'dead') return;
     this.#resident?.close();
     this.#move('dead', why);
+    this.#profile?.died(`its host died: ${why}`);
     for (const thread of this.#threads.values()) thread.resolve();
     this.#threads.clear();
   }

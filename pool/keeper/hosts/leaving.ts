@@ -93,7 +93,7 @@ export class Leaving {
   }
 
   /** It takes no more leases, and ends when those it has are over. What nobody holds in it ends now. */
-  vacate(host: HostProcess, what: 'returned' | 'moved', why: string): void {
+  vacate(host: HostProcess, what: 'returned' | 'moved' | 'retired', why: string): void {
     this.#options.event(host, what, why);
     if (host.leased === 0) {
       host.kill(why);

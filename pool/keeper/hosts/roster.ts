@@ -71,11 +71,12 @@ export class Roster {
     return false;
   }
 
-  /** What is leased in this host, and null for each base in stock. */
+  /** What is leased in this host, null for each base in stock, and what a snapshot of a heap may take. */
   limitsMb(host: HostProcess): (number | null)[] {
     const limits: (number | null)[] = [];
     for (const base of this.#bases.values()) if (base.host === host) limits.push(limitMb(base));
     for (const base of this.#ending.values()) if (base.host === host) limits.push(limitMb(base));
+    if (host.snapshotMb > 0) limits.push(host.snapshotMb);
     return limits;
   }
 

@@ -101,6 +101,17 @@ export class Fleet {
     return this.#lending.memoryMb(pool);
   }
 
+  /** The same, and what they use. */
+  memory(pool: string): { memoryMb: number; usedMb: number } {
+    return { memoryMb: this.memoryMb(pool), usedMb: this.#stock.memory(pool).usedMb };
+  }
+
+  /** All that a host holds moves to others, and it ends. */
+  vacate(host: HostProcess, why: string): void {
+    if (host.state === 'running') this.#hosts.leaving.vacate(host, 'retired', why);
+    this.#roomMade();
+  }
+
   /** The pools as they stand. */
   poolLevels(): PoolLevel[] {
     return this.#pools.names.map((name) => {
