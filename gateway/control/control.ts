@@ -30,6 +30,7 @@ import type { Listener } from './listener.ts';
 import { logsResource } from './logs.ts';
 import { openRoutes } from './open.ts';
 import { poolResource } from './pool.ts';
+import { profileResource } from './profile.ts';
 import { publicationsResource } from './publications.ts';
 import { createPublisher } from './publisher.ts';
 import { queuesResource } from './queues.ts';
@@ -104,6 +105,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => invocationsResource(target, parts),
       (target) => figuresResource(target, registry, parts.telemetry.figures),
       (target) => logsResource(target, parts),
+      (target) => profileResource(target, registry, keeper, audit),
       (target) => cronsResource(target, parts.crons, registry, audit),
       (target) => queuesResource(target, parts.queues, audit, now),
       (target) => rolloutsResource(target, parts.rollouts, proved),

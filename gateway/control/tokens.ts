@@ -21,7 +21,10 @@ const grantsSchema = z
       .array(
         z
           .string()
-          .regex(SCOPE_PATTERN, 'read, or enqueue:, invoke:, rpc:, deploy: or override: with a name or pattern'),
+          .regex(
+            SCOPE_PATTERN,
+            'read, or enqueue:, invoke:, rpc:, deploy:, override: or profile: with a name or pattern',
+          ),
       )
       .min(1)
       .max(100)
