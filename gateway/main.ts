@@ -28,6 +28,10 @@ import { createDeployer } from './control/deploy.ts';
 import { collectSeldom, heapBytes, wholeCollector, youngCollector } from './garbage.ts';
 import { keepDirect } from './group-calls.ts';
 import { createAccessCheck } from './ingress/access.ts';
+import { createAssetContents } from './ingress/assets/contents.ts';
+import { createAssetIntake } from './ingress/assets/intake.ts';
+import { createAssetLibrary } from './ingress/assets/library.ts';
+import { createAssets } from './ingress/assets/serve.ts';
 import { createKeySets } from './ingress/key-sets.ts';
 import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
@@ -194,10 +198,10 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const crons = createCrons({ ...triggerParts, store: store.crons, keeper });
   const sweeps = createSweeps({
     ...triggerParts,
-    sweeps: [store.kv.sweep, store.asyncs.sweep, store.answers.sweep],
+    sweeps: [store.kv.sweep, store.files.sweep, store.locks.sweep, store.asyncs.sweep, store.answers.sweep],
     leases: store.leases,
   });
-  const bindings = createBindings({ store, queues, registry, dispatcher, now, log });
+  const bindings = createBindings({ ...triggerParts, store, queues, maxFileBytes: config.maxBodyBytes });
   registry.onChange((name) => {
     rest?.touch();
     const entry = registry.function(name);
@@ -208,11 +212,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     functionLogs.forget(name);
     telemetry.forgetFunction(name);
   });
+  const assetContents = createAssetContents(store.kv, now);
+  const assetLibrary = createAssetLibrary(assetContents);
   const ingress = createIngress({
     registry,
     dispatcher,
     mayOverride: (token, name) => overrideRefusal(access, token, name),
     access: createAccessCheck({ keySets: createKeySets({ allowed: callsBack, now }), now }),
+    assets: createAssets(assetLibrary, log),
     config,
     log,
   });
@@ -252,6 +259,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     gate,
     proofs,
     pools: new Set(['default', ...Object.keys(file.pools)].filter((name) => name !== BUFFER_POOL)),
+    assets: createAssetIntake(assetContents),
     fetchesFrom: callsBack,
     audit,
     log,

@@ -22,7 +22,7 @@ function parsedManifest({ manifest }: Upload, files: Tree, name: string): Manife
 }
 
 /** Throws BAD_REQUEST for a path that may not stand in a tree. */
-export function treeOf({ files }: Upload): Tree {
+export function treeOf({ files, assets }: Upload): Tree {
   const tree = new Map<string, Uint8Array>();
   for (const { path, bytes } of files) {
     // As find and tar write it.
@@ -30,7 +30,8 @@ export function treeOf({ files }: Upload): Tree {
     if (tree.has(plain)) throw new HearthError('BAD_REQUEST', `The deploy holds ${JSON.stringify(plain)} twice.`);
     tree.set(plain, bytes);
   }
-  const problem = checkPaths(tree.keys());
+  // Assets alone may come without any code.
+  const problem = tree.size === 0 && assets !== undefined ? null : checkPaths(tree.keys());
   if (problem !== null) throw new HearthError('BAD_REQUEST', problem);
   return tree;
 }

@@ -15,9 +15,10 @@ import { BUFFER_POOL } from '../../pool/keeper/pools.ts';
 import type { AddressCheck } from '../addresses.ts';
 import type { BaseGate } from '../bases/gate.ts';
 import type { BaseProofs } from '../bases/proofs.ts';
+import type { AssetIntake } from '../ingress/assets/intake.ts';
 import { refusedKeySet } from '../ingress/key-sets.ts';
 import type { Registry, VersionEntry } from '../registry/registry.ts';
-import type { Artifact, RegistryStore, VersionRecord } from '../store/api/registry.ts';
+import type { Artifact, AssetSite, RegistryStore, VersionRecord } from '../store/api/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createLocks } from '../triggers/locks.ts';
 import type { Audit } from './audit.ts';
@@ -54,6 +55,8 @@ export interface Deployer {
   exclusive<Result>(name: string, work: () => Promise<Result>): Promise<Result>;
   /** Lets a version's instances finish what they run and end; in the background. */
   drain(version: VersionEntry, why: string): void;
+  /** Removes static assets that no version of a function has any more; in the background. */
+  collectAssets(name: string): void;
 }
 
 export interface DeployerParts {
@@ -67,6 +70,7 @@ export interface DeployerParts {
   proofs: Pick<BaseProofs, 'note' | 'prove'>;
   /** Names of pools a manifest may ask for. */
   pools: ReadonlySet<string>;
+  assets: AssetIntake;
   /** Where Hearth fetches what a manifest names. */
   fetchesFrom: AddressCheck;
   audit: Audit;
@@ -86,6 +90,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
   return {
     exclusive,
     drain,
+    collectAssets,
     deploy(request) {
       const startedAt = performance.now();
       return exclusive(request.name, () => slot(() => deploy(request, startedAt)));
@@ -100,10 +105,14 @@ export function createDeployer(parts: DeployerParts): Deployer {
     requirePlace(manifest);
     requireKeySet(manifest);
 
-    const version = versionOf(manifest, files);
+    const { code, hashed, site } = await parts.assets.take(name, manifest, files, request.upload.assets);
+    const version = versionOf(manifest, hashed);
     const known = parts.registry.function(name)?.versions.get(version);
     const outcome =
-      known === undefined ? await take(request, { manifest, files, version }) : await revive(known, activate);
+      known === undefined
+        ? await take(request, { manifest, files: code, version, site })
+        : await revive(known, activate);
+    if (site !== null) collectAssets(name);
 
     const { record } = outcome.entry;
     const ownCopies = outcome.ownCopies ?? [];
@@ -133,7 +142,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
   /** Null: its base was switched meanwhile, and what was built and proved against the one before says nothing. */
   async function tryToTake({ name, activate }: DeployRequest, source: Source): Promise<Proved | null> {
     const buildStart = performance.now();
-    const { manifest, files, version } = source;
+    const { manifest, files, version, site } = source;
     const base = requirePlace(manifest);
     const turn = parts.gate.turn(base.name);
     const switched = () => parts.gate.turn(base.name) !== turn;
@@ -154,6 +163,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
       sizeBytes: built.sizeBytes,
       provided: built.provided,
       ...(built.wants.length === 0 ? {} : { wants: built.wants }),
+      ...(site === null ? {} : { assets: site }),
       createdAt: parts.now(),
     };
     const candidate = await parts.registry.candidate(record, artifact);
@@ -210,6 +220,16 @@ export function createDeployer(parts: DeployerParts): Deployer {
     }
   }
 
+  function collectAssets(name: string): void {
+    exclusive(name, async () => {
+      const versions = [...(parts.registry.function(name)?.versions.values() ?? [])];
+      const sites = versions.flatMap(({ record }) => record.assets ?? []);
+      await parts.assets.collect(name, sites);
+    }).catch((error: unknown) => {
+      parts.log.error('old assets could not be removed', { function: name, error });
+    });
+  }
+
   function drain(version: VersionEntry, why: string): void {
     const { key, functionName } = version;
     parts.keeper.retire(key, why).catch((error: unknown) => {
@@ -260,8 +280,10 @@ function located(error: unknown, source: { name: string; main: string; sourceMap
 
 interface Source {
   manifest: Manifest;
+  /** What is built: all but the static assets. */
   files: Tree;
   version: string;
+  site: AssetSite | null;
 }
 
 interface Proved {

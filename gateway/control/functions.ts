@@ -175,4 +175,5 @@ export async function deleteFunction(
     for (const version of removed?.versions.values() ?? []) deployer.drain(version, 'its function was deleted');
     await audit(caller.id, 'function.delete', name);
   });
+  deployer.collectAssets(name);
 }

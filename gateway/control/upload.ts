@@ -3,6 +3,7 @@ import { HearthError } from '../../functions/contract/errors.ts';
 import { MAX_DEPLOY_FILES } from '../../functions/contract/limits.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import { isTooDeep } from '../../pool/link/json-depth.ts';
+import type { AssetListing } from '../ingress/assets/listing.ts';
 import { tooDeep } from './problems.ts';
 
 export interface UploadFile {
@@ -17,6 +18,8 @@ export interface Upload {
   manifest: { kind: 'none' } | { kind: 'value'; value: unknown } | { kind: 'text'; text: string; fileName: string };
   /** What whoever sends it calls this version; wins over the manifest's `hearth.label`. */
   label?: string;
+  /** Static assets that are stored already, instead of those in the tree. */
+  assets?: AssetListing;
   /** Hearth's own settings, of an upload whose form has no place for them; win over the manifest's. */
   settings?: Manifest['hearth'];
 }

@@ -8,12 +8,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
+import type { AssetSettings } from '../../functions/contract/manifest-workers.ts';
 import { EarlyBody, HttpAsk, MAX_EARLY_BYTES } from '../registry/ask.ts';
 import type { FunctionEntry, Registry, RouteMatch, VersionEntry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { ARM } from '../telemetry/names.ts';
 import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
 import { type AccessCheck, whenKnown } from './access.ts';
+import type { AssetRequest, Assets } from './assets/serve.ts';
 import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
 import { createLanding } from './landing.ts';
 import { type OverrideCheck, overridden } from './override.ts';
@@ -41,6 +43,7 @@ export interface IngressParts {
   mayOverride: OverrideCheck;
   /** Who may call a function that is not for everybody. */
   access: AccessCheck;
+  assets: Assets;
   config: IngressConfig;
   log: Logger;
 }
@@ -65,6 +68,8 @@ export interface Routed {
   head: TriggerHead;
   traceparent: string | null;
   hasBody: boolean;
+  /** Its static assets are asked first; null: it has none. */
+  site: AssetRequest | null;
   /** Whether the caller may is being found out; null: they may. */
   pending: Promise<HearthError | null> | null;
 }
@@ -83,7 +88,15 @@ const HEADERS_TIMEOUT_MS = 15_000;
 /** Longer than the 60 s of common load balancers, so that they close idle connections and not we under their hands. */
 const KEEP_ALIVE_MS = 65_000;
 
-export function createIngress({ registry, dispatcher, mayOverride, access, config, log }: IngressParts): Ingress {
+export function createIngress({
+  registry,
+  dispatcher,
+  mayOverride,
+  access,
+  assets,
+  config,
+  log,
+}: IngressParts): Ingress {
   const trust = createProxyTrust(config.trustProxy);
   const landing = createLanding();
   const readAhead = new ReadAhead();
@@ -161,6 +174,13 @@ export function createIngress({ registry, dispatcher, mayOverride, access, confi
         if (!res.closed) begin(req, res, admitted, arrivedAt, expectsContinue, early);
       });
       return;
+    }
+    if (routed.site !== null) {
+      const asked = { ...routed, site: null };
+      const otherwise = () => {
+        if (!res.closed) begin(req, res, asked, arrivedAt, expectsContinue, early);
+      };
+      if (assets.serve(routed.site, req, res, otherwise)) return;
     }
     const call = new HttpCall(callParts, req, res);
     const context = { traceparent: routed.traceparent, hops: 0, arrivedAt };
@@ -249,10 +269,12 @@ export function createIngress({ registry, dispatcher, mayOverride, access, confi
     if (parsed.contentLength !== null && parsed.contentLength > config.maxBodyBytes) {
       return tooLarge(config.maxBodyBytes);
     }
+    const settings = version.manifest.assets;
     return {
       entry: match.entry,
       version,
       arm,
+      site: settings === undefined ? null : siteOf(version, settings, parsed, match.prefix),
       traceparent: parsed.traceparent,
       hasBody: parsed.hasBody,
       pending: locked,
@@ -334,6 +356,16 @@ export function createIngress({ registry, dispatcher, mayOverride, access, confi
 
 function notPublished({ authority, path }: ParsedRequest): HearthError {
   return new HearthError('NO_ROUTE', `Nothing is published at ${authority}${path}.`);
+}
+
+function siteOf(
+  version: VersionEntry,
+  settings: AssetSettings,
+  { path, query, headers, forwardedPrefix }: ParsedRequest,
+  prefix: string | null,
+): AssetRequest {
+  const pathname = prefix === null ? path : path.slice(prefix.length);
+  return { version, settings, pathname, query, prefix: forwardedPrefix + (prefix ?? ''), headers };
 }
 
 /** The URL as the function sees it. Put together as text: a path like `//x` must not be taken for a host. */

@@ -176,6 +176,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
       },
     },
     mayOverride: options.mayOverride ?? (() => new HearthError('FORBIDDEN', 'Nobody may.')),
+    assets: { serve: () => false },
     access: createAccessCheck({ keySets: options.keySets ?? noKeySets, now: Date.now }),
     config: { host: '127.0.0.1', port: 0, maxBodyBytes: 1024 * 1024, trustProxy: [], ...options.config },
     log: createLogger({ level: 'trace', pretty: false, write: (line) => lines.push(line) }),

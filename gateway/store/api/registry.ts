@@ -15,7 +15,20 @@ export interface VersionRecord {
   provided: { library: string; version: string; bytes: number }[];
   /** In which ranges its package.json wants libraries of the base; absent in what was stored before this was kept. */
   wants?: { library: string; range: string }[];
+  /** Static assets; absent: it has none. */
+  assets?: AssetSite;
   createdAt: number;
+}
+
+/** Static assets of a version; what they are is kept beside it. */
+export interface AssetSite {
+  /** Hash of the listing. */
+  listing: string;
+  files: number;
+  /** Of all of them together. */
+  bytes: number;
+  /** There is no code: what is no asset is nothing. */
+  alone: boolean;
 }
 
 export interface Artifact {
