@@ -5,6 +5,7 @@
  * The gateway opens streams of kind `load` and `invoke`, the base opens streams of kind `binding`.
  */
 
+import type { CounterCall, LockCall, R2Call, ServiceSpec } from './service-calls.ts';
 import type { SpansEvent } from './span.ts';
 
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
@@ -19,7 +20,8 @@ export type HeaderList = [name: string, value: string][];
 export type BindingSpec =
   | { kind: 'kv'; name: string; namespace: string }
   | { kind: 'queue'; name: string; queue: string; deliveryDelayS?: number }
-  | { kind: 'service'; name: string; service: string; entrypoint?: string; props?: unknown };
+  | { kind: 'service'; name: string; service: string; entrypoint?: string; props?: unknown }
+  | ServiceSpec;
 
 /**
  * gateway → base: take this module in. The stream's body is `codeBytes` of code, then `cacheBytes` of V8 code cache.
@@ -206,7 +208,7 @@ export interface BindingCallHead {
   /** Name in `env`. The gateway looks it up among the module's own bindings and refuses any other. */
   binding: string;
   /** What is asked; which ops exist depends on the binding's kind. */
-  call: KvCall | QueueCall | ServiceCall;
+  call: KvCall | QueueCall | ServiceCall | R2Call | LockCall | CounterCall;
 }
 
 export type KvCall =

@@ -31,6 +31,19 @@ export const MAX_KV_METADATA_BYTES = 1024;
 export const MIN_KV_TTL_S = 60;
 export const MAX_KV_LIST = 1000;
 
+/** Files as R2 has them. */
+export const MAX_FILE_KEY_BYTES = 1024;
+export const MAX_FILE_METADATA_BYTES = 8 * 1024;
+export const MAX_FILE_LIST = 1000;
+export const MAX_FILE_DELETES = 1000;
+
+/** What a lock or a counter may be called. */
+export const MAX_SERVICE_NAME_BYTES = 512;
+/** How long a lock is held without being renewed, and how long a caller may wait for one. */
+export const MAX_LOCK_TTL_MS = 60 * 60_000;
+export const MIN_LOCK_TTL_MS = 100;
+export const MAX_LOCK_WAIT_MS = 10 * 60_000;
+
 /** Files of one deploy: an ordinary node_modules fits (Fastify alone installs two thousand). */
 export const MAX_DEPLOY_FILES = 20_000;
 

@@ -211,12 +211,12 @@ describe('a manifest that is not valid', () => {
   });
 
   it('is refused by line and column when TOML holds a wrong value or an unknown key', () => {
-    const errors = errorsOf(() => parseManifest('[limits]\ncpu_ms = "many"\n\n[[r2_buckets]]\n', 'wrangler.toml'));
+    const errors = errorsOf(() => parseManifest('[limits]\ncpu_ms = "many"\n\n[[d1_databases]]\n', 'wrangler.toml'));
     assert.deepEqual(
       errors.map(({ path, line, column }) => [path, line, column]),
       [
         ['limits.cpu_ms', 2, 10],
-        ['r2_buckets', 4, 3],
+        ['d1_databases', 4, 3],
       ],
     );
   });

@@ -5,35 +5,28 @@
 import { z } from 'zod';
 import { asyncSettingsSchema } from './async.ts';
 import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
-import { MAX_DELAY_S, NAME_PATTERN, NAME_RULE } from './limits.ts';
+import { MAX_DELAY_S } from './limits.ts';
 import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
-import { authSchema } from './manifest-services.ts';
+import { bindingSchema, nameSchema, queueNameSchema, whole } from './manifest-names.ts';
+import {
+  authSchema,
+  hearthServiceKeys,
+  keptServices,
+  MOST_BINDINGS,
+  MOST_ROUTES,
+  ownName,
+  serviceKeys,
+  serviceNames,
+} from './manifest-services.ts';
 import { assetsSchema, rulesSchema } from './manifest-workers.ts';
 import { checkRoute } from './routes.ts';
 
 /** `wrangler`: weekday numbers of crons are 1–7 for Sunday–Saturday; otherwise both read the same. */
 export type ManifestDialect = 'hearth' | 'wrangler';
 
-const QUEUE_NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
-const BINDING_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]{0,127}$/;
 const ENTRYPOINT_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 /** As Maven and npm write versions. */
 export const LABEL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/;
-
-const nameSchema = z.string().regex(NAME_PATTERN, `A name ${NAME_RULE}.`);
-const queueNameSchema = z
-  .string()
-  .regex(QUEUE_NAME_PATTERN, `A queue's name ${NAME_RULE}; a dead-letter queue may end in ".dead".`);
-const bindingSchema = z
-  .string()
-  .regex(BINDING_PATTERN, 'A binding is named like a variable of JavaScript.')
-  .refine(
-    (name) => name !== 'BASE',
-    '"BASE" is what the base definition\'s setup returns; name the binding otherwise.',
-  );
-
-/** A whole number from `least` to `most`. */
-const whole = (least: number, most: number) => z.int().min(least).max(most);
 
 const varsSchema = z
   .record(
@@ -164,6 +157,7 @@ const settingsSchema = z
     /** null: what HEARTH_NETWORK says. */
     network: z.enum(['all', 'none']).nullable().default(null),
     auth: authSchema.nullable().default(null),
+    ...hearthServiceKeys,
     /** Asynchronous invocations; absent: two retries and no destinations. */
     async: asyncSettingsSchema.optional(),
     /**
@@ -202,7 +196,7 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
       main: z.string().min(1).nullable().default(null),
       vars: varsSchema,
       route: routeSchema.optional(),
-      routes: z.array(routeSchema).default([]),
+      routes: z.array(routeSchema).max(MOST_ROUTES).default([]),
       triggers: z.strictObject({ crons: z.array(z.string()).default([]) }).prefault({}),
       queues: z
         .strictObject({
@@ -212,6 +206,7 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         .prefault({}),
       kv_namespaces: z.array(kvSchema).default([]),
       services: z.array(serviceSchema).default([]),
+      ...serviceKeys,
       /** Milliseconds one uninterrupted turn of the loop may take; null: no limit of its own. */
       limits: z.strictObject({ cpu_ms: whole(1, 300_000).nullable().default(null) }).prefault({}),
       compatibility_date: z
@@ -231,9 +226,11 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         context.addIssue({ code: 'custom', path, message, input: given });
 
       const taken = new Set(Object.keys(vars));
+      let bindings = 0;
       const claim = (binding: string, path: (string | number)[]) => {
         if (taken.has(binding)) problem(path, `"${binding}" is already a name in env; each binding needs its own.`);
         taken.add(binding);
+        if (++bindings === MOST_BINDINGS + 1) problem(path, `A function has at most ${MOST_BINDINGS} bindings.`);
       };
       queues.producers.forEach(({ binding }, i) => {
         claim(binding, ['queues', 'producers', i, 'binding']);
@@ -246,6 +243,7 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
       });
       if (given.assets?.binding !== undefined) claim(given.assets.binding, ['assets', 'binding']);
       if (given.version_metadata !== undefined) claim(given.version_metadata.binding, ['version_metadata', 'binding']);
+      for (const { name: binding, path } of serviceNames(given, hearth)) claim(binding, path);
       const consumed = new Set<string>();
       queues.consumers.forEach(({ queue }, i) => {
         if (consumed.has(queue)) problem(['queues', 'consumers', i, 'queue'], `"${queue}" is consumed twice.`);
@@ -275,13 +273,14 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         },
         kv_namespaces: given.kv_namespaces.map(({ binding, id }) => ({
           binding,
-          id: id ?? `${name ?? 'function'}-${binding}`,
+          id: id ?? ownName(name, binding),
         })),
         services: services.map(({ remote: _remote, ...service }) => service),
         limits,
         compatibility_date: given.compatibility_date,
         compatibility_flags: given.compatibility_flags,
         // Only where they are given: a manifest without them is the version it always was.
+        ...keptServices(given, name),
         ...(given.rules === undefined ? {} : { rules: given.rules }),
         ...(given.assets === undefined ? {} : { assets: given.assets }),
         ...(given.version_metadata === undefined ? {} : { version_metadata: given.version_metadata }),

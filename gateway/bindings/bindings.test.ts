@@ -96,7 +96,17 @@ async function openBindings(t: TestContext): Promise<BindingRig> {
   const entry = registry.function('caller');
   assert.ok(entry?.active);
   const { spec } = entry.active;
-  const handle = createBindings({ store, queues, registry, dispatcher, now: clock.now, log: SILENT });
+  const handle = createBindings({
+    store,
+    queues,
+    registry,
+    dispatcher,
+    maxFileBytes: 3 * 1024 * 1024,
+    timers: clock,
+    newId,
+    now: clock.now,
+    log: SILENT,
+  });
 
   const dir = await mkdtemp(join(tmpdir(), 'hearth-bindings-'));
   const server = createServer();

@@ -5,14 +5,18 @@ import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { KvStore } from '../store/api/kv.ts';
+import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue/queues.ts';
-import { BodyBudget, NO_BODY } from './body.ts';
-import { checkCall } from './calls.ts';
+import type { Timers } from '../triggers/timers.ts';
+import { BodyBudget, type BodyRoom, NO_BODY } from './body.ts';
+import { type CheckedCalls, checkCall } from './calls.ts';
+import { counterCall } from './counters.ts';
+import { fileCall } from './files.ts';
 import { kvCall, storedNamespace } from './kv.ts';
+import { createLocks } from './locks.ts';
 import { queueCall } from './queue.ts';
 import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
@@ -32,14 +36,35 @@ const MOST_BODY_BYTES = 256 * 1024 * 1024;
 const MOST_GROUP_BODY_BYTES = 64 * 1024 * 1024;
 
 export interface BindingParts {
-  store: { kv: KvStore };
+  store: Pick<Store, 'kv' | 'files' | 'locks' | 'counters'>;
   queues: Pick<Queues, 'enqueue'>;
   registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch' | 'context'>;
+  /** Bytes of one file. */
+  maxFileBytes: number;
+  timers: Timers;
+  newId(): string;
   /** Epoch ms. */
   now(): number;
   log: Logger;
 }
+
+/** Where a call stands, whichever binding it is of. */
+interface Place {
+  spec: ModuleSpec;
+  context: CallContext;
+  room: BodyRoom;
+  exchange: Exchange;
+  /** As the store knows a name that means something within the caller's trust group. */
+  stored(namespace: string): string;
+}
+
+type Served = keyof CheckedCalls;
+type Serve<Kind extends Served> = (
+  binding: Extract<BindingSpec, { kind: Kind }>,
+  call: CheckedCalls[Kind],
+  place: Place,
+) => Promise<void> | null;
 
 /**
  * What KeeperHooks.binding is. The exchange is answered, or cancelled with a code of the error table: FORBIDDEN for a
@@ -48,30 +73,43 @@ export interface BindingParts {
 export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
   const { store, queues, registry, dispatcher, now, log } = parts;
   const budget = new BodyBudget(MOST_BODY_BYTES, MOST_GROUP_BODY_BYTES);
-  const kvParts = { store: store.kv, gate: new ReadGate(), now };
+  const gate = new ReadGate();
+  const kvParts = { store: store.kv, gate, now };
+  const fileParts = { store: store.files, gate, mostBytes: parts.maxFileBytes, newId: parts.newId, now };
+  const locks = createLocks({ store: store.locks, timers: parts.timers, now, log });
   const serviceParts = { registry, dispatcher };
 
-  function begin(spec: ModuleSpec, binding: BindingSpec, head: BindingCallHead, exchange: Exchange) {
+  const serve: { [Kind in Served]: Serve<Kind> } = {
+    kv: ({ namespace }, call, { stored, room, exchange }) => kvCall(kvParts, stored(namespace), call, room, exchange),
+    queue: (binding, call, { context, room, exchange }) => queueCall(queues, binding, call, context, room, exchange),
+    service(binding, call, { spec, context, room, exchange }) {
+      serviceCall(serviceParts, spec, binding, call, context, room, exchange);
+      return null;
+    },
+    r2: ({ bucket }, call, { stored, room, exchange }) => fileCall(fileParts, stored(bucket), call, room, exchange),
+    lock: ({ namespace }, call, { spec, stored, exchange }) =>
+      locks.call(stored(namespace), spec.trustGroup, call, exchange),
+    counter: ({ namespace }, call, { stored, exchange }) =>
+      counterCall(store.counters, stored(namespace), call, exchange),
+  };
+
+  function begin<Kind extends Served>(
+    spec: ModuleSpec,
+    binding: Extract<BindingSpec, { kind: Kind }>,
+    head: BindingCallHead,
+    exchange: Exchange,
+  ): Promise<void> | null {
     const caller = dispatcher.context(head.invocationId, spec);
     if (caller === null) throw new HearthError('FORBIDDEN', "The invocation is another function's.");
-    const context = continued(caller, head);
-    const room = { budget, trustGroup: spec.trustGroup };
-    const { name } = binding;
-    switch (binding.kind) {
-      case 'kv':
-        return kvCall(
-          kvParts,
-          storedNamespace(spec.trustGroup, binding.namespace),
-          checkCall('kv', name, head.call),
-          room,
-          exchange,
-        );
-      case 'queue':
-        return queueCall(queues, binding, checkCall('queue', name, head.call), context, room, exchange);
-      case 'service':
-        serviceCall(serviceParts, spec, binding, checkCall('service', name, head.call), context, room, exchange);
-        return null;
-    }
+    const { trustGroup } = spec;
+    const kind: Kind = binding.kind;
+    return serve[kind](binding, checkCall(kind, binding.name, head.call), {
+      spec,
+      context: continued(caller, head),
+      room: { budget, trustGroup },
+      exchange,
+      stored: (namespace) => storedNamespace(trustGroup, namespace),
+    });
   }
 
   function refuse(spec: ModuleSpec, thrown: unknown, exchange: Exchange): void {

@@ -1,8 +1,9 @@
 /** The shape of what a base may ask of a binding. A base is hostile: nothing of a call is used before it went through here. */
 import { z } from 'zod';
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { BindingCallHead, BindingSpec } from '../../functions/contract/invocation.ts';
+import type { BindingCallHead } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S, MAX_KV_LIST, MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
+import { counterCallShape, fileCallShape, lockCallShape } from './service-shapes.ts';
 
 /** Headers of one service call, names and values together. */
 export const MAX_HEADER_BYTES = 48 * 1024;
@@ -58,12 +59,19 @@ const serviceCall = z.discriminatedUnion('op', [
   z.object({ op: z.literal('service.rpc'), method: z.string().max(MAX_METHOD_CHARS) }),
 ]);
 
-const SCHEMAS = { kv: kvCall, queue: queueCall, service: serviceCall };
+const SCHEMAS = {
+  kv: kvCall,
+  queue: queueCall,
+  service: serviceCall,
+  r2: fileCallShape,
+  lock: lockCallShape,
+  counter: counterCallShape,
+};
 
 export type CheckedCalls = { [Kind in keyof typeof SCHEMAS]: z.output<(typeof SCHEMAS)[Kind]> };
 
 /** The call, checked. Throws BAD_REQUEST, and PAYLOAD_TOO_LARGE for a message over its limit. */
-export function checkCall<Kind extends BindingSpec['kind']>(
+export function checkCall<Kind extends keyof CheckedCalls>(
   kind: Kind,
   name: string,
   call: BindingCallHead['call'],

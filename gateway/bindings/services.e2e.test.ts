@@ -1,5 +1,6 @@
 /** What a function expects to be there, through deployed functions of a real gateway. */
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
@@ -12,7 +13,7 @@ interface Problem {
 describe('services of a function', () => {
   let gateway: TestGateway;
   before(async () => {
-    gateway = await startGateway();
+    gateway = await startGateway({ env: { HEARTH_MAX_BODY_MB: '10' } });
   });
   after(() => gateway[Symbol.asyncDispose]());
 
@@ -23,6 +24,19 @@ describe('services of a function', () => {
     });
     assert.equal(answer.status, 422, JSON.stringify(answer.body));
     return answer.body;
+  };
+
+  /** Deploys a function whose fetch is this, and calls it: what it returns, as JSON. */
+  const run = async (name: string, manifest: Record<string, unknown>, body: string, query = '') => {
+    const source = `export default { async fetch(request: Request, env: any, ctx: any) {
+      const result = await (async () => { ${body} })();
+      return result instanceof Response ? result : Response.json(result ?? null);
+    } }`;
+    await gateway.deploy(name, source, { manifest });
+    const response = await fetch(`${gateway.url}/${name}${query}`);
+    const text = await response.text();
+    assert.equal(response.status, 200, `${text}\n${gateway.output().slice(-3000)}`);
+    return JSON.parse(text);
   };
 
   it('auth: a function is locked until its secret is set, and says who has to do what', async () => {
@@ -59,5 +73,203 @@ describe('services of a function', () => {
       assert.match(problem.detail, /fetches no keys from/);
     }
     await refused('jwks', { hearth: { auth: { jwks: 'https://user:pass@issuer.example/', audience: 'a' } } });
+  });
+
+  const FILES = { r2_buckets: [{ binding: 'FILES', bucket_name: 'photos' }] };
+
+  it('files: what is put is got, headed, listed and deleted, with its metadata', async () => {
+    const result = await run(
+      'files-basic',
+      FILES,
+      `const put = await env.FILES.put('a/1.txt', 'grüße', {
+        httpMetadata: { contentType: 'text/plain', cacheExpiry: new Date(1e12) }, customMetadata: { by: 'me' } });
+      await env.FILES.put('a/2.bin', new Uint8Array([1, 2, 3]).buffer);
+      await env.FILES.put('b.txt', new Blob(['blob']).stream(), { httpMetadata: new Headers({ 'content-type': 'x/y' }) });
+      await env.FILES.put('empty', null);
+      const got = await env.FILES.get('a/1.txt');
+      const headers = new Headers();
+      got.writeHttpMetadata(headers);
+      const list = await env.FILES.list({ delimiter: '/' });
+      const page = await env.FILES.list({ prefix: 'a/', limit: 1 });
+      const rest = await env.FILES.list({ prefix: 'a/', cursor: page.cursor });
+      await env.FILES.delete(['a/1.txt', 'never']);
+      return {
+        text: await got.text(), used: got.bodyUsed, size: put.size, etag: put.etag, same: got.httpEtag === '"' + put.etag + '"',
+        md5: put.checksums.toJSON().md5, custom: got.customMetadata, headers: [...headers], uploaded: got.uploaded instanceof Date,
+        bytes: [...await (await env.FILES.get('a/2.bin')).bytes()],
+        type: (await env.FILES.head('b.txt')).httpMetadata.contentType,
+        empty: await (await env.FILES.get('empty')).text(),
+        listed: list.objects.map((each) => each.key), prefixes: list.delimitedPrefixes, truncated: list.truncated,
+        pages: [page.objects.map((each) => each.key), page.truncated, rest.objects.map((each) => each.key), rest.truncated],
+        gone: await env.FILES.get('a/1.txt'),
+        multipart: (() => { try { env.FILES.createMultipartUpload('k') } catch (error) { return error.message } })(),
+      };`,
+    );
+    assert.equal(result.text, 'grüße');
+    assert.equal(result.md5, result.etag);
+    assert.equal(result.etag, createHash('md5').update('grüße').digest('hex'));
+    assert.deepEqual(result.headers, [
+      ['content-type', 'text/plain'],
+      ['expires', new Date(1e12).toUTCString()],
+    ]);
+    assert.deepEqual([result.used, result.size, result.same, result.uploaded], [true, 7, true, true]);
+    assert.deepEqual(result.custom, { by: 'me' });
+    assert.deepEqual([result.bytes, result.type, result.empty, result.gone], [[1, 2, 3], 'x/y', '', null]);
+    assert.deepEqual([result.listed, result.prefixes, result.truncated], [['b.txt', 'empty'], ['a/'], false]);
+    assert.deepEqual(result.pages, [['a/1.txt'], true, ['a/2.bin'], false]);
+    assert.match(result.multipart, /no multipart uploads/);
+  });
+
+  it('files: ranges, conditions and digests are as R2 has them', async () => {
+    const result = await run(
+      'files-options',
+      FILES,
+      `const { etag } = await env.FILES.put('k', '0123456789');
+      const text = async (options) => (await env.FILES.get('k', options)).text();
+      const header = (name, value) => new Headers({ [name]: value });
+      const fails = async (work) => { try { await work(); return null } catch (error) { return error.code ?? error.name } };
+      const first = await env.FILES.put('once', '1', { onlyIf: { etagDoesNotMatch: '*' } });
+      return {
+        ranges: [await text({ range: { offset: 2, length: 3 } }), await text({ range: { suffix: 2 } }),
+          await text({ range: { offset: 8 } }), await text({ range: header('range', 'bytes=1-2') }),
+          await text({ range: header('range', 'bytes=-1') }), await text({ range: { offset: 5, length: 500 } })],
+        range: (await env.FILES.get('k', { range: { suffix: 3 } })).range,
+        beyond: await fails(() => env.FILES.get('k', { range: { offset: 11 } })),
+        unmatched: 'body' in await env.FILES.get('k', { onlyIf: { etagMatches: 'other' } }),
+        matched: 'body' in await env.FILES.get('k', { onlyIf: { etagMatches: etag } }),
+        fresh: 'body' in await env.FILES.get('k', { onlyIf: header('if-none-match', '"' + etag + '"') }),
+        put: [await env.FILES.put('k', 'no', { onlyIf: { etagMatches: 'other' } }),
+          (await env.FILES.put('k', 'yes', { onlyIf: { etagMatches: etag } })).size],
+        once: [first.size, await env.FILES.put('once', '2', { onlyIf: { etagDoesNotMatch: '*' } })],
+        kept: await (await env.FILES.get('once')).text(),
+        digest: await fails(() => env.FILES.put('d', 'abc', { sha256: '00'.repeat(32) })),
+        notThere: await env.FILES.head('d'),
+        right: (await env.FILES.put('d', 'abc', { sha1: 'a9993e364706816aba3e25717850c26c9cd0d89d' })).checksums.toJSON().sha1,
+        bad: [await fails(() => env.FILES.put('', 'x')), await fails(() => env.FILES.put('k'.repeat(1025), 'x')),
+          await fails(() => env.FILES.put('k', 'x', { customMetadata: { a: 'x'.repeat(9000) } })),
+          await fails(() => env.FILES.list({ limit: 1001 })), await fails(() => env.FILES.list({ cursor: '!' }))],
+      };`,
+    );
+    assert.deepEqual(result.ranges, ['234', '89', '89', '12', '9', '56789']);
+    assert.deepEqual(result.range, { offset: 7, length: 3 });
+    assert.deepEqual(
+      [result.beyond, result.unmatched, result.matched, result.fresh],
+      ['BAD_REQUEST', false, true, false],
+    );
+    assert.deepEqual([result.put, result.once, result.kept], [[null, 3], [1, null], '1']);
+    assert.deepEqual([result.digest, result.notThere], ['BAD_REQUEST', null]);
+    assert.equal(result.right, 'a9993e364706816aba3e25717850c26c9cd0d89d');
+    assert.deepEqual(result.bad, ['BAD_REQUEST', 'BAD_REQUEST', 'PAYLOAD_TOO_LARGE', 'BAD_REQUEST', 'BAD_REQUEST']);
+  });
+
+  it('files: large ones stream both ways, are bounded, and are those of one trust group', async () => {
+    const source = `export default { async fetch(request: Request, env: any) {
+      const key = new URL(request.url).pathname;
+      if (request.method === 'PUT') {
+        try { return Response.json(await env.FILES.put(key, request.body)) }
+        catch (error: any) { return new Response(error.code, { status: 500 }) }
+      }
+      const file = await env.FILES.get(key);
+      return file === null ? new Response(null, { status: 404 }) : new Response(file.body);
+    } }`;
+    await gateway.deploy('files-large', source, { manifest: FILES });
+    await gateway.deploy('files-other', source, { manifest: { ...FILES, hearth: { trustGroup: 'others' } } });
+    const bytes = randomBytes(5_000_001);
+    const put = await fetch(`${gateway.url}/files-large/big`, { method: 'PUT', body: bytes });
+    const { size, etag } = (await put.json()) as { size: number; etag: string };
+    assert.deepEqual([size, etag], [bytes.length, createHash('md5').update(bytes).digest('hex')]);
+    const got = Buffer.from(await (await fetch(`${gateway.url}/files-large/big`)).arrayBuffer());
+    assert.ok(got.equals(bytes));
+    assert.equal((await fetch(`${gateway.url}/files-other/big`)).status, 404);
+    const over = await run(
+      'files-over',
+      FILES,
+      `const chunk = new Uint8Array(1024 * 1024);
+      let left = 12;
+      const body = new ReadableStream({ pull(controller) { if (left-- > 0) controller.enqueue(chunk); else controller.close() } });
+      try { await env.FILES.put('over', body) } catch (error) { return [error.code, await env.FILES.head('over')] }`,
+    );
+    assert.deepEqual(over, ['PAYLOAD_TOO_LARGE', null]);
+  });
+
+  const LOCKS = { hearth: { locks: [{ binding: 'LOCKS', namespace: 'orders' }] } };
+
+  it('locks: one holder at a time, fences that rise, a signal when it is lost', async () => {
+    const result = await run(
+      'locks-basic',
+      LOCKS,
+      `const first = await env.LOCKS.acquire('a', { ttlMs: 60_000 });
+      const second = await env.LOCKS.acquire('a');
+      const waiting = env.LOCKS.acquire('a', { waitMs: 60_000 });
+      const renewed = await first.renew(90_000);
+      const released = await first.release();
+      const third = await waiting;
+      const short = await env.LOCKS.acquire('short', { ttlMs: 100 });
+      await new Promise((resolve) => short.signal.addEventListener('abort', resolve));
+      const late = await short.renew();
+      const total = [];
+      let inside = 0, most = 0;
+      await Promise.all(Array.from({ length: 8 }, (_, i) => env.LOCKS.withLock('w', async (lock) => {
+        most = Math.max(most, ++inside);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        inside--;
+        total.push(lock.fencing);
+      })));
+      const refused = await env.LOCKS.withLock('a', () => 'never', { waitMs: 0 }).catch((error) => error.name);
+      const thrown = await env.LOCKS.withLock('t', () => { throw new Error('mine') }).catch((error) => error.message);
+      const after = await env.LOCKS.acquire('t');
+      await third.release();
+      return { second, renewed, released, rises: third.fencing > first.fencing, aborted: first.signal.aborted, late, most,
+        rising: total.every((fence, i) => i === 0 || fence > total[i - 1]), refused, thrown, after: after !== null };`,
+    );
+    assert.deepEqual(result, {
+      second: null,
+      renewed: true,
+      released: true,
+      rises: true,
+      aborted: true,
+      late: false,
+      most: 1,
+      rising: true,
+      refused: 'LockError',
+      thrown: 'mine',
+      after: true,
+    });
+  });
+
+  it('locks: one whose base dies is free at once', async () => {
+    await gateway.deploy(
+      'locks-dying',
+      `export default { async fetch(_: Request, env: any) {
+        const lock = await env.LOCKS.acquire('dying', { ttlMs: 3_600_000 });
+        // An uncaught exception: the base is retired.
+        setTimeout(() => { throw new Error('over') }, 0);
+        return new Response(String(lock.fencing));
+      } }`,
+      { manifest: LOCKS },
+    );
+    const fence = Number(await (await fetch(`${gateway.url}/locks-dying`)).text());
+    const next = await run(
+      'locks-next',
+      LOCKS,
+      `return (await env.LOCKS.acquire('dying', { waitMs: 60_000 })).fencing`,
+    );
+    assert.ok(next > fence);
+  });
+
+  it('counters: each counts once, and sequences never give a number twice', async () => {
+    const result = await run(
+      'counting',
+      { hearth: { counters: [{ binding: 'COUNT', namespace: 'shop' }, { binding: 'OWN' }] } },
+      `await Promise.all(Array.from({ length: 50 }, () => env.COUNT.increment('a')));
+      const ids = await Promise.all(Array.from({ length: 50 }, () => env.COUNT.next('a')));
+      const down = await env.COUNT.increment('a', -8);
+      const own = await env.OWN.get('a');
+      const bad = await env.COUNT.increment('a', 0.5).catch((error) => error.name);
+      const long = await env.COUNT.get('x'.repeat(513)).catch((error) => error.code);
+      await env.COUNT.reset('a');
+      return { down, ids: new Set(ids).size, own, bad, long, reset: await env.COUNT.get('a'), next: await env.COUNT.next('a') };`,
+    );
+    assert.deepEqual(result, { down: 42, ids: 50, own: 0, bad: 'TypeError', long: 'BAD_REQUEST', reset: 0, next: 51 });
   });
 });

@@ -60,7 +60,12 @@ async function startIssuer(t: TestContext, keys: JWK[]): Promise<Issuer> {
 const toLoopback: Resolve = (_host, _options, answer) => answer(null, [{ address: '127.0.0.1', family: 4 }]);
 
 /** A function behind this issuer, the clock of its key sets, and how a call with a token ends. */
-async function locked(t: TestContext, issuer: Issuer, auth: Record<string, unknown> = {}, allowed: AddressCheck = () => true) {
+async function locked(
+  t: TestContext,
+  issuer: Issuer,
+  auth: Record<string, unknown> = {},
+  allowed: AddressCheck = () => true,
+) {
   const clock = { ms: 1_000_000 };
   const hearth = await startScripted((call) => call.respond(200, [], 'in'), {
     auth: { jwks: issuer.url, audience: AUDIENCE, ...auth },

@@ -3,6 +3,7 @@ import type { BindingSpec } from '../../functions/contract/invocation.ts';
 import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { ModuleImage, ModuleLimits, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { VersionRecord } from '../store/api/registry.ts';
+import { serviceSpecs } from './service-specs.ts';
 
 /** The opened secrets of one function at one revision. */
 export interface OpenedSecrets {
@@ -52,7 +53,7 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
     image: problem === null ? image : () => Promise.reject(problem),
     vars,
     jsonVars,
-    bindings: bindingsOf(manifest),
+    bindings: [...bindingsOf(manifest), ...serviceSpecs(manifest, functionName)],
   };
 }
 

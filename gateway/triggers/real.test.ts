@@ -40,7 +40,7 @@ async function openAll(t: TestContext) {
     owner: 'gateway',
     keeper: harness.keeper,
   });
-  const bindings = createBindings({ store, queues, registry, dispatcher, now, log: SILENT });
+  const bindings = createBindings({ ...parts, store, queues, maxFileBytes: 1024 * 1024 });
   harness.onBinding = (spec, call: BindingCallHead, exchange) => bindings(spec, call, exchange);
   await queues.start();
   await crons.start();

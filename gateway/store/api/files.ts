@@ -3,7 +3,7 @@
  * another and then named by the file. What no file names any more is kept for a while, for those who are reading it.
  */
 
-export const FILE_PART_BYTES = 512 * 1024;
+export const FILE_PART_BYTES = 256 * 1024;
 /** How long an upload that no file names is kept after its last part came, or after its file went. */
 export const UNNAMED_FILE_MS = 10 * 60_000;
 
@@ -31,7 +31,7 @@ export interface FileStore {
   /** Null when it is gone. */
   readPart(upload: string, number: number): Promise<Uint8Array | null>;
   delete(bucket: string, keys: string[], nowMs: number): Promise<void>;
-  /** Nobody will name it, or it is not there. */
+  /** Nobody will name it. Does nothing where a file does, or it is not there. */
   drop(upload: string, nowMs: number): Promise<void>;
   /** In the order of the keys' UTF-8 bytes, behind `after`, which need be no whole key. */
   list(bucket: string, options: { prefix: string; after: Uint8Array | null; limit: number }): Promise<FileHead[]>;

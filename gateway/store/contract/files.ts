@@ -56,7 +56,7 @@ export function filesContract(test: StoreTest): void {
       await store.files.delete('b', ['gone', 'never'], NOW);
       await store.files.writePart('u4', 0, Buffer.from('never named'), NOW);
       await store.files.writePart('u5', 0, Buffer.from('given up'), NOW);
-      await store.files.drop('u5', NOW);
+      for (const upload of ['u5', 'u2', 'never']) await store.files.drop(upload, NOW);
       const read = async () => Promise.all(['u1', 'u2', 'u3', 'u4', 'u5'].map((upload) => textOf(store, upload)));
       await store.files.sweep(NOW + UNNAMED_FILE_MS - 1, 100);
       assert.deepEqual(await read(), ['one', 'two', 'three', 'never named', null]);

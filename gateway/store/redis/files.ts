@@ -96,7 +96,8 @@ export function filesDomain(db: Database): FileStore {
       }
     },
     async drop(upload, nowMs) {
-      await db.call('ZADD', 'file-uploads', nowMs, upload);
+      // Only where it stands: one that a file names does not.
+      await db.call('ZADD', 'file-uploads', 'XX', nowMs, upload);
     },
     async list(bucket, { prefix, after, limit }) {
       const start = Buffer.from(prefix);

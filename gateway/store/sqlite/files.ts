@@ -69,7 +69,7 @@ export function filesDomain(db: Database): Sync<FileStore> {
       }
     },
     drop(upload, nowMs) {
-      unname(upload, nowMs);
+      db.sql('UPDATE file_uploads SET expires_at = ? WHERE upload = ? AND expires_at IS NOT NULL').run(nowMs, upload);
     },
     list(bucket, { prefix, after, limit }) {
       const from = Buffer.from(prefix);

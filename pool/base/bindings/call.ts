@@ -105,6 +105,23 @@ export class BindingCalls {
     return link().open(head, handler, body, fin);
   }
 
+  /** For calls whose exchange stays open: until `end`, or until it has broken off, which `gone` hears. */
+  async keep<Head>(call: BindingCall, gone: () => void): Promise<{ head: Head; end(): void }> {
+    const { promise, resolve, reject } = Promise.withResolvers<Head>();
+    const handler: ExchangeHandler = {
+      head: (answer) => resolve(answer as Head),
+      data: (chunk) => exchange.consumed(chunk.length),
+      end: () => undefined,
+      drain: () => undefined,
+      closed: (error) => {
+        gone();
+        if (error !== null) reject(new BindingError(error));
+      },
+    };
+    const exchange = this.open(call, this.caller, handler, null, true);
+    return { head: await promise, end: () => exchange.cancel({ code: 'CANCELLED', message: 'It is over.' }) };
+  }
+
   /** For calls whose answer is a head alone. */
   async ask<Head>(call: BindingCall, body: Uint8Array | ReadableStream<Uint8Array> | null = null): Promise<Head> {
     const answer = await this.call<Head>(call, body);

@@ -2,9 +2,12 @@
 import type { BindingSpec } from '../../../functions/contract/invocation.ts';
 import { FarEntrypoint, type FarOptions } from '../rpc/far.ts';
 import { BindingCalls, type CallContext } from './call.ts';
+import { counters } from './counters.ts';
 import type { DirectCalls } from './direct.ts';
 import { DirectEntrypoint } from './direct-methods.ts';
+import { FileBinding } from './files.ts';
 import { kvNamespace } from './kv.ts';
+import { locks } from './locks.ts';
 import { queueProducer } from './queue.ts';
 import { serviceBinding } from './service.ts';
 
@@ -38,6 +41,12 @@ function binding(
       if (direct === null) return serviceBinding(calls, null, far);
       return serviceBinding(calls, (request) => direct.call(spec, request), new DirectEntrypoint(direct, spec, far));
     }
+    case 'r2':
+      return new FileBinding(calls);
+    case 'lock':
+      return locks(calls);
+    case 'counter':
+      return counters(calls);
     default:
       return spec satisfies never;
   }
