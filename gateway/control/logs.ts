@@ -60,7 +60,8 @@ const route = createRoute({
       description: 'Lines, or with follow=true a stream of events',
       content: {
         'application/json': { schema: z.object({ lines: z.array(lineSchema), dropped: z.int() }) },
-        'text/event-stream': { schema: { type: 'string' as const } },
+        // Of each event.
+        'text/event-stream': { schema: z.object({ event: z.enum(['line', 'call']), data: z.string() }) },
       },
     },
   },
