@@ -29,6 +29,8 @@ export interface Bundle {
   assets: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** Files of the project that are in it. */
   inputs: ReadonlySet<string>;
+  /** Sources that lie elsewhere, absolute; those of packages are left out. */
+  outside: readonly string[];
   /** The place in a source of what the gateway says about the bundle. */
   origin(error: SourceError): SourceError;
 }
@@ -64,6 +66,9 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
     code: new TextEncoder().encode(`${code}\n//# sourceMappingURL=data:application/json;base64,${inline}\n`),
     assets: found.assets,
     inputs: new Set(inputs),
+    outside: inputs
+      .filter((input) => !request.sent(input) && !input.includes('node_modules/') && !input.includes(':'))
+      .map((input) => join(directory, input)),
     origin: (error) => (error.file === path ? originIn(new SourceMap(map), error) : error),
   };
 }

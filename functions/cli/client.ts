@@ -24,8 +24,14 @@ export interface Client {
   call<Answer>(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** The answer as text. */
   text(path: string): Promise<string>;
+  /** The answer as it comes. */
+  stream(method: string, path: string, options?: CallOptions): Promise<Response>;
   /** Server-sent events until the gateway ends them, however long none comes. */
-  events(path: string, query: Record<string, string | undefined>): AsyncGenerator<ServerEvent>;
+  events(
+    path: string,
+    query: Record<string, string | undefined>,
+    options?: { signal?: AbortSignal; opened?(): void },
+  ): AsyncGenerator<ServerEvent>;
 }
 
 export function createClient(connection: Connection): Client {
@@ -74,13 +80,17 @@ export function createClient(connection: Connection): Client {
       if (!isJson(response)) throw notTheApi(url, response);
       return JSON.parse(text) as Answer;
     },
+    stream: send,
     async text(path) {
       return await wholeText(url, await send('GET', path));
     },
-    async *events(path, query) {
+    async *events(path, query, { signal, opened } = {}) {
       const target = targetOf(path, query);
       // Not fetch: it gives up on a body of which nothing has come for five minutes, and functions may be silent longer.
-      const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, { headers: authorization });
+      const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, {
+        headers: authorization,
+        ...(signal === undefined ? {} : { signal }),
+      });
       request.end();
       let response: IncomingMessage;
       try {
@@ -90,6 +100,7 @@ export function createClient(connection: Connection): Client {
       }
       try {
         if (response.statusCode !== 200) throw await refusal(connection, await asResponse(response));
+        opened?.();
         yield* eventsOf(response);
       } finally {
         response.destroy();

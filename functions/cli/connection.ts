@@ -39,7 +39,8 @@ function checkedUrl(given: string, from: string): string {
   return parsed.origin + parsed.pathname.replace(/\/+$/, '');
 }
 
-function isLoopback(url: string): boolean {
+/** An address of this machine only. */
+export function isLoopback(url: string): boolean {
   const { hostname } = new URL(url);
   return /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(hostname);
 }

@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { cron } from './commands/cron.ts';
 import { deploy } from './commands/deploy.ts';
+import { dev } from './commands/dev.ts';
 import { init } from './commands/init.ts';
 import { invoke } from './commands/invoke.ts';
 import { logs } from './commands/logs.ts';
 import { ls } from './commands/ls.ts';
 import { pool } from './commands/pool.ts';
+import { profile } from './commands/profile.ts';
 import { publish, unpublish } from './commands/publish.ts';
 import { queue } from './commands/queue.ts';
 import { rollout } from './commands/rollout.ts';
@@ -14,6 +16,7 @@ import { secret } from './commands/secret.ts';
 import { token } from './commands/token.ts';
 import { rollback, traffic } from './commands/traffic.ts';
 import { types } from './commands/types.ts';
+import { up } from './commands/up.ts';
 import { versions } from './commands/versions.ts';
 import { run } from './program.ts';
 
@@ -33,8 +36,8 @@ process.exitCode = await run(
   {
     version,
     commands: [
-      ...[init, types],
-      ...[ls, deploy, invoke, logs],
+      ...[up, init, types, dev],
+      ...[ls, deploy, invoke, logs, profile],
       ...[versions, traffic, rollback, rollout, publish, unpublish],
       ...[secret, token, cron, queue, pool],
     ],

@@ -27,6 +27,8 @@ export interface Project {
   name: string;
   form: FormData;
   leftOut: readonly string[];
+  /** Sources elsewhere that are in the bundle, absolute. */
+  outside: readonly string[];
   /** Bytes of the bundle; null: files go as they are. */
   bundledBytes: number | null;
   /** What the gateway says about the upload, said about the sources. */
@@ -87,6 +89,7 @@ export async function readProject(path: string, options: ProjectOptions, client:
     name,
     form,
     leftOut,
+    outside: bundle?.outside ?? [],
     bundledBytes: bundle?.code.byteLength ?? null,
     explained: (error) => (bundle === null ? error : explained(error, bundle)),
   };

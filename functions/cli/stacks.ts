@@ -4,12 +4,18 @@ import { type Client, segment } from './client.ts';
 import { ApiFailure } from './failure.ts';
 
 export interface Stacks {
-  /** The text with each place of the bundle replaced; as it is where the version has no map, or is gone. */
-  mapped(functionName: string, version: string, text: string): Promise<string>;
+  /**
+   * The text with each place of the bundle replaced; as it is where the version has no map, or is gone. `named` says how
+   * a source is shown; by default as the map has it, by its path in the project.
+   */
+  mapped(functionName: string, version: string, text: string, named?: (source: string) => string): Promise<string>;
 }
 
 /** Versions whose maps are kept: whoever follows a log sees one or two of them. */
 const MOST_MAPS = 8;
+
+/** From the first frame of the base on, which called the function: the author's code stands above it. */
+const BELOW = /\n {4}at [^\n]*\/base\/base\.js:\d+:\d+\)?(\n {4}at [^\n]*)*/g;
 
 /** Maps are fetched when a text first needs them. */
 export function createStacks(client: Pick<Client, 'text'>): Stacks {
@@ -29,22 +35,23 @@ export function createStacks(client: Pick<Client, 'text'>): Stacks {
   }
 
   return {
-    async mapped(functionName, version, text) {
+    async mapped(functionName, version, text, named = (source) => source) {
       // As the base names code: by its function, which has no character that means something in a pattern.
       const frames = new RegExp(`(?<=^|[ (])${functionName}\\.js:(\\d+):(\\d+)`, 'gm');
       if (!frames.test(text)) return text;
       const map = await mapOf(functionName, version);
       if (map === null) return text;
-      return text.replaceAll(frames, (place, line: string, column: string) => {
+      return text.replace(BELOW, '').replaceAll(frames, (place, line: string, column: string) => {
         const origin = map.findOrigin(Number(line), Number(column));
         if (!('fileName' in origin) || origin.fileName === undefined) return place;
-        return `${origin.fileName}:${origin.lineNumber}:${origin.columnNumber}`;
+        return `${named(origin.fileName)}:${origin.lineNumber}:${origin.columnNumber}`;
       });
     },
   };
 }
 
-async function fetchMap(
+/** Null when the version has none, or it is not for this token. */
+export async function fetchMap(
   client: Pick<Client, 'text'>,
   functionName: string,
   version: string,
