@@ -23,6 +23,7 @@ const OWN_FILES = [
   'sign-in.js',
   'split.js',
   'text.js',
+  'unseen.js',
   'views/access.js',
   'views/deploy.js',
   'views/function.js',

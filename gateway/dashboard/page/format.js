@@ -3,6 +3,7 @@
 /** @param {number | null} ms */
 export function duration(ms) {
   if (ms === null) return '–';
+  if (ms === 0) return '0 ms';
   if (ms < 1) return `${ms.toFixed(2)} ms`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;

@@ -63,7 +63,7 @@ export function createPage(api, { update, say }) {
       update();
       try {
         await action();
-        say(done);
+        if (done !== '') say(done);
         return true;
       } catch (error) {
         actionProblem = problemFrom(error);

@@ -6,12 +6,14 @@ import { plain, shown } from './text.js';
 
 /** @param {Problem} problem @param {(() => void) | null} [dismiss] */
 export function problemBox(problem, dismiss = null) {
+  // The first stands in the detail as a rule.
+  const errors = problem.errors.filter(({ message }) => !problem.detail.includes(message));
   return html`<div class="problem">
     <p><strong class="code">${plain(problem.code)}</strong> ${shown(problem.detail)}</p>
     ${
-      problem.errors.length === 0
+      errors.length === 0
         ? nothing
-        : html`<ul>${problem.errors.map((error) => html`<li>${placeOf(error)}${shown(error.message)}</li>`)}</ul>`
+        : html`<ul>${errors.map((error) => html`<li>${placeOf(error)}${shown(error.message)}</li>`)}</ul>`
     }
     ${dismiss === null ? nothing : html`<button type="button" class="quiet" @click=${dismiss}>Dismiss</button>`}
   </div>`;
@@ -43,6 +45,7 @@ export function tile(name, value, { note = nothing, kind = '' } = {}) {
  * @typedef {object} Column
  * @property {string} label
  * @property {boolean} [number] Aligned to the right.
+ * @property {boolean} [full] A picture: where rows are cards it has a line of its own, without its label.
  * @property {boolean} [wide] Left out where there is little room.
  * @property {boolean} [hiddenLabel] Its label is for screen readers only.
  */
@@ -55,32 +58,39 @@ export function tile(name, value, { note = nothing, kind = '' } = {}) {
  * @param {Column[]} table.columns
  * @param {{ key: string, cells: Rendered[], below?: Rendered }[]} table.rows `below`: more about it, over all columns.
  * @param {Rendered} table.empty Instead of a table without rows.
+ * @param {boolean} [table.tall] Scrolls by itself, as it has many rows.
  */
-export function dataTable({ caption, columns, rows, empty }) {
+export function dataTable({ caption, columns, rows, empty, tall = false }) {
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`;
   /** @param {number} at */
-  const kind = (at) => `${columns[at]?.number ? 'number' : ''} ${columns[at]?.wide ? 'wide' : ''}`;
-  return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0">
-    <table>
+  const kind = (at) =>
+    `${columns[at]?.number ? 'number' : ''} ${columns[at]?.wide ? 'wide' : ''} ${columns[at]?.hiddenLabel ? 'last' : ''} ${columns[at]?.full ? 'full' : ''}`;
+  /** Beside the value, where there is no room for columns. @param {number} at */
+  const label = (at) => (columns[at]?.hiddenLabel || columns[at]?.full ? '' : (columns[at]?.label ?? ''));
+  // Roles are said, too: where rows are drawn as cards, it is a table all the same.
+  return html`<div class="scroll ${tall ? 'tall' : ''}" role="group" aria-label=${caption} tabindex="0">
+    <table role="table">
       <caption class="hidden">${caption}</caption>
-      <thead>
-        <tr>
+      <thead role="rowgroup">
+        <tr role="row">
           ${columns.map(
             ({ label, hiddenLabel }, at) =>
-              html`<th scope="col" class=${kind(at)}><span class=${hiddenLabel ? 'hidden' : ''}>${label}</span></th>`,
+              html`<th scope="col" role="columnheader" class=${kind(at)}><span class=${hiddenLabel ? 'hidden' : ''}>${label}</span></th>`,
           )}
         </tr>
       </thead>
-      <tbody>
+      <tbody role="rowgroup">
         ${repeat(
           rows,
           ({ key }) => key,
-          ({ cells, below = nothing }) => html`<tr>
+          ({ cells, below = nothing }) => html`<tr role="row">
               ${cells.map((cell, at) =>
-                at === 0 ? html`<th scope="row">${cell}</th>` : html`<td class=${kind(at)}>${cell}</td>`,
+                at === 0
+                  ? html`<th scope="row" role="rowheader">${cell}</th>`
+                  : html`<td role="cell" class=${kind(at)} data-label=${label(at)}>${cell}</td>`,
               )}
             </tr>
-            ${below === nothing ? nothing : html`<tr class="below"><td colspan=${columns.length}>${below}</td></tr>`}`,
+            ${below === nothing ? nothing : html`<tr role="row" class="below"><td role="cell" colspan=${columns.length}>${below}</td></tr>`}`,
         )}
       </tbody>
     </table>

@@ -14,7 +14,7 @@ export interface Page {
   update(): void;
   /** Calls at once and then every so many ms, one after another, while somebody looks. What it throws is shown. */
   every(ms: number, load: () => Promise<void>): void;
-  /** Does what a person asked for: its failure is shown, its success told. Resolves whether it went well. */
+  /** Does what a person asked for: its failure is shown, its success told, unless there is nothing to say (''). Resolves whether it went well. */
   act(done: string, action: () => Promise<unknown>): Promise<boolean>;
   /** Asks first; resolves false when it was called off. */
   confirm(question: string, detail: string, verb: string): Promise<boolean>;

@@ -2,7 +2,7 @@
 import { ago, clock } from '../format.js';
 import { html, nothing } from '../lit.js';
 import { dataTable, field, heading, submitted } from '../parts.js';
-import { plain, shown } from '../text.js';
+import { shown } from '../text.js';
 
 /** @import { AuditRecord, Page, Token, View } from '../types.d.ts' */
 
@@ -149,10 +149,11 @@ export function accessView(page) {
             shown(record.subject),
             Object.keys(record.detail).length === 0
               ? nothing
-              : html`<code class="detail">${shown(plain(JSON.stringify(record.detail)))}</code>`,
+              : html`<code class="detail">${shown(JSON.stringify(record.detail, null, 1).replaceAll(/\n */g, ' '))}</code>`,
           ],
         })),
         empty: 'Nothing was changed yet.',
+        tall: true,
       })}
       ${isAll ? nothing : html`<button type="button" @click=${more}>Older ones</button>`}
     </section>`;

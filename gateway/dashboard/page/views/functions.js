@@ -48,7 +48,7 @@ export function functionsView(page) {
         columns: [
           { label: 'Name' },
           { label: 'Calls/s', number: true },
-          { label: 'Course', wide: true },
+          { label: 'Last 5 min', wide: true },
           { label: 'Errors', number: true },
           { label: 'p50', number: true, wide: true },
           { label: 'p95', number: true },

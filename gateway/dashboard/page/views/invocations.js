@@ -8,21 +8,25 @@ import { plain, shown } from '../text.js';
 /** @import { Invocation, Page } from '../types.d.ts' */
 
 const LOOK_MS = 3_000;
-const MOST = 50;
+const FIRST = 20;
+/** As many as the API tells. */
+const MOST = 1000;
 
 /** @param {Page} page @param {string} name */
 export function invocationsPart(page, name) {
   /** @type {Invocation[] | null} */
   let invocations = null;
   let failedOnly = false;
+  let wanted = FIRST;
   /** @type {string | null} */
   let open = null;
 
-  page.every(LOOK_MS, async () => {
-    const path = `${functionUrl(name)}/invocations?limit=${failedOnly ? 1000 : MOST}`;
+  async function look() {
+    const path = `${functionUrl(name)}/invocations?limit=${failedOnly ? MOST : wanted + 1}`;
     const answer = /** @type {{ invocations: Invocation[] }} */ (await page.api.get(path, page.signal));
     invocations = answer.invocations;
-  });
+  }
+  page.every(LOOK_MS, look);
 
   /** @param {string} id */
   const toggle = (id) => () => {
@@ -33,11 +37,17 @@ export function invocationsPart(page, name) {
   /** @param {Event} event */
   const filter = (event) => {
     failedOnly = /** @type {HTMLInputElement} */ (event.target).checked;
-    page.update();
+    void page.act('', look);
   };
 
+  function more() {
+    wanted = Math.min(wanted * 3, MOST - 1);
+    void page.act('', look);
+  }
+
   return () => {
-    const found = (invocations ?? []).filter(({ state }) => !failedOnly || state === 'error').slice(0, MOST);
+    const all = (invocations ?? []).filter(({ state }) => !failedOnly || state === 'error');
+    const found = all.slice(0, wanted);
     const scaleMs = Math.max(0.001, ...found.map(totalOf));
     return html`<section aria-labelledby="recent">
       <h2 id="recent">Recent invocations</h2>
@@ -56,7 +66,7 @@ export function invocationsPart(page, name) {
                 { label: 'Outcome' },
                 { label: 'Start', wide: true },
                 { label: 'Duration', number: true },
-                { label: 'Phases', wide: true },
+                { label: 'Phases', full: true },
                 { label: 'Details', hiddenLabel: true },
               ],
               rows: found.map((invocation) => ({
@@ -69,6 +79,7 @@ export function invocationsPart(page, name) {
                 : html`It has not been called yet. <a href=${functionPath(name, 'invoke')}>Invoke it</a>`,
             })
       }
+      ${all.length <= found.length ? nothing : html`<div class="actions after"><button type="button" @click=${more}>Show more</button></div>`}
     </section>`;
   };
 }
@@ -93,7 +104,7 @@ function cellsOf(invocation, scaleMs, isOpen, toggle) {
     start === null ? '–' : badge(start === 'cold' ? 'info' : 'plain', start),
     phases === null ? '–' : duration(totalOf(invocation)),
     phases === null ? nothing : phaseBar(phases, scaleMs),
-    html`<button type="button" class="quiet" aria-expanded=${String(isOpen)} aria-label="Details of ${plain(id)}" @click=${toggle}>${isOpen ? 'Less' : 'More'}</button>`,
+    html`<button type="button" class="quiet" aria-expanded=${String(isOpen)} aria-label="${isOpen ? 'Less' : 'More'} about ${plain(id)}" @click=${toggle}>${isOpen ? 'Less' : 'More'}</button>`,
   ];
 }
 

@@ -136,7 +136,7 @@ function fieldsOf(trigger, { info }) {
       return html`${field('method', 'Method', html`<input id="method" name="method" required autocomplete="off" spellcheck="false" />`)}
       ${field('args', 'Arguments', html`<textarea id="args" name="args" rows="3" spellcheck="false" .defaultValue=${'[]'} aria-describedby="args-hint"></textarea>`, 'A JSON list.')}`;
     default:
-      return html`<div class="row">
+      return html`<div class="row request">
           ${field('http-method', 'Method', html`<select id="http-method" name="httpMethod">${METHODS.map((method) => html`<option>${method}</option>`)}</select>`)}
           ${field('path', 'Path', html`<input id="path" name="path" required pattern="/.*" .defaultValue=${'/'} autocomplete="off" spellcheck="false" />`)}
         </div>

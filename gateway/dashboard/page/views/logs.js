@@ -19,7 +19,8 @@ export function logsTab(page, subject, [invocation]) {
   let count = 0;
   let level = 0;
   let wanted = '';
-  let paused = false;
+  /** While it stands still: what is shown meanwhile. @type {typeof lines | null} */
+  let held = null;
   /** @type {'connecting' | 'following' | 'interrupted'} */
   let state = 'connecting';
   /** @type {Problem | null} */
@@ -53,20 +54,16 @@ export function logsTab(page, subject, [invocation]) {
 
   /** @param {string} event @param {string} data */
   function onEvent(event, data) {
-    if (event !== 'line' || paused) return;
+    if (event !== 'line') return;
     lines.push({ ...JSON.parse(data), at: count++ });
     if (lines.length > MOST_LINES * 1.2) lines = lines.slice(-MOST_LINES);
-    const box = document.getElementById('log');
-    const atEnd = box === null || box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-    page.update();
-    if (atEnd)
-      queueMicrotask(() => document.getElementById('log')?.lastElementChild?.scrollIntoView({ block: 'nearest' }));
+    if (held === null) page.update();
   }
 
   void follow();
 
   return () => {
-    const found = lines.filter(
+    const found = (held ?? lines).filter(
       (line) => LEVELS.indexOf(line.level) >= level && (wanted === '' || line.message.toLowerCase().includes(wanted)),
     );
     return html`<section aria-labelledby="logs">
@@ -77,14 +74,16 @@ export function logsTab(page, subject, [invocation]) {
         <select id="level" @change=${setLevel}>${LEVELS.map((name, at) => html`<option value=${at}>${at === 0 ? 'all' : name}</option>`)}</select>
         <label for="find">Contains</label>
         <input id="find" type="search" @input=${setWanted} autocomplete="off" spellcheck="false" />
-        <button type="button" aria-pressed=${String(paused)} @click=${pause}>${paused ? 'Go on' : 'Pause'}</button>
+        <button type="button" aria-pressed=${String(held !== null)} @click=${pause}>Pause</button>
         <button type="button" @click=${clear}>Clear</button>
-        <span class="muted" role="status">${paused ? 'paused' : state}</span>
+        <span class="muted" role="status">${held === null ? state : 'paused'}</span>
       </div>
       ${problem === null ? nothing : html`<div role="alert">${problemBox(problem)}</div>`}
       <div id="log" class="log" role="log" aria-label="Log lines, newest last" tabindex="0">
+        <div>
         ${repeat(found, ({ at }) => at, lineOf)}
         ${found.length === 0 ? html`<p class="empty">${state === 'following' ? 'No lines yet.' : ''}</p>` : nothing}
+        </div>
       </div>
     </section>`;
   };
@@ -102,12 +101,13 @@ export function logsTab(page, subject, [invocation]) {
   }
 
   function pause() {
-    paused = !paused;
+    held = held === null ? [...lines] : null;
     page.update();
   }
 
   function clear() {
     lines = [];
+    if (held !== null) held = [];
     page.update();
   }
 }

@@ -67,6 +67,7 @@ export function poolView(page) {
           ],
         })),
         empty: 'No such event.',
+        tall: true,
       })}
     </section>`;
   }

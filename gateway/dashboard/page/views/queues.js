@@ -148,7 +148,7 @@ export function queuesPart(page) {
             html`<button type="button" class="quiet" @click=${() => post('It is in the queue again', urlOf(name, 'redrive'), { ids: [id] })} aria-label="Redrive message ${plain(id)}">Redrive</button>`,
           ],
         })),
-        empty: `None. What fails ${settings.maxRetries + 1} times comes here.`,
+        empty: `None. What fails ${settings.maxRetries === 0 ? 'once' : `${settings.maxRetries + 1} times`} comes here.`,
       })}
     </div>`;
   }

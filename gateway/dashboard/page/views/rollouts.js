@@ -64,7 +64,7 @@ export function rolloutsPart(page, subject, versions) {
       ${
         ended.length === 0
           ? nothing
-          : html`<ul class="plain">
+          : html`<ul class="unmarked">
             ${ended.map(
               ({ state, functions, endedAt, why }) =>
                 html`<li>${badge(KINDS[state] ?? 'plain', state)} <code>${short(functions.find(({ name }) => name === subject.name)?.version ?? '')}</code>

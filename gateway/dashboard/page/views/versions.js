@@ -99,7 +99,7 @@ export function versionsTab(page, subject) {
         ${
           traffic.has(version.version)
             ? nothing
-            : html`<button type="button" class="quiet" @click=${() => traffic.add(version.version)} aria-label="Give version ${name} traffic">Give traffic</button>`
+            : html`<button type="button" class="quiet" @click=${() => traffic.add(version.version)} aria-label="Give traffic to version ${name}">Give traffic</button>`
         }
         ${
           version.active

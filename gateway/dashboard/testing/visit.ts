@@ -1,0 +1,74 @@
+/** The dashboard of a running gateway in a real browser. What the browser complains of fails the test. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Page } from 'playwright-core';
+import type { TestGateway } from '../../testing/gateway.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PATIENCE_MS = 30_000;
+
+export interface VisitOptions {
+  /** Behind the #. */
+  path?: string;
+  /** Null: nobody is signed in. Default: the admin's. */
+  token?: string | null;
+  scheme?: 'light' | 'dark';
+  width?: number;
+  /** Complaints of the console that the test brings about. */
+  expected?: RegExp;
+}
+
+/** Opens a view, waits until it has loaded, and closes it again. */
+export async function visit(
+  browser: Browser,
+  gateway: TestGateway,
+  options: VisitOptions,
+  use: (page: Page) => Promise<void>,
+): Promise<void> {
+  const { path = '', token = gateway.token, scheme = 'light', width = 1280, expected } = options;
+  const context = await browser.newContext({
+    colorScheme: scheme,
+    reducedMotion: 'reduce',
+    viewport: { width, height: 900 },
+  });
+  try {
+    context.setDefaultTimeout(PATIENCE_MS);
+    const complaints: string[] = [];
+    const page = await context.newPage();
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && expected?.test(message.text()) !== true) complaints.push(message.text());
+    });
+    page.on('dialog', (dialog) => {
+      complaints.push(`a dialog: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await page.addInitScript(
+      `addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => console.error('refused by the policy', violatedDirective, blockedURI));`,
+    );
+    if (token !== null) await page.addInitScript(`sessionStorage.setItem('hearth-token', ${JSON.stringify(token)})`);
+    await page.goto(`${gateway.adminUrl}/#${path}`);
+    await loaded(page);
+    await use(page);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** Resolves once nothing is under way that the view waits for. */
+export async function loaded(page: Page): Promise<void> {
+  await page.locator('main[aria-busy=false] h1').waitFor();
+}
+
+/** What axe finds wrong with the page as it stands, one line each. */
+export async function axeViolations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate<{
+    violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+  }>('axe.run(document)');
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`),
+  );
+}
