@@ -1,8 +1,10 @@
 /** Starts Hearth: reads the settings, wires the parts, says where everything is. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { codeCacheKey } from '../functions/build/cache-key.ts';
 import { createBuilder } from '../functions/build/client.ts';
+import { monotonicMs } from '../functions/contract/invocation.ts';
 import { createKeeper } from '../pool/keeper/keeper.ts';
 import { BUFFER_POOL } from '../pool/keeper/pools.ts';
 import { keepActive } from './activation.ts';
@@ -15,6 +17,7 @@ import { createBaseProofs } from './bases/proofs.ts';
 import { provedTraffic } from './bases/proved-traffic.ts';
 import { resolveBases } from './bases/resolve.ts';
 import { createBindings } from './bindings/bindings.ts';
+import { createConfigs } from './bindings/configs.ts';
 import { createClock } from './clock.ts';
 import { createFollower } from './cluster/follower.ts';
 import { hold } from './cluster/hold.ts';
@@ -37,6 +40,7 @@ import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRegistry } from './registry/memory.ts';
 import { createRest, type Rest } from './rest.ts';
+import { createVersionSweep } from './retention/versions.ts';
 import { createReports } from './rollouts/reports.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { type Ready, readyLine, readyText, urlOf } from './start/announce.ts';
@@ -72,6 +76,7 @@ const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
 const HEAP_LIMIT_MB = 4096;
 /** Of one callback, from the look-up of its name to the head of the answer. */
 const CALLBACK_MS = 10_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Of the drain, for what is left to export. */
 const EXPORT_MS = 2_000;
 
@@ -80,6 +85,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const now = Date.now;
   const preciseNow = createClock();
   const newId = createIdMaker(now);
+  const keepMs = config.retentionDays * DAY_MS;
   const file = readConfigFile(config.configFile, process.cwd());
   checkPools(file.pools, config);
   // Before anything is made: what is wrong in the file ends the start.
@@ -88,14 +94,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const dataDir = await openDataDir(config.dataDir);
   const adminToken = await adminTokenOf(dataDir.path, config.adminToken);
   const seal = createSeal(await loadSecretKeys(config.secretKeys, dataDir.path));
-  const { store, isNew } = await openStore({ config, dataDir, seal, log });
+  const { store, quota, isNew } = await openStore({ config, dataDir, seal, timers: realTimers, log });
   // Leases are this process's own; only a store of its own it has to itself, and goes on at once with what it held before.
   const owner = config.redis === null ? 'gateway' : newId();
   const loaded = await store.changes.revisions();
   const registry = await createRegistry({
     store,
     seal,
-    defaults: { network: config.network },
+    defaults: { network: config.network, patient: config.inspectPort !== null },
     log,
     cacheKeyOf: codeCacheKey,
     ...(config.redis === null ? {} : { turnOf: createClusterTurn({ ...store, owner, now, timers: realTimers }) }),
@@ -125,6 +131,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       memoryMb: config.memoryMb,
       sandbox: sandboxFor(config.sandbox, log),
       stockNetwork: config.network,
+      inspectPort: config.inspectPort ?? undefined,
       pools: file.pools,
     },
     collectYoung: youngCollector(),
@@ -194,14 +201,29 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     store: store.asyncs,
     queues,
     callback: createCallback({ allowed: callsBack, timeoutMs: CALLBACK_MS }),
+    keepMs,
   });
   const crons = createCrons({ ...triggerParts, store: store.crons, keeper });
   const sweeps = createSweeps({
     ...triggerParts,
-    sweeps: [store.kv.sweep, store.files.sweep, store.locks.sweep, store.asyncs.sweep, store.answers.sweep],
+    sweeps: [
+      ...[store.kv.sweep, store.files.sweep, store.locks.sweep, store.asyncs.sweep, store.answers.sweep],
+      (nowMs, most) => versionSweep(nowMs, most),
+    ],
+    here: (nowMs) => functionLogs.expire(nowMs - keepMs),
     leases: store.leases,
   });
-  const bindings = createBindings({ ...triggerParts, store, queues, maxFileBytes: config.maxBodyBytes });
+  const assetContents = createAssetContents(store.kv, now);
+  const assetLibrary = createAssetLibrary(assetContents);
+  const configs = createConfigs(store.configs, now);
+  const bindings = createBindings({
+    ...triggerParts,
+    store,
+    queues,
+    configs,
+    assets: assetLibrary,
+    maxFileBytes: config.maxBodyBytes,
+  });
   registry.onChange((name) => {
     rest?.touch();
     const entry = registry.function(name);
@@ -212,8 +234,6 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     functionLogs.forget(name);
     telemetry.forgetFunction(name);
   });
-  const assetContents = createAssetContents(store.kv, now);
-  const assetLibrary = createAssetLibrary(assetContents);
   const ingress = createIngress({
     registry,
     dispatcher,
@@ -264,7 +284,17 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     audit,
     log,
     urlOf: functionUrl,
+    inspected: config.inspectPort !== null,
     now,
+  });
+  const versionSweep = createVersionSweep({
+    registry,
+    rollouts: store.rollouts,
+    deployer,
+    audit,
+    keepMs,
+    pause: setImmediate,
+    clock: monotonicMs,
   });
   const baseChanges = createBaseChanges({
     definitions,
@@ -284,7 +314,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     changes: store.changes,
     loaded,
     registry,
-    others: { token: access.refresh, rollout: rollouts.refresh, base: baseChanges.refresh, queue: queues.refresh },
+    others: {
+      token: access.refresh,
+      rollout: rollouts.refresh,
+      base: baseChanges.refresh,
+      queue: queues.refresh,
+      config: configs.refresh,
+    },
     messages: queues.noticed,
     timers: realTimers,
     log,
@@ -297,11 +333,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     seal,
     access,
     proved,
+    assets: { contents: assetContents, library: assetLibrary },
     keeper,
     deployer,
     asyncs,
     queues,
     crons,
+    configs,
     rollouts,
     bases: { definitions, changes: baseChanges },
     telemetry,
@@ -331,6 +369,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     async drain(deadlineMs) {
       state = 'ending';
       rest?.end();
+      quota.end();
       ending.abort();
       const until = performance.now() + deadlineMs;
       const left = () => Math.max(0, until - performance.now());

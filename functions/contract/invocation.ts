@@ -5,7 +5,8 @@
  * The gateway opens streams of kind `load` and `invoke`, the base opens streams of kind `binding`.
  */
 
-import type { CounterCall, LockCall, R2Call, ServiceSpec } from './service-calls.ts';
+import type { AssetSettings } from './manifest-workers.ts';
+import type { ConfigCall, CounterCall, LockCall, R2Call, ServiceSpec } from './service-calls.ts';
 import type { SpansEvent } from './span.ts';
 
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
@@ -21,7 +22,17 @@ export type BindingSpec =
   | { kind: 'kv'; name: string; namespace: string }
   | { kind: 'queue'; name: string; queue: string; deliveryDelayS?: number }
   | { kind: 'service'; name: string; service: string; entrypoint?: string; props?: unknown }
+  | AssetsSpec
   | ServiceSpec;
+
+/** Static assets of the module's own version. `listing`: the hash of what there is. */
+export interface AssetsSpec {
+  kind: 'assets';
+  name: string;
+  listing: string;
+  html_handling: AssetSettings['html_handling'];
+  not_found_handling: AssetSettings['not_found_handling'];
+}
 
 /**
  * gateway → base: take this module in. The stream's body is `codeBytes` of code, then `cacheBytes` of V8 code cache.
@@ -208,7 +219,7 @@ export interface BindingCallHead {
   /** Name in `env`. The gateway looks it up among the module's own bindings and refuses any other. */
   binding: string;
   /** What is asked; which ops exist depends on the binding's kind. */
-  call: KvCall | QueueCall | ServiceCall | R2Call | LockCall | CounterCall;
+  call: KvCall | QueueCall | ServiceCall | AssetsCall | R2Call | LockCall | CounterCall | ConfigCall;
 }
 
 export type KvCall =
@@ -244,6 +255,9 @@ export type ServiceCall =
     }
   /** Both bodies: messages of a session, see RpcInvokeHead. Answer: RpcResultHead. */
   | { op: 'service.rpc'; method: string };
+
+/** Answer: HttpResponseHead with the asset's content. */
+export type AssetsCall = { op: 'assets.fetch'; method: string; url: string; headers: HeaderList };
 
 /** Messages without a stream, base → gateway. */
 export type BaseEvent =

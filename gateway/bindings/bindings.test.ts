@@ -11,11 +11,14 @@ import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import { connectLink } from '../../pool/link/connection.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../../pool/link/link.ts';
+import { createAssetContents } from '../ingress/assets/contents.ts';
+import { createAssetLibrary } from '../ingress/assets/library.ts';
 import type { FunctionEntry } from '../registry/registry.ts';
 import type { CallContext } from '../triggers/dispatcher.ts';
 import { createQueues, type Queues } from '../triggers/queue/queues.ts';
 import { deploy, type Invoked, openRig, type Rig, SILENT, START_MS, settle } from '../triggers/testing/harness.ts';
 import { createBindings } from './bindings.ts';
+import { createConfigs } from './configs.ts';
 
 const ignore = () => undefined;
 
@@ -98,9 +101,11 @@ async function openBindings(t: TestContext): Promise<BindingRig> {
   const { spec } = entry.active;
   const handle = createBindings({
     store,
+    assets: createAssetLibrary(createAssetContents(store.kv, clock.now)),
     queues,
     registry,
     dispatcher,
+    configs: createConfigs(store.configs, clock.now),
     maxFileBytes: 3 * 1024 * 1024,
     timers: clock,
     newId,

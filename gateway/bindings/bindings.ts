@@ -4,6 +4,7 @@ import type { BindingCallHead, BindingSpec } from '../../functions/contract/invo
 import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
+import type { AssetLibrary } from '../ingress/assets/library.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -11,8 +12,10 @@ import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue/queues.ts';
 import type { Timers } from '../triggers/timers.ts';
+import { assetsCall } from './assets.ts';
 import { BodyBudget, type BodyRoom, NO_BODY } from './body.ts';
 import { type CheckedCalls, checkCall } from './calls.ts';
+import type { Configs } from './configs.ts';
 import { counterCall } from './counters.ts';
 import { fileCall } from './files.ts';
 import { kvCall, storedNamespace } from './kv.ts';
@@ -37,9 +40,11 @@ const MOST_GROUP_BODY_BYTES = 64 * 1024 * 1024;
 
 export interface BindingParts {
   store: Pick<Store, 'kv' | 'files' | 'locks' | 'counters'>;
+  assets: AssetLibrary;
   queues: Pick<Queues, 'enqueue'>;
   registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch' | 'context'>;
+  configs: Configs;
   /** Bytes of one file. */
   maxFileBytes: number;
   timers: Timers;
@@ -86,11 +91,14 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
       serviceCall(serviceParts, spec, binding, call, context, room, exchange);
       return null;
     },
+    assets: (binding, call, { spec, exchange }) =>
+      assetsCall({ library: parts.assets, gate }, spec, binding, call, exchange),
     r2: ({ bucket }, call, { stored, room, exchange }) => fileCall(fileParts, stored(bucket), call, room, exchange),
     lock: ({ namespace }, call, { spec, stored, exchange }) =>
       locks.call(stored(namespace), spec.trustGroup, call, exchange),
     counter: ({ namespace }, call, { stored, exchange }) =>
       counterCall(store.counters, stored(namespace), call, exchange),
+    config: ({ namespace }, call, { stored, exchange }) => parts.configs.call(stored(namespace), call, exchange),
   };
 
   function begin<Kind extends Served>(

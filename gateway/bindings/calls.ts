@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { BindingCallHead } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S, MAX_KV_LIST, MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
-import { counterCallShape, fileCallShape, lockCallShape } from './service-shapes.ts';
+import { configCallShape, counterCallShape, fileCallShape, lockCallShape } from './service-shapes.ts';
 
 /** Headers of one service call, names and values together. */
 export const MAX_HEADER_BYTES = 48 * 1024;
@@ -59,13 +59,22 @@ const serviceCall = z.discriminatedUnion('op', [
   z.object({ op: z.literal('service.rpc'), method: z.string().max(MAX_METHOD_CHARS) }),
 ]);
 
+const assetsCall = z.object({
+  op: z.literal('assets.fetch'),
+  method: serviceCall.options[0].shape.method,
+  url: serviceCall.options[0].shape.url,
+  headers: serviceCall.options[0].shape.headers,
+});
+
 const SCHEMAS = {
   kv: kvCall,
+  assets: assetsCall,
   queue: queueCall,
   service: serviceCall,
   r2: fileCallShape,
   lock: lockCallShape,
   counter: counterCallShape,
+  config: configCallShape,
 };
 
 export type CheckedCalls = { [Kind in keyof typeof SCHEMAS]: z.output<(typeof SCHEMAS)[Kind]> };

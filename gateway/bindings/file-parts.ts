@@ -144,6 +144,7 @@ export async function sendParts(
   source: PartSource,
   head: object,
   { offset, length }: { offset: number; length: number },
+  partBytes = FILE_PART_BYTES,
 ): Promise<void> {
   const { exchange } = source;
   const taken = new Taken();
@@ -151,15 +152,15 @@ export async function sendParts(
   const end = offset + length;
   let at = offset;
   do {
-    const number = Math.floor(at / FILE_PART_BYTES);
-    const start = number * FILE_PART_BYTES;
+    const number = Math.floor(at / partBytes);
+    const start = number * partBytes;
     await heldPart(source, length === 0 ? null : number, async (part) => {
       if (taken.closed) return;
       const piece = part?.subarray(at - start, end - start) ?? null;
       if (at === offset) exchange.sendHead(head, null, length === 0);
       if (piece !== null && !exchange.write(piece)) await taken.next();
     });
-    at = start + FILE_PART_BYTES;
+    at = start + partBytes;
   } while (at < end && !taken.closed);
   if (length > 0 && !taken.closed) exchange.end();
 }

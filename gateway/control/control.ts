@@ -1,5 +1,6 @@
 /** The control API: all its resources, in the order in which they are asked, on its own port. */
 import type { Keeper } from '../../pool/keeper/api.ts';
+import type { Configs } from '../bindings/configs.ts';
 import type { Config } from '../config.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Rollouts } from '../rollouts/rollouts.ts';
@@ -19,6 +20,8 @@ import { controlHosts, createControlApp } from './app.ts';
 import { type Audit, auditResource } from './audit.ts';
 import { type BasesParts, basesResource } from './bases.ts';
 import { CLOUDFLARE_PATH, createCloudflareApi } from './cloudflare/api.ts';
+import type { AssetUploadParts } from './cloudflare/assets.ts';
+import { configResource } from './config.ts';
 import { cronsResource } from './crons.ts';
 import type { Deployer } from './deploy.ts';
 import { figuresResource } from './figures.ts';
@@ -55,10 +58,13 @@ export interface ControlParts {
   proved: Registry;
   keeper: Keeper;
   deployer: Deployer;
+  /** Static assets: where wrangler's uploads go. */
+  assets: Pick<AssetUploadParts, 'contents' | 'library'>;
   dispatcher: Dispatcher;
   asyncs: Asyncs;
   queues: Queues;
   crons: Crons;
+  configs: Configs;
   rollouts: Rollouts;
   bases: Omit<BasesParts, 'registry'>;
   telemetry: Pick<Telemetry, 'metricsChunks' | 'figures'>;
@@ -100,6 +106,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => trafficResource(target, functionParts),
       (target) => publicationsResource(target, proved, publisher),
       (target) => secretsResource(target, secrets),
+      (target) => configResource(target, parts.configs, audit),
       (target) => invokeResource(target, parts),
       (target) => rpcResource(target, { registry, dispatcher }),
       (target) => invocationsResource(target, parts),
@@ -121,6 +128,7 @@ export function createControl(parts: ControlParts): Listener {
             ...functionParts,
             secrets,
             publisher,
+            ...parts.assets,
             maxDeployBytes: config.maxDeployBytes,
           }),
         ),

@@ -53,7 +53,7 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
     image: problem === null ? image : () => Promise.reject(problem),
     vars,
     jsonVars,
-    bindings: [...bindingsOf(manifest), ...serviceSpecs(manifest, functionName)],
+    bindings: [...bindingsOf(manifest), ...assetsSpecs(record), ...serviceSpecs(manifest, functionName)],
   };
 }
 
@@ -76,6 +76,13 @@ function limitsOf({ hearth, limits }: Manifest): ModuleLimits {
     reserved: hearth.reserved,
     keepAlive: hearth.keepAlive,
   };
+}
+
+function assetsSpecs({ manifest, assets }: VersionRecord): BindingSpec[] {
+  const settings = manifest.assets;
+  if (assets === undefined || settings?.binding === undefined) return [];
+  const { binding, html_handling, not_found_handling } = settings;
+  return [{ kind: 'assets', name: binding, listing: assets.listing, html_handling, not_found_handling }];
 }
 
 function bindingsOf(manifest: Manifest): BindingSpec[] {

@@ -5,6 +5,9 @@ import type { BindingCallHead } from '../../functions/contract/invocation.ts';
 import type { ManifestInput } from '../../functions/contract/manifest.ts';
 import { startKeeper } from '../../pool/keeper/testing/harness.ts';
 import { createBindings } from '../bindings/bindings.ts';
+import { createConfigs } from '../bindings/configs.ts';
+import { createAssetContents } from '../ingress/assets/contents.ts';
+import { createAssetLibrary } from '../ingress/assets/library.ts';
 import { createCrons } from './cron/crons.ts';
 import { createDispatcher } from './dispatch.ts';
 import type { TriggerHead } from './dispatcher.ts';
@@ -40,7 +43,14 @@ async function openAll(t: TestContext) {
     owner: 'gateway',
     keeper: harness.keeper,
   });
-  const bindings = createBindings({ ...parts, store, queues, maxFileBytes: 1024 * 1024 });
+  const bindings = createBindings({
+    ...parts,
+    store,
+    assets: createAssetLibrary(createAssetContents(store.kv, now)),
+    queues,
+    configs: createConfigs(store.configs, now),
+    maxFileBytes: 1024 * 1024,
+  });
   harness.onBinding = (spec, call: BindingCallHead, exchange) => bindings(spec, call, exchange);
   await queues.start();
   await crons.start();

@@ -4,13 +4,14 @@
  */
 import { Hono } from 'hono';
 import { toHearthError } from '../../../functions/contract/errors.ts';
+import { MAX_ASSET_BYTES } from '../../ingress/assets/intake.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Access } from '../access.ts';
 import { limitBody } from '../body-limit.ts';
 import type { ControlEnv } from '../http.ts';
 import { asHearthError } from '../problems.ts';
 import { accountResource } from './account.ts';
-import { createAssetUploads } from './assets.ts';
+import { type AssetUploadParts, assetsResource, createAssetUploads } from './assets.ts';
 import { CloudflareError, failure, noSuchCall } from './envelope.ts';
 import { kvResource } from './kv.ts';
 import type { CloudflareApp, CloudflareParts } from './parts.ts';
@@ -24,10 +25,10 @@ export const CLOUDFLARE_PATH = '/client/v4';
 
 /** All other bodies are lists of names. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
-const UPLOAD = /\/workers\/(scripts\/[^/]+(\/versions)?|assets\/upload(\/[^/]+)?)$/;
+const UPLOAD = /\/workers\/scripts\/[^/]+(\/versions)?$/;
+const ASSET = /\/workers\/assets\/upload\/[^/]+$/;
 
-export interface CloudflareApiParts extends CloudflareParts {
-  maxDeployBytes: number;
+export interface CloudflareApiParts extends CloudflareParts, AssetUploadParts {
   access: Pick<Access, 'authenticate'>;
   log: Pick<Logger, 'error'>;
 }
@@ -35,17 +36,23 @@ export interface CloudflareApiParts extends CloudflareParts {
 export function createCloudflareApi(parts: CloudflareApiParts): CloudflareApp {
   const app: CloudflareApp = new Hono<ControlEnv>();
   const republish = createRepublish(parts);
-  const assets = createAssetUploads();
+  const assets = createAssetUploads(parts);
 
   app.use(async (c, next) => {
-    c.set('caller', parts.access.authenticate(c.req.header('authorization')));
+    // Those carry the token of their upload, which assets.ts looks at.
+    if (!ASSET.test(c.req.path)) c.set('caller', parts.access.authenticate(c.req.header('authorization')));
     await next();
   });
+  const assetLimit = limitBody(MAX_ASSET_BYTES, '');
   const uploadLimit = limitBody(parts.maxDeployBytes, ' (HEARTH_MAX_DEPLOY_MB)');
   const jsonLimit = limitBody(MAX_JSON_BYTES, '');
-  app.use((c, next) => (UPLOAD.test(c.req.path) ? uploadLimit(c, next) : jsonLimit(c, next)));
+  app.use((c, next) => {
+    if (ASSET.test(c.req.path)) return assetLimit(c, next);
+    return UPLOAD.test(c.req.path) ? uploadLimit(c, next) : jsonLimit(c, next);
+  });
 
   accountResource(app);
+  assetsResource(app, parts);
   scriptsResource(app, parts, assets);
   versionsResource(app, parts, assets);
   secretsResource(app, parts);

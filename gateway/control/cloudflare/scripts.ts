@@ -111,7 +111,7 @@ export async function deployWorker(
   if (Object.keys(worker.secrets).length > 0) await secrets.put(caller, name, worker.secrets);
   return await deployer.deploy({
     name,
-    upload: assets.complete(name, worker, registry.function(name)?.active),
+    upload: await assets.complete(name, worker, registry.function(name)?.active),
     activate,
     actor: caller.id,
     authorize: (manifest) => requireClaims(caller, manifest),

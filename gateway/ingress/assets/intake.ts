@@ -1,11 +1,10 @@
 /** The static assets of a deploy: taken out of its tree, checked, and stored before the version that names them. */
-import { createHash } from 'node:crypto';
 import { checkPath, type Tree } from '../../../functions/build/tree.ts';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { Manifest } from '../../../functions/contract/manifest.ts';
 import type { AssetSite } from '../../store/api/registry.ts';
 import type { AssetContents } from './contents.ts';
-import { type Asset, type AssetListing, decodeListing, encodeListing } from './listing.ts';
+import { type Asset, type AssetListing, decodeListing, encodeListing, hashOfListing } from './listing.ts';
 
 /** As Workers has it. */
 export const MAX_ASSET_BYTES = 25 * 1024 * 1024;
@@ -88,7 +87,7 @@ export function createAssetIntake(contents: AssetContents): AssetIntake {
       if (uploaded !== undefined) await requireStored(functionName, uploaded);
       const listing = uploaded ?? (await listingOf(functionName, own));
       const encoded = encodeListing(listing);
-      const hash = createHash('sha256').update(encoded).digest('hex');
+      const hash = hashOfListing(encoded);
       await contents.put(functionName, hash, encoded);
       const alone = main === null;
       const built: Tree = alone ? new Map([['index.js', new TextEncoder().encode(NOTHING)]]) : code;

@@ -1,7 +1,9 @@
 /** The bindings of one module, as the objects its `env` holds. */
 import type { BindingSpec } from '../../../functions/contract/invocation.ts';
 import { FarEntrypoint, type FarOptions } from '../rpc/far.ts';
+import { assetsBinding } from './assets.ts';
 import { BindingCalls, type CallContext } from './call.ts';
+import { ConfigBinding } from './config.ts';
 import { counters } from './counters.ts';
 import type { DirectCalls } from './direct.ts';
 import { DirectEntrypoint } from './direct-methods.ts';
@@ -41,12 +43,16 @@ function binding(
       if (direct === null) return serviceBinding(calls, null, far);
       return serviceBinding(calls, (request) => direct.call(spec, request), new DirectEntrypoint(direct, spec, far));
     }
+    case 'assets':
+      return assetsBinding(calls);
     case 'r2':
       return new FileBinding(calls);
     case 'lock':
       return locks(calls);
     case 'counter':
       return counters(calls);
+    case 'config':
+      return new ConfigBinding(calls);
     default:
       return spec satisfies never;
   }
