@@ -9,6 +9,7 @@ import { bodies } from './suites/bodies.ts';
 import { burst } from './suites/burst.ts';
 import { cold } from './suites/cold.ts';
 import { cron } from './suites/cron.ts';
+import { dashboard } from './suites/dashboard.ts';
 import { density } from './suites/density.ts';
 import { deploy } from './suites/deploy.ts';
 import { elasticity } from './suites/elasticity.ts';
@@ -41,6 +42,7 @@ const SUITES: Record<string, Suite> = {
     }),
   bodies: (size) => bodies({ rounds: rounds(size), secondsPerRun: of(size, 1, 3), streamMb: of(size, 20, 100) }),
   burst: (size) => burst({ rounds: rounds(size), functions: of(size, 16, 100) }),
+  dashboard: (size) => dashboard({ functions: of(size, 3, 100), loads: of(size, 2, 20) }),
   deploy: (size) =>
     deploy({
       rounds: rounds(size),
