@@ -45,6 +45,10 @@ export interface Config {
   /** Newest first; empty: made at first start and kept in the data directory. */
   secretKeys: string[];
   retentionDays: number;
+  /** What the state may take; null: as far as the disk, or Redis, goes. */
+  diskBytes: number | null;
+  /** First port of the loopback address on which hosts let a debugger in; null: none is. */
+  inspectPort: number | null;
   log: LogLevel;
   /** Absolute path of the file with bases and pools; null: hearth.config.jsonc of the working directory, if there. */
   configFile: string | null;
@@ -111,6 +115,8 @@ export function readConfig(
     callbackPrivate: required('callback-private'),
     secretKeys: optional('secret-key') ?? [],
     retentionDays: required('retention-days'),
+    diskBytes: asBytes(required('disk-mb')),
+    inspectPort: asPort(required('inspect')),
     log: required('log'),
     configFile: optional('config'),
   };
@@ -145,6 +151,10 @@ function requireArklet({ host, port, adminHost, adminPort, arkletPort, arkletTok
 
 function asPort(given: number | 'off'): number | null {
   return given === 'off' ? null : given;
+}
+
+function asBytes(given: number | 'off'): number | null {
+  return given === 'off' ? null : given * mb;
 }
 
 function readFlags(args: readonly string[], names: readonly string[]): Map<string, string> {

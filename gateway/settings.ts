@@ -44,6 +44,7 @@ function list(item: string, valid: (text: string) => boolean): Pick<Setting<stri
 }
 
 const port = integer(0, 65_535);
+const diskMb = integer(256, 1_073_741_824);
 const host: Pick<Setting<string>, 'allowed' | 'parse'> = {
   allowed: 'a host name or an IP address to listen on',
   parse: (text) => (/^[\w.:%-]+$/.test(text) ? text : undefined),
@@ -194,6 +195,21 @@ export function settings() {
       default: '7',
       meaning: 'logs, finished invocations, unused versions beyond the last 10',
       ...integer(1, 3650),
+    },
+    'disk-mb': {
+      env: 'HEARTH_DISK_MB',
+      default: 'off',
+      allowed: `off, or ${diskMb.allowed}`,
+      meaning: 'what the state may take; from nine tenths on nothing new is stored (off: what the disk holds)',
+      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : diskMb.parse(text)),
+    },
+    inspect: {
+      env: 'HEARTH_INSPECT',
+      default: 'off',
+      allowed: `off, or ${port.allowed}`,
+      meaning:
+        'for development only: from this loopback port on, a debugger may stop in functions, which know no timeout then',
+      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : port.parse(text)),
     },
     log: {
       env: 'HEARTH_LOG',

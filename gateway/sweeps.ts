@@ -9,6 +9,8 @@ import type { Timers } from './triggers/timers.ts';
 export interface SweepParts {
   /** Each removes at most so many, and says how many it removed. */
   sweeps: readonly ((nowMs: number, most: number) => Promise<number>)[];
+  /** What each gateway has to itself, whoever sweeps the store. */
+  here?(nowMs: number): void;
   leases: LeaseStore;
   /** Id of this gateway. */
   owner: string;
@@ -29,7 +31,7 @@ const EVERY_MS = 60_000;
 const LEASE_MS = 3 * EVERY_MS;
 const STEP = 200;
 
-export function createSweeps({ sweeps, leases, owner, now, timers, log }: SweepParts): Sweeps {
+export function createSweeps({ sweeps, here, leases, owner, now, timers, log }: SweepParts): Sweeps {
   let drained = false;
   let cancel: () => void = () => undefined;
   let round: Promise<void> = Promise.resolve();
@@ -47,6 +49,7 @@ export function createSweeps({ sweeps, leases, owner, now, timers, log }: SweepP
   function plan(): void {
     if (drained) return;
     cancel = timers.after(EVERY_MS, () => {
+      here?.(now());
       round = sweepAll()
         .catch((error: unknown) => log.warn('What has expired could not be removed; it is tried again.', { error }))
         .finally(plan);

@@ -33,7 +33,9 @@ export interface VersionEntry {
 
 export interface FunctionEntry {
   readonly record: FunctionRecord;
-  /** Made when it is asked for. */
+  /** Oldest first. */
+  readonly kept: readonly VersionEntry[];
+  /** The same by their ids; made when it is asked for. */
   readonly versions: ReadonlyMap<string, VersionEntry>;
   /**
    * The version with the largest share of the traffic, the first of equals: its manifest gives routes, crons and queues.

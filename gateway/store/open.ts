@@ -1,10 +1,16 @@
 /** The store that the settings name. */
 import type { Config } from '../config.ts';
+import { roomIn } from '../retention/disk.ts';
+import { createQuota, type Quota } from '../retention/quota.ts';
+import { withinQuota } from '../retention/within-quota.ts';
 import type { DataDir } from '../start/data-dir.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { Timers } from '../triggers/timers.ts';
+import type { Target } from './redis/connection.ts';
 import type { KeyProof } from './redis/start.ts';
 import type { Seal } from './seal.ts';
 import { openSqliteStore } from './sqlite/client.ts';
+import { MOST_LOG_BYTES } from './sqlite/limits.ts';
 import { acquireLock } from './sqlite/lock.ts';
 import type { Store } from './store.ts';
 
@@ -12,23 +18,49 @@ import type { Store } from './store.ts';
 const PROOF = ['', 'key proof', 'hearth'] as const;
 
 interface OpenParts {
-  config: Pick<Config, 'redis'>;
+  config: Pick<Config, 'redis' | 'diskBytes'>;
   dataDir: DataDir;
   seal: Seal;
+  timers: Timers;
   log: Logger;
 }
 
-/** Throws StoreStartError with a sentence for the operator. `isNew`: nothing was ever stored there. */
-export async function openStore({ config, dataDir, seal, log }: OpenParts): Promise<{ store: Store; isNew: boolean }> {
-  if (config.redis === null) {
-    return { store: await openSqliteStore({ path: dataDir.storePath, log }), isNew: dataDir.isNew };
-  }
+interface Opened {
+  /** Takes nothing new where the quota is used up. */
+  store: Store;
+  quota: Quota;
+  /** Nothing was ever stored there. */
+  isNew: boolean;
+}
+
+/** Throws StoreStartError with a sentence for the operator. */
+export async function openStore(parts: OpenParts): Promise<Opened> {
+  const { config, dataDir, timers, log } = parts;
+  const { store, isNew } = await (config.redis === null ? openFile(parts) : openRedis(parts, config.redis));
+  const quota = createQuota({
+    used: store.disk.used,
+    limitBytes: config.diskBytes,
+    disk: config.redis === null ? () => roomIn(dataDir.path) : null,
+    timers,
+    log,
+  });
+  await quota.start();
+  return { store: withinQuota(store, quota), quota, isNew };
+}
+
+async function openFile({ config, dataDir, log }: OpenParts): Promise<Omit<Opened, 'quota'>> {
+  // Whatever is asked of it, the file does not grow beyond.
+  const bound = config.diskBytes === null ? {} : { maxBytes: config.diskBytes - MOST_LOG_BYTES };
+  return { store: await openSqliteStore({ path: dataDir.storePath, log, ...bound }), isNew: dataDir.isNew };
+}
+
+async function openRedis({ dataDir, seal, log }: OpenParts, target: Target): Promise<Omit<Opened, 'quota'>> {
   // Its own files still stand in the data directory: two gateways of one would take them from each other.
   const lock = acquireLock(dataDir.storePath);
   try {
     // Who keeps his state in SQLite need not load the client.
     const { openRedisStore } = await import('./redis/client.ts');
-    const { store, isNew } = await openRedisStore({ target: config.redis, log, keyProof: keyProof(seal) });
+    const { store, isNew } = await openRedisStore({ target, log, keyProof: keyProof(seal) });
     const close = async () => {
       await store.close();
       lock.release();

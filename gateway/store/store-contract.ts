@@ -11,6 +11,7 @@ import { asyncsContract } from './contract/asyncs.ts';
 import { basesContract } from './contract/bases.ts';
 import { cronsContract } from './contract/crons.ts';
 import { deadLettersContract } from './contract/dead-letters.ts';
+import { diskContract } from './contract/disk.ts';
 import { filesContract } from './contract/files.ts';
 import type { SharedTest, StoreTest } from './contract/harness.ts';
 import { kvContract } from './contract/kv.ts';
@@ -81,6 +82,7 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>, {
     answersContract(test);
     leasesContract(test);
     accessContract(test);
+    diskContract(test);
     if (shared) {
       sharedContract(sharedTest);
       sharedServicesContract(sharedTest);

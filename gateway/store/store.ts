@@ -15,6 +15,7 @@ import type { ChangeFeed } from './api/changes.ts';
 import type { ConfigStore } from './api/configs.ts';
 import type { CounterStore } from './api/counters.ts';
 import type { CronStore } from './api/crons.ts';
+import type { DiskStore } from './api/disk.ts';
 import type { FileStore } from './api/files.ts';
 import type { KvStore } from './api/kv.ts';
 import type { LeaseStore } from './api/leases.ts';
@@ -45,6 +46,7 @@ export interface Store {
   readonly changes: ChangeFeed;
   readonly tokens: TokenStore;
   readonly audit: AuditStore;
+  readonly disk: DiskStore;
   /** Finishes what was begun, then closes. Idempotent. */
   close(): Promise<void>;
 }

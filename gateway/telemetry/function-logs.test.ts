@@ -44,6 +44,32 @@ test('a function that writes without end keeps its newest lines within the limit
   assert.equal(logs.dropped('hello'), 10_000 - kept.length);
 });
 
+test('one that writes without end takes nothing from those that write little, however many they are', () => {
+  const logs = createFunctionLogs(200_000, 300_000);
+  const quiet = Array.from({ length: 20 }, (_, n) => `quiet-${n}`);
+  for (const name of quiet) for (let n = 0; n < 10; n++) logs.append(line(`${n}`, { function: name }));
+  const loud = ['loud-1', 'loud-2'];
+  for (let n = 0; n < 5_000; n++) for (const name of loud) logs.append(line('x'.repeat(300), { function: name }));
+  for (const name of quiet) assert.equal(logs.recent(name, 100).length, 10, name);
+  const bytes = (name: string) => logs.recent(name, 10_000).length * 500;
+  const [one, two] = loud.map(bytes) as [number, number];
+  assert.ok(one + two <= 300_000 - 20 * 10 * 201, `${one} + ${two}`);
+  assert.ok(Math.abs(one - two) <= 1_000, 'and those that write much share alike');
+  logs.forget('loud-1');
+  for (let n = 0; n < 200; n++) logs.append(line('x'.repeat(300), { function: 'loud-2' }));
+  assert.ok(bytes('loud-2') > one, 'what a deleted one had is free again');
+});
+
+test('lines go with their age, the dropped count tells so, and what comes later is kept', () => {
+  const logs = createFunctionLogs();
+  for (const time of [1_000, 2_000, 3_000]) logs.append(line(`at ${time}`, { time }));
+  logs.expire(2_500);
+  assert.deepEqual(messages(logs.recent('hello', 10)), ['at 3000']);
+  assert.equal(logs.dropped('hello'), 2);
+  logs.append(line('later', { time: 4_000 }));
+  assert.deepEqual(messages(logs.recent('hello', 10)), ['at 3000', 'later']);
+});
+
 test('a single line over the limit is not kept', () => {
   const logs = createFunctionLogs(1000);
   logs.append(line('x'.repeat(5000)));

@@ -11,6 +11,7 @@ import { configsDomain } from './configs.ts';
 import { createConnection, type Target } from './connection.ts';
 import { countersDomain } from './counters.ts';
 import { cronsDomain } from './crons.ts';
+import { diskDomain } from './disk.ts';
 import { isGone } from './errors.ts';
 import { BLOCK_MS, changesSince, createFeed, positionNow, revisionsNow } from './feed.ts';
 import { filesDomain } from './files.ts';
@@ -65,6 +66,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<{ stor
     leases: leasesDomain(db),
     tokens: tokensDomain(db),
     audit: auditDomain(db),
+    disk: diskDomain(db),
   });
 
   await connection.open(STORE_KEY, OPEN_MS).catch((error: unknown) => {

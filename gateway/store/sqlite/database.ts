@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { StoreStartError } from '../start-error.ts';
+import { MOST_LOG_BYTES } from './limits.ts';
 import { migrate } from './schema.ts';
 
 export interface DatabaseOptions {
@@ -66,7 +67,7 @@ function configure(connection: DatabaseSync | undefined, maxBytes: number | null
   // Checkpoints cost two more fsyncs: under load one per 16 MB of log rather than one per 4 MB.
   connection.exec('PRAGMA wal_autocheckpoint = 4096');
   // After a burst, and after a full disk, the log gives its room back.
-  connection.exec(`PRAGMA journal_size_limit = ${64 * 1024 * 1024}`);
+  connection.exec(`PRAGMA journal_size_limit = ${MOST_LOG_BYTES}`);
   if (maxBytes !== null) connection.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(maxBytes / 4096))}`);
 }
 

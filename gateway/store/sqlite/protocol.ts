@@ -111,4 +111,5 @@ export const METHODS = {
   leases: { take: 'write', release: 'write' },
   tokens: { put: 'write', list: 'read', delete: 'write' },
   audit: { append: 'write', list: 'read' },
+  disk: { used: 'read' },
 } as const satisfies { [D in DomainName]: { [M in keyof Domains[D]]: MethodKind } };

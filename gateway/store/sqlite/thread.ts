@@ -14,6 +14,7 @@ import { configsDomain } from './configs.ts';
 import { countersDomain } from './counters.ts';
 import { cronsDomain } from './crons.ts';
 import { type Database, openDatabase, prepareDirectory } from './database.ts';
+import { diskDomain } from './disk.ts';
 import { filesDomain } from './files.ts';
 import { kvDomain } from './kv.ts';
 import { leasesDomain } from './leases.ts';
@@ -74,6 +75,7 @@ function main({ path, maxBytes, port }: ThreadData): void {
     leases: leasesDomain(db),
     tokens: tokensDomain(db),
     audit: auditDomain(db),
+    disk: diskDomain(db),
   };
 
   function commit(requests: Request[]): void {

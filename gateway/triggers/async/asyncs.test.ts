@@ -88,7 +88,7 @@ async function openAsyncs(t: TestContext): Promise<AsyncRig> {
       random: () => 0.5,
       own: (queue) => asyncs.receiver(queue),
     });
-    const asyncs: Asyncs = createAsyncs({ ...common, store, queues, callback });
+    const asyncs: Asyncs = createAsyncs({ ...common, store, queues, callback, keepMs: 24 * HOUR });
     return { queues, asyncs };
   };
   const gateway = again();

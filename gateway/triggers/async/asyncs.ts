@@ -41,7 +41,7 @@ export interface Asyncs {
    * NO_CAPACITY.
    */
   accept(request: AsyncRequest, context: CallContext): Promise<string>;
-  /** Of an asynchronous invocation, for a day after its end; null: there is none. Throws NO_CAPACITY. */
+  /** Of an asynchronous invocation, for as long as `keepMs` after its end; null: there is none. Throws NO_CAPACITY. */
   get(id: string): Promise<{ record: AsyncRecord; body: Uint8Array | null } | null>;
   /** For `own` of the queues: who takes the messages of these; null for all others. */
   receiver(queue: string): Receiver | null;
@@ -53,6 +53,8 @@ export interface AsyncParts {
   dispatcher: Pick<Dispatcher, 'call' | 'invocation'>;
   queues: Pick<Queues, 'accept' | 'enqueue'>;
   callback: DestinationParts['callback'];
+  /** How long an outcome can be read. */
+  keepMs: number;
   /** Epoch ms. */
   now(): number;
   newId(): string;
@@ -63,7 +65,7 @@ export interface AsyncParts {
 const ABSENT_LIMITS = { concurrency: 1, maxInstances: 1 };
 
 export function createAsyncs(parts: AsyncParts): Asyncs {
-  const { store, registry, queues, now, newId } = parts;
+  const { store, registry, queues, keepMs, now, newId } = parts;
   const deliver = createDelivery(parts);
 
   async function accept(request: AsyncRequest, { traceparent, hops }: CallContext): Promise<string> {
@@ -80,7 +82,7 @@ export function createAsyncs(parts: AsyncParts): Asyncs {
       );
     }
     const id = newId();
-    const record = recordOf(id, functionName, head.trigger, now(), plan);
+    const record = recordOf(id, functionName, head.trigger, now(), plan, keepMs);
     // The record first, in one commit where the store can: a message that is delivered finds it.
     const queue = asyncQueue(functionName);
     const own = { id, generatedId: true, body: message, contentType: 'json', delayS: 0, traceparent, hops } as const;

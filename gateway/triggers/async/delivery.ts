@@ -27,14 +27,15 @@ import { begunAnew, recordOf } from './record.ts';
 export type Deliver = (functionName: string, message: ClaimedMessage) => Promise<Settlement>;
 
 export function createDelivery(parts: AsyncParts): Deliver {
-  const { store, registry, dispatcher, now, log } = parts;
+  const { store, registry, dispatcher, now, keepMs, log } = parts;
   const { end, settled, keep } = createEnding(parts);
 
   async function deliver(functionName: string, message: ClaimedMessage): Promise<Settlement> {
     const call = decodeCall(message.body);
     const found = await store.get(message.id, now());
-    const record = found?.record ?? recordOf(message.id, functionName, call.head.trigger, message.timestamp, call.plan);
-    if (record.state === 'error' && message.attempts === 1) begunAnew(record, call.plan, now());
+    const { head, plan } = call;
+    const record = found?.record ?? recordOf(message.id, functionName, head.trigger, message.timestamp, plan, keepMs);
+    if (record.state === 'error' && message.attempts === 1) begunAnew(record, plan, now(), keepMs);
     record.attempts = message.attempts;
     if (record.state === 'ok' || record.state === 'error') {
       return settled(message, call, record, found?.body ?? null, conditionOf(record, call.plan));

@@ -10,17 +10,9 @@ import type { CallResult } from '../dispatcher.ts';
 import type { AsyncParts } from './asyncs.ts';
 import { type DestinationCall, encodeDestination } from './destination.ts';
 import { payloadOf } from './payload.ts';
-import {
-  type AsyncCall,
-  type Condition,
-  destinationQueue,
-  type Failure,
-  MAX_RESULT_BYTES,
-  READABLE_MS,
-  reasonOf,
-} from './plan.ts';
+import { type AsyncCall, type Condition, destinationQueue, type Failure, MAX_RESULT_BYTES, reasonOf } from './plan.ts';
 
-export function createEnding({ store, queues, now }: Pick<AsyncParts, 'store' | 'queues' | 'now'>) {
+export function createEnding({ store, queues, now, keepMs }: Pick<AsyncParts, 'store' | 'queues' | 'now' | 'keepMs'>) {
   async function end(
     message: ClaimedMessage,
     call: AsyncCall,
@@ -38,7 +30,7 @@ export function createEnding({ store, queues, now }: Pick<AsyncParts, 'store' | 
       result: result?.head ?? null,
       omittedBytes: bytes > MAX_RESULT_BYTES ? bytes : null,
       error: failure,
-      expiresAt: endedAt + READABLE_MS,
+      expiresAt: endedAt + keepMs,
     } satisfies Partial<AsyncRecord>);
     const body = result === null || record.omittedBytes !== null ? null : result.body;
     await keep(record, body);

@@ -11,8 +11,6 @@ import { bytesOf, textOf } from '../outcome.ts';
 export const MAX_ASYNC_BYTES = 1024 * 1024;
 /** Of an answer so much is kept; of a longer one status and headers. */
 export const MAX_RESULT_BYTES = 1024 * 1024;
-/** How long an outcome can be read. */
-export const READABLE_MS = 24 * 60 * 60 * 1000;
 /** Leases that may end unsettled, beyond the attempts: a gateway that dies is no fault of the function, up to here. */
 export const MOST_LOST_LEASES = 10;
 /** Until it is looked again for a function, or a version, that is not there. */

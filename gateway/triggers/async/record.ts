@@ -1,7 +1,6 @@
-/** The record of an asynchronous invocation as it begins, and as it begins anew. */
+/** The record of an asynchronous invocation as it begins, and as it begins anew. `keepMs`: how long an outcome can be read. */
 import type { AsyncPlan } from '../../../functions/contract/async.ts';
 import type { AsyncRecord } from '../../store/api/asyncs.ts';
-import { READABLE_MS } from './plan.ts';
 
 export function recordOf(
   id: string,
@@ -9,6 +8,7 @@ export function recordOf(
   trigger: AsyncRecord['trigger'],
   acceptedAt: number,
   plan: AsyncPlan,
+  keepMs: number,
 ): AsyncRecord {
   return {
     id,
@@ -26,12 +26,12 @@ export function recordOf(
     omittedBytes: null,
     error: null,
     destination: null,
-    expiresAt: acceptedAt + plan.maxAgeSeconds * 1000 + READABLE_MS,
+    expiresAt: acceptedAt + plan.maxAgeSeconds * 1000 + keepMs,
   };
 }
 
 /** Taken out of the dead letters: all its attempts are before it again, and all of its age. */
-export function begunAnew(record: AsyncRecord, plan: AsyncPlan, nowMs: number): void {
+export function begunAnew(record: AsyncRecord, plan: AsyncPlan, nowMs: number, keepMs: number): void {
   const { id, functionName, trigger, acceptedAt } = record;
-  Object.assign(record, { ...recordOf(id, functionName, trigger, nowMs, plan), acceptedAt });
+  Object.assign(record, { ...recordOf(id, functionName, trigger, nowMs, plan, keepMs), acceptedAt });
 }
