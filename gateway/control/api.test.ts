@@ -101,6 +101,52 @@ describe('the control API', { timeout: 120_000 }, () => {
     );
   });
 
+  test('tells what a function did in the last minutes, and its recent invocations with their phases', async () => {
+    await gateway.deploy('counted', WORKER);
+    const read = async <Body>(path: string) => (await gateway.api<Body>('GET', path)).body;
+    interface Figures {
+      name: string;
+      calls: number;
+      errors: number;
+      p95Ms: number | null;
+      callsByStep: number[];
+    }
+    const before = await read<Figures & { steps: unknown[] }>('/v1/functions/counted/metrics');
+    assert.deepEqual([before.calls, before.p95Ms], [0, null]);
+    assert.ok(before.steps.length > 0);
+
+    const call = (path: string) => gateway.api('POST', '/v1/functions/counted/invoke', { trigger: 'http', path });
+    for (const path of ['/a', '/boom', '/b']) await call(path);
+    const after = await read<Figures>('/v1/functions/counted/metrics');
+    assert.deepEqual([after.calls, after.errors, typeof after.p95Ms], [3, 1, 'number']);
+    const { functions } = await read<{ functions: Figures[] }>('/v1/metrics');
+    const row = functions.find(({ name }) => name === 'counted');
+    assert.equal(
+      row?.callsByStep.reduce((sum, calls) => sum + calls, 0),
+      3,
+    );
+
+    interface Invocation {
+      state: string;
+      status: number;
+      phases: Record<string, number>;
+      error: { code: string } | null;
+    }
+    const path = '/v1/functions/counted/invocations';
+    const { invocations } = await read<{ invocations: Invocation[] }>(path);
+    assert.deepEqual(
+      invocations.map(({ state, error }) => [state, error?.code]),
+      [
+        ['ok', undefined],
+        ['error', 'FUNCTION_EXCEPTION'],
+        ['ok', undefined],
+      ],
+    );
+    assert.ok((invocations[0]?.phases.run ?? -1) >= 0);
+    assert.equal((await read<{ invocations: unknown[] }>(`${path}?limit=1`)).invocations.length, 1);
+    assert.equal((await gateway.api('GET', `${path}?limit=0`)).status, 400);
+  });
+
   test('triggers a batch by hand and says what was decided, per message', async () => {
     const messages = [
       { id: 'one', body: 'fine' },

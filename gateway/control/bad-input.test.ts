@@ -97,6 +97,8 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
     await refused(['POST', '/v1/functions/nobody/rollback'], 'NOT_FOUND', /There is no function "nobody"/);
     await refused(['GET', '/v1/functions/nobody/logs'], 'NOT_FOUND', /There is no function "nobody"/);
     await refused(['GET', '/v1/functions/nobody/versions'], 'NOT_FOUND', /There is no function "nobody"/);
+    await refused(['GET', '/v1/functions/nobody/metrics'], 'NOT_FOUND', /There is no function "nobody"/);
+    await refused(['GET', '/v1/functions/nobody/invocations'], 'NOT_FOUND', /There is no function "nobody"/);
     await refused(['POST', '/v1/functions/nobody/invoke', { trigger: 'http' }], 'NOT_FOUND', /There is no function/);
     await refused(['GET', '/v1/functions/hello/versions/0'], 'NOT_FOUND', /"hello" has no version "0"/);
     await refused(['DELETE', '/v1/functions/hello/secrets/NONE'], 'NOT_FOUND', /has no secret "NONE"/);
