@@ -1,0 +1,113 @@
+/** What an owner sees of a running function: profiles, its health, how logs, traces and records fit together. */
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { hearthOf } from '../../functions/cli/testing/hearth.ts';
+import { startGateway, type TestGateway } from '../testing/gateway.ts';
+
+let gateway: TestGateway;
+let dir: string;
+
+before(async () => {
+  gateway = await startGateway();
+  dir = await mkdtemp(join(tmpdir(), 'hearth-observed-'));
+});
+after(async () => {
+  await gateway?.[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe('a profile', () => {
+  const BURNS = `
+import { burn } from './burn.ts';
+const kept: { text: string }[] = [];
+export default {
+  async fetch(request: Request, env: unknown, ctx: { signal: AbortSignal }): Promise<Response> {
+    kept.push({ text: 'kept-since-' + kept.length });
+    if (new URL(request.url).pathname === '/burn') while (!ctx.signal.aborted) { burn(5); await new Promise(setImmediate); }
+    return new Response(String(kept.length));
+  },
+};`;
+  const BURN = `
+interface Nothing { a: 1 }
+export function burn(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until) Math.sqrt(2);
+}`;
+
+  before(async () => {
+    await gateway.deploy('burns', { 'index.ts': BURNS, 'burn.ts': BURN }, { manifest: { main: 'index.ts' } });
+  });
+
+  test('by the CLI names the functions and lines of the source', async () => {
+    const given = new AbortController();
+    fetch(`${gateway.url}/burns/burn`, { signal: given.signal }).catch(() => undefined);
+    const cli = hearthOf(gateway, { cwd: dir });
+    const ran = await cli.run('profile', 'burns', '--seconds', '0.5');
+    given.abort();
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /^\S+burns\.cpuprofile .*, of base-.*\nOpen it in .*Performance, Load\./);
+    const profile = JSON.parse(await readFile(join(dir, 'burns.cpuprofile'), 'utf8')) as {
+      nodes: { callFrame: { functionName: string; url: string; lineNumber: number } }[];
+      startTime: number;
+      endTime: number;
+    };
+    const burn = profile.nodes.find(({ callFrame }) => callFrame.functionName === 'burn')?.callFrame;
+    assert.deepEqual([burn?.url, burn?.lineNumber], ['burn.ts', 2]);
+    assert.ok(profile.endTime - profile.startTime > 100_000, 'microseconds');
+    assert.equal((await cli.run('profile', 'burns', '--seconds', '600')).code, 2);
+    assert.match((await cli.run('profile', 'nobody')).stderr, /NOT_FOUND/);
+  });
+
+  test('of the heap is a file for its owner alone, and the function answers afterwards', async () => {
+    const cli = hearthOf(gateway, { cwd: dir });
+    const ran = await cli.run('profile', 'burns', '--heap', '-o', 'heap.heapsnapshot');
+    assert.equal(ran.code, 0, ran.stderr);
+    const file = join(dir, 'heap.heapsnapshot');
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    const { strings } = JSON.parse(await readFile(file, 'utf8')) as { strings: string[] };
+    assert.ok(strings.includes('kept-since-0'));
+    assert.equal((await fetch(`${gateway.url}/burns/`)).status, 200);
+  });
+
+  test('needs a scope of its own, and stands in the audit', async () => {
+    const tokenOf = async (...scopes: string[]) => {
+      const { body } = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes });
+      return { authorization: `Bearer ${body.token}` };
+    };
+    const ask = async (headers: Record<string, string>, body: object) =>
+      (await gateway.api('POST', '/v1/functions/burns/profile', body, headers)).status;
+    await fetch(`${gateway.url}/burns/`);
+    const short = { seconds: 0.1 };
+    assert.equal(await ask(await tokenOf('deploy:burns', 'read', 'invoke:*', 'profile:other'), short), 403);
+    assert.equal(await ask(await tokenOf('profile:bur*'), short), 200);
+    for (const body of [{ kind: 'inspector' }, { seconds: 61 }, { seconds: 'NaN' }, { more: 1 }, { instance: 7 }]) {
+      assert.equal(await ask({}, body), 400, JSON.stringify(body));
+    }
+    assert.equal(await ask({}, { ...short, instance: 'base-none' }), 409);
+    const { body } = await gateway.api<{ records: { action: string; subject: string; detail: object }[] }>(
+      'GET',
+      '/v1/audit',
+    );
+    const record = body.records.find(({ action }) => action === 'profile.heap');
+    assert.deepEqual(
+      [record?.subject, Object.keys(record?.detail ?? {})],
+      ['burns', ['instance', 'host', 'version', 'functions']],
+    );
+  });
+
+  test('of a base that others stand in is taken only when that is said', async () => {
+    const group = { hearth: { group: 'pair', memoryMb: 32 } };
+    for (const name of ['left', 'right']) {
+      await gateway.deploy(name, `export default { fetch: () => new Response('${name}') }`, { manifest: group });
+      await fetch(`${gateway.url}/${name}`);
+    }
+    const ask = (body: object) => gateway.api<{ detail: string }>('POST', '/v1/functions/left/profile', body);
+    const refused = await ask({ seconds: 0.1 });
+    assert.equal(refused.status, 409);
+    assert.match(refused.body.detail, /holds left, right/);
+    assert.equal((await ask({ seconds: 0.1, shared: true })).status, 200);
+  });
+});
