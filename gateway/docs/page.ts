@@ -37,7 +37,7 @@ export function framed(page: DocsPage, all: readonly DocsPage[]): string {
 </head>
 <body>
 <a class="skip" href="#content">Skip to the content</a>
-<header><a href="/docs">Hearth</a></header>
+<header><a href="/docs">Hearth</a> <a href="/">Dashboard</a></header>
 <div class="columns">
 <nav aria-label="Pages"><ul>
 ${entries.join('\n')}
@@ -68,6 +68,7 @@ body { font: 16px/1.55 system-ui, sans-serif; margin: 0; overflow-wrap: break-wo
 .skip { position: absolute; left: -100vw; }
 .skip:focus { position: static; display: block; padding: .5rem 1.5rem; }
 header { padding: .75rem 1.5rem; border-bottom: 1px solid var(--line); font-weight: 700; }
+header { display: flex; gap: 1.5rem; }
 header a { text-decoration: none; }
 .columns { display: flex; align-items: flex-start; }
 .columns > nav { flex: 0 0 14rem; position: sticky; top: 0; max-height: 100vh; overflow-y: auto; padding: 1rem 1.5rem; }

@@ -17,7 +17,8 @@ export interface Ready {
 export function readyText(ready: Ready): string {
   const rows = [
     ['functions', ready.url],
-    ['control API', ready.adminUrl],
+    ['dashboard', ready.adminUrl],
+    ['control API', `${ready.adminUrl}/v1`],
     ['docs', `${ready.adminUrl}/docs`],
     ...(ready.arkletUrl === undefined ? [] : [['arklet API', ready.arkletUrl]]),
     ['admin token', ready.tokenFile ?? 'as set in HEARTH_ADMIN_TOKEN'],

@@ -37,7 +37,7 @@ export function createApi(token, refused) {
       response = await fetch(path, { ...init, headers, credentials: 'omit', redirect: 'error' });
     } catch (error) {
       if (init.signal?.aborted) throw error;
-      const detail = 'The gateway does not answer. It is tried again.';
+      const detail = 'The gateway does not answer. Is it running?';
       throw new ApiError({ code: 'NO_ANSWER', status: 0, detail, errors: [] });
     }
     if (response.ok) return response;

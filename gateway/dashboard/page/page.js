@@ -5,6 +5,9 @@ import { confirm } from './dialog.js';
 /** @import { Api } from './api.js' */
 /** @import { Page, Problem } from './types.d.ts' */
 
+/** What takes the gateway long (thousands of functions, say) is asked for so much more seldom. */
+const LEISURE = 20;
+
 /**
  * @typedef {object} Outlet What the frame around the views does with it.
  * @property {() => void} update
@@ -41,10 +44,13 @@ export function createPage(api, { update, say }) {
     await look(load);
     loading--;
     if (!signal.aborted) update();
+    let tookMs = 0;
     while (!signal.aborted) {
-      await pause(ms, signal);
+      await pause(Math.max(ms, tookMs * LEISURE), signal);
       if (signal.aborted || document.hidden) continue;
+      const from = performance.now();
       await look(load);
+      tookMs = performance.now() - from;
       if (!signal.aborted) update();
     }
   }
