@@ -30,7 +30,10 @@ const route = createRoute({
   request: {
     query: z.strictObject({
       limit: z.coerce.number().int().min(1).max(1000).default(100),
-      before: z.iso.datetime().optional().openapi({ description: 'Only older ones: the time of the last one seen' }),
+      before: z.iso
+        .datetime({ offset: true })
+        .optional()
+        .openapi({ description: 'Only older ones: the time of the last one seen' }),
     }),
   },
   responses: answers(200, 'Audit records', z.object({ records: z.array(recordSchema) })),

@@ -42,15 +42,18 @@ const deployRoute = createRoute({
     body: {
       required: true,
       content: {
-        'text/typescript': { schema: { type: 'string' as const } },
-        'application/javascript': { schema: { type: 'string' as const } },
+        'text/typescript': { schema: { type: 'string' as const, minLength: 1 } },
+        'application/javascript': { schema: { type: 'string' as const, minLength: 1 } },
         'multipart/form-data': {
           schema: {
             type: 'object' as const,
+            required: ['files'],
+            additionalProperties: false,
             properties: {
               manifest: { type: 'string' as const, description: 'The manifest; default: one beside the code' },
               files: {
                 type: 'array' as const,
+                minItems: 1,
                 items: { type: 'string' as const, format: 'binary' },
                 description: 'One part per file; its filename is the path in the tree',
               },
@@ -61,9 +64,14 @@ const deployRoute = createRoute({
           schema: {
             type: 'object' as const,
             required: ['files'],
+            additionalProperties: false,
             properties: {
               manifest: { type: 'object' as const },
-              files: { type: 'object' as const, additionalProperties: { type: 'string' as const } },
+              files: {
+                type: 'object' as const,
+                minProperties: 1,
+                additionalProperties: { type: 'string' as const },
+              },
             },
           },
         },

@@ -120,10 +120,12 @@ export function jsonBody<Schema extends z.ZodType>(schema: Schema) {
 
 /** For the description: idempotency-http.ts looks at it, before anything else does. */
 export const idempotencyHeader = z.object({
-  'idempotency-key': z
-    .string()
-    .optional()
-    .openapi({ description: 'Sent again under the same key within 24 h, the call is made once and answered alike' }),
+  'idempotency-key': z.string().optional().openapi({
+    description: 'Sent again under the same key within 24 h, the call is made once and answered alike',
+    minLength: 1,
+    maxLength: 255,
+    pattern: '^[\\x20-\\x7e]+$',
+  }),
 });
 
 /** Lets a request pass to validation and handler only when `check` does not throw. */

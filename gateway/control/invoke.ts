@@ -72,7 +72,7 @@ const requestSchema = z
       version: versionField,
       cron: z.string().max(256).optional().openapi({ description: "Default: the manifest's first" }),
       scheduledTime: z
-        .union([z.int(), z.iso.datetime()])
+        .union([z.int(), z.iso.datetime({ offset: true })])
         .optional()
         .openapi({ description: 'Epoch ms or ISO 8601; default: now' }),
     }),
@@ -84,12 +84,14 @@ const requestSchema = z
       queue: queueNameParam.optional().openapi({ description: "Default: the manifest's first consumer's" }),
       messages: z
         .array(
-          z.strictObject({
-            id: z.string().min(1).max(256).optional(),
-            body: z.unknown(),
-            contentType: contentTypeSchema,
-            attempts: z.int().min(1).max(1000).default(1),
-          }),
+          z
+            .strictObject({
+              id: z.string().min(1).max(256).optional(),
+              body: z.unknown(),
+              contentType: contentTypeSchema,
+              attempts: z.int().min(1).max(1000).default(1),
+            })
+            .openapi({ required: ['body'] }),
         )
         .min(1)
         .max(MAX_BATCH_MESSAGES),

@@ -45,7 +45,10 @@ export function profileResource(
     const { kind, seconds, instance, shared } = c.req.valid('json');
     functionNamed(registry, name);
     const gone = new AbortController();
-    c.env.outgoing.once('close', () => gone.abort(new Error('The client has gone away.')));
+    c.env.outgoing.once('close', () => {
+      // An error of the caller's, so that the log does not hold it for one of ours.
+      gone.abort(new HearthError('BAD_REQUEST', 'The client has gone away.'));
+    });
     const caller = c.get('caller');
     const admit = (subject: ProfileSubject) => requireAll(caller, subject, shared);
     const asked = { kind, durationMs: seconds * 1000, instance, admit, signal: gone.signal };

@@ -55,12 +55,18 @@ const queueSchema = z
 
 const messageSchema = z
   .strictObject({
-    id: z.string().min(1).max(128).optional().openapi({ description: 'The same id within 24 h is taken once' }),
+    id: z
+      .string()
+      .min(1)
+      .max(128)
+      .regex(/^[\x21-\x7e]*$/, 'An id has 1 to 128 printable ASCII characters and no space.')
+      .optional()
+      .openapi({ description: 'The same id within 24 h is taken once' }),
     body: z.unknown(),
     contentType: contentTypeSchema,
     delaySeconds: z.number().min(0).max(MAX_DELAY_S).optional(),
   })
-  .openapi('NewMessage');
+  .openapi('NewMessage', { required: ['body'] });
 
 const deadSchema = z
   .object({
