@@ -35,9 +35,11 @@ import { createAssetContents } from './ingress/assets/contents.ts';
 import { createAssetIntake } from './ingress/assets/intake.ts';
 import { createAssetLibrary } from './ingress/assets/library.ts';
 import { createAssets } from './ingress/assets/serve.ts';
+import { createRateCheck } from './ingress/caller-rate.ts';
 import { createKeySets } from './ingress/key-sets.ts';
 import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
+import { createRates } from './rates.ts';
 import { createRegistry } from './registry/memory.ts';
 import { createRest, type Rest } from './rest.ts';
 import { createVersionSweep } from './retention/versions.ts';
@@ -194,6 +196,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     telemetry,
     random: Math.random,
     own: (queue) => asyncs.receiver(queue),
+    leases: config.redis === null ? undefined : store.leases,
   });
   const callsBack = createAddressCheck(config.callbackPrivate === 'allow');
   const asyncs = createAsyncs({
@@ -215,12 +218,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const assetContents = createAssetContents(store.kv, now);
   const assetLibrary = createAssetLibrary(assetContents);
+  const rates = createRates(now);
   const configs = createConfigs(store.configs, now);
   const bindings = createBindings({
     ...triggerParts,
     store,
     queues,
     configs,
+    rates,
     assets: assetLibrary,
     maxFileBytes: config.maxBodyBytes,
   });
@@ -238,6 +243,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     registry,
     dispatcher,
     mayOverride: (token, name) => overrideRefusal(access, token, name),
+    rate: createRateCheck(rates),
     access: createAccessCheck({ keySets: createKeySets({ allowed: callsBack, now }), now }),
     assets: createAssets(assetLibrary, log),
     config,

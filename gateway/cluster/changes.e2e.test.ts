@@ -1,5 +1,7 @@
 /** What is changed at one gateway is soon so at another; each look is a real request there. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { REDIS_MISSING } from '../store/redis/testing/server.ts';
 import type { TestGateway } from '../testing/gateway.ts';
@@ -195,14 +197,49 @@ describe('two gateways on one Redis', { skip: REDIS_MISSING }, () => {
         while ((await env.KV.list({ prefix: 'began/' })).keys.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
       },
     };`;
-    const consumers = [{ queue: 'pairs', max_batch_size: 1, max_batch_timeout: 0, max_concurrency: 1 }];
+    const consumers = [{ queue: 'pairs', max_batch_size: 1, max_batch_timeout: 0, max_concurrency: 2 }];
     await a.deploy('pair', pair, {
-      manifest: { kv_namespaces: [{ binding: 'KV', id: 'pair' }], queues: { consumers } },
+      manifest: {
+        kv_namespaces: [{ binding: 'KV', id: 'pair' }],
+        queues: { consumers },
+        hearth: { concurrency: 1, maxInstances: 1 },
+      },
     });
     await answers(`${b.url}/pair`, 'up');
     for (const id of ['one', 'two'])
       await done(a, 'POST', '/v1/queues/pairs/messages', { messages: [{ id, body: 1 }] });
     const depth = async () => (await b.api<{ depth: number }>('GET', '/v1/queues/pairs')).body.depth;
     await until(async () => (await depth()) === 0);
+  });
+
+  it('have no more batches of a queue in flight than max_concurrency, both together', async () => {
+    let inFlight = 0;
+    let most = 0;
+    let handled = 0;
+    // Each batch lasts until both gateways have been asked for more than once, so that another had time to begin.
+    const server = createServer(async (_, response) => {
+      most = Math.max(most, ++inFlight);
+      for (let n = 0; n < 5; n++) for (const gateway of [a, b]) await gateway.api('GET', '/v1/queues/ones');
+      inFlight -= 1;
+      handled += 1;
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const one = `export default {
+      fetch: () => new Response('up'),
+      async queue() { await (await fetch('http://127.0.0.1:${port}/')).text(); },
+    };`;
+    const consumers = [{ queue: 'ones', max_batch_size: 1, max_batch_timeout: 0, max_concurrency: 1 }];
+    try {
+      await a.deploy('one', one, { manifest: { queues: { consumers } } });
+      await answers(`${b.url}/one`, 'up');
+      const messages = Array.from({ length: 10 }, (_, body) => ({ body }));
+      await Promise.all([a, b].map((gateway) => done(gateway, 'POST', '/v1/queues/ones/messages', { messages })));
+      await until(async () => (await b.api<{ depth: number }>('GET', '/v1/queues/ones')).body.depth === 0);
+      assert.deepEqual([most, handled], [1, 20]);
+    } finally {
+      server.close();
+    }
   });
 });

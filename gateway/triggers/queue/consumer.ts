@@ -16,6 +16,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { Timers } from '../timers.ts';
 import { batchLimit, dueAtOf, foundNoRoom, giveBack, restMs, settleByError } from './plan.ts';
 import type { Receiver } from './receiver.ts';
+import type { Slots } from './slots.ts';
 
 /** A lease, and how often it is lengthened. */
 export const LEASE_MS = 10_000;
@@ -26,6 +27,8 @@ const CLAIM_MOST = 100;
 /** Bodies held in memory for one queue before no more are claimed. */
 const MOST_HELD_BYTES = 64 * 1024 * 1024;
 const STORE_RETRY_MS = 1_000;
+/** Other gateways have all batches that may be in flight: so soon it is asked again. */
+const SLOT_RETRY_MS = 500;
 /** Longest sleep, so that a clock that was set is noticed. */
 const MOST_SLEEP_MS = 60_000;
 
@@ -41,6 +44,8 @@ export interface ConsumerParts {
   random(): number;
   log: Logger;
   owner: string;
+  /** Where other gateways consume the same queue. */
+  slots?: Slots | undefined;
 }
 
 type Limits = NonNullable<ReturnType<Receiver['limits']>>;
@@ -75,6 +80,8 @@ export class QueueConsumer {
   /** No claims before: there was no room for a batch. */
   private restUntil = 0;
   private refusals = 0;
+  /** Batches that this gateway may have in flight, of those that all may; see slots.ts. */
+  private granted = Number.POSITIVE_INFINITY;
   private cancelTimer: () => void = () => undefined;
 
   constructor(queue: string, parts: ConsumerParts) {
@@ -94,6 +101,7 @@ export class QueueConsumer {
 
   /** Lengthens the leases of all that is held. */
   async extend(): Promise<void> {
+    await this.parts.slots?.extend();
     const messages = [...this.apart, ...this.gathered, ...[...this.held].flatMap((batch) => batch.messages)];
     if (messages.length === 0) return;
     const { store, now } = this.parts;
@@ -165,9 +173,17 @@ export class QueueConsumer {
     const before = this.limits();
     if (before === null) {
       await this.returnGathered();
+      await this.leaveSlots();
       return null;
     }
-    if (now() < this.restUntil) return this.restUntil;
+    if (now() < this.restUntil) {
+      await this.leaveSlots();
+      return this.restUntil;
+    }
+    if (!(await this.takeSlot(before))) {
+      await this.returnGathered();
+      return now() + SLOT_RETRY_MS;
+    }
     const most = this.room(before);
     if (most > 0) {
       const nowMs = now();
@@ -179,18 +195,44 @@ export class QueueConsumer {
     const limits = this.limits();
     if (limits === null) {
       await this.returnGathered();
+      await this.leaveSlots();
       return null;
     }
+    // A batch may have been refused meanwhile.
+    if (now() < this.restUntil) return this.restUntil;
     this.deliver(limits);
     if (this.again || this.apart.length > 0 || this.isFull(limits)) return null;
     const next = this.room(limits) > 0 ? await store.nextDue(this.queue) : null;
+    await this.leaveSlots();
     if (this.gathered.length === 0) return next;
     return next === null ? this.deadline : Math.min(next, this.deadline);
   }
 
+  /** One for the next batch, beside those in flight. False: there is none, and none is in flight. */
+  private async takeSlot(limits: Limits): Promise<boolean> {
+    await this.haveSlots(Math.min(this.inFlight.size + 1, batchLimit(this.parts.settings(), limits)));
+    return this.granted > 0 || this.inFlight.size > 0;
+  }
+
+  /** What is not in flight, and not gathered for, is for other gateways. */
+  private leaveSlots(): Promise<void> {
+    return this.haveSlots(this.inFlight.size + Math.min(this.gathered.length, 1));
+  }
+
+  private async haveSlots(wanted: number): Promise<void> {
+    const { slots, settings } = this.parts;
+    const { maxConcurrency } = settings();
+    const held = (await slots?.have(maxConcurrency === null ? 0 : wanted, maxConcurrency ?? 0)) ?? 0;
+    this.granted = slots === undefined || maxConcurrency === null ? Number.POSITIVE_INFINITY : held;
+  }
+
+  private most(limits: Limits): number {
+    return Math.min(batchLimit(this.parts.settings(), limits), this.granted);
+  }
+
   /** Nothing may go out before something has come to its end. */
   private isFull(limits: Limits): boolean {
-    const most = batchLimit(this.parts.settings(), limits);
+    const most = this.most(limits);
     // What was handled and is not settled yet is delivered once more if this process dies now: there is not much of it.
     return this.exclusive || this.inFlight.size >= most || this.held.size >= 2 * most;
   }
@@ -199,8 +241,8 @@ export class QueueConsumer {
   private room(limits: Limits): number {
     if (this.heldBytes >= MOST_HELD_BYTES || this.apart.length > 0 || this.isFull(limits)) return 0;
     const settings = this.parts.settings();
-    const slots = batchLimit(settings, limits) - this.inFlight.size;
-    return Math.min(CLAIM_MOST, slots * settings.maxBatchSize - this.gathered.length);
+    const batches = this.most(limits) - this.inFlight.size;
+    return Math.min(CLAIM_MOST, batches * settings.maxBatchSize - this.gathered.length);
   }
 
   private gather(claimed: ClaimedMessage[], nowMs: number): void {

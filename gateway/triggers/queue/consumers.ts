@@ -1,10 +1,11 @@
 /** The consumers of queues: one for each queue that a function consumes or that is Hearth's own, from start to drain. */
 import { defaultQueueSettings, type QueueSettings } from '../../store/api/queues.ts';
-import { EXTEND_EVERY_MS, QueueConsumer } from './consumer.ts';
+import { EXTEND_EVERY_MS, LEASE_MS, QueueConsumer } from './consumer.ts';
 import type { KnownQueues } from './known.ts';
 import { CONSUMER_KEYS, consumerSettings } from './plan.ts';
 import type { QueueParts, Queues } from './queues.ts';
 import { functionReceiver, type Receiver } from './receiver.ts';
+import { createSlots } from './slots.ts';
 
 export interface ConsumersParts extends Omit<QueueParts, 'own'> {
   known: KnownQueues;
@@ -30,7 +31,7 @@ const STORE_RETRY_MS = 5_000;
 const DEPTH_EVERY = 5;
 
 export function createConsumers(parts: ConsumersParts): Consumers {
-  const { store, registry, dispatcher, telemetry, now, timers, random, newId, log, own } = parts;
+  const { store, registry, dispatcher, telemetry, now, timers, random, newId, log, own, leases } = parts;
   const { settings: known, of: settingsOf, ensure, write, locked } = parts.known;
   const owner = newId();
   const consumers = new Map<string, QueueConsumer>();
@@ -134,6 +135,7 @@ export function createConsumers(parts: ConsumersParts): Consumers {
       random,
       log,
       owner,
+      slots: leases === undefined ? undefined : createSlots({ queue, leases, owner, now, leaseMs: LEASE_MS }),
     });
   }
 

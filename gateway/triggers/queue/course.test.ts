@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openDatabase } from '../../store/sqlite/database.ts';
+import { leasesDomain } from '../../store/sqlite/leases.ts';
 import { queuesDomain } from '../../store/sqlite/queues.ts';
 import { later } from '../../store/sqlite/testing/samples.ts';
 import { queueCourse, runQueueCourse } from './testing/course.ts';
@@ -14,7 +15,7 @@ test('whatever dies, hangs, is throttled or killed in whatever order: nothing is
   try {
     // What a commit costs is not what is looked at here.
     db.exec('BEGIN');
-    const store = later(queuesDomain(db));
+    const store = { queues: later(queuesDomain(db)), leases: later(leasesDomain(db)) };
     let courses = 0;
     const property = fc.asyncProperty(queueCourse, (course) => runQueueCourse(store, course, `q${++courses}`));
     await fc.assert(property, { numRuns: 500 });

@@ -2,6 +2,7 @@
 import { HearthError } from '../../../functions/contract/errors.ts';
 import { MAX_HOPS } from '../../../functions/contract/limits.ts';
 import type { Registry } from '../../registry/registry.ts';
+import type { LeaseStore } from '../../store/api/leases.ts';
 import type { DeadMessage, NewMessage, QueueSettings, QueueStats, QueueStore } from '../../store/api/queues.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
@@ -77,6 +78,8 @@ export interface QueueParts {
   log: Logger;
   /** Who takes the messages of one of Hearth's own queues; null: this is none of them (default: there are none). */
   own?: (queue: string) => Receiver | null;
+  /** Where other gateways consume the same queues. */
+  leases?: LeaseStore | undefined;
 }
 
 export function createQueues(parts: QueueParts): Queues {

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NewMessage, QueueStore } from '../../api/queues.ts';
+import type { NewMessage } from '../../api/queues.ts';
 import type { Sync } from '../protocol.ts';
 
 /** A test body with a directory of its own that is removed afterwards, also when it fails. */
@@ -35,11 +35,11 @@ export function memoryLog() {
   return { lines, warn: keep, error: keep };
 }
 
-/** The queues themselves, without the thread it lives in. */
-export function later(domain: Sync<QueueStore>): QueueStore {
+/** A part of the store itself, without the thread it lives in. */
+export function later<Domain extends object>(domain: Sync<Domain>): Domain {
   const methods = Object.entries(domain).map(([name, method]) => [
     name,
     async (...args: unknown[]) => (method as (...args: unknown[]) => unknown)(...args),
   ]);
-  return Object.fromEntries(methods) as QueueStore;
+  return Object.fromEntries(methods) as Domain;
 }

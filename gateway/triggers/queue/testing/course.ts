@@ -5,15 +5,18 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { HearthError } from '../../../../functions/contract/errors.ts';
+import type { LeaseStore } from '../../../store/api/leases.ts';
 import {
   type ClaimedMessage,
   defaultQueueSettings,
   type QueueSettings,
   type QueueStore,
 } from '../../../store/api/queues.ts';
+import type { Store } from '../../../store/store.ts';
 import { ManualClock, SILENT, START_MS } from '../../testing/harness.ts';
-import { QueueConsumer } from '../consumer.ts';
+import { LEASE_MS, QueueConsumer } from '../consumer.ts';
 import { settleByVerdicts } from '../plan.ts';
+import { createSlots } from '../slots.ts';
 
 /** good: acked. bad: its handler asks for a retry. poison: its base dies. slow: its batch times out. */
 const NATURES = ['good', 'bad', 'poison', 'slow'] as const;
@@ -80,11 +83,11 @@ interface Gateway {
 }
 
 export async function runQueueCourse(
-  store: QueueStore,
+  { queues, leases }: Pick<Store, 'queues' | 'leases'>,
   course: { gateways: number; settings: Partial<QueueSettings>; steps: readonly CourseStep[] },
   queue: string,
 ): Promise<void> {
-  const run = new Course(store, queue, { ...defaultQueueSettings(queue), ...course.settings });
+  const run = new Course(queues, leases, queue, { ...defaultQueueSettings(queue), ...course.settings });
   await run.begin(course.gateways);
   for (const each of course.steps) await run.step(each);
   await run.end();
@@ -93,6 +96,7 @@ export async function runQueueCourse(
 class Course {
   private readonly queue: string;
   private readonly store: QueueStore;
+  private readonly leases: LeaseStore;
   private readonly settings: QueueSettings;
   private readonly clock = new ManualClock(START_MS);
   private readonly natures = new Map<string, Nature>();
@@ -104,7 +108,8 @@ class Course {
   /** Times a poison took down its base, by id, since it was last put back. */
   private readonly kills = new Map<string, number>();
 
-  constructor(store: QueueStore, queue: string, settings: QueueSettings) {
+  constructor(store: QueueStore, leases: LeaseStore, queue: string, settings: QueueSettings) {
+    this.leases = leases;
     this.queue = queue;
     this.settings = settings;
     this.store = {
@@ -128,6 +133,8 @@ class Course {
 
   private gateway(): Gateway {
     const clock = new ManualClock(this.clock.nowMs);
+    const owner = `gateway-${++this.made}`;
+    const { leases, queue } = this;
     const gateway: Gateway = {
       clock,
       dead: false,
@@ -144,7 +151,8 @@ class Course {
         timers: clock,
         random: () => 0.5,
         log: SILENT,
-        owner: `gateway-${++this.made}`,
+        owner,
+        slots: createSlots({ queue, leases, owner, now: clock.now, leaseMs: LEASE_MS }),
       }),
     };
     gateway.consumer.wake();
@@ -152,9 +160,13 @@ class Course {
   }
 
   private async deliver(gateway: Gateway, messages: ClaimedMessage[]) {
+    const alive = this.deliveries.filter((other) => !other.gateway.dead);
     const beside = this.deliveries.filter((other) => other.gateway === gateway);
     assert.ok(messages.length <= this.settings.maxBatchSize);
-    assert.ok(beside.length < (this.settings.maxConcurrency ?? 8));
+    assert.ok(
+      gateway.dead || alive.length < (this.settings.maxConcurrency ?? 8),
+      'over all gateways that are heard of',
+    );
     assert.ok(!this.settings.paused || gateway.dead);
     const suspects = [messages, ...beside.map((other) => other.messages)]
       .flat()
