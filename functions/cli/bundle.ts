@@ -55,7 +55,8 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
   });
   if (built === null) return null;
   const inputs = Object.keys(built.metafile.inputs);
-  if (!inputs.some((input) => !request.sent(input))) return null;
+  // A debugger wants the whole paths that only a bundle names.
+  if (!inspect && !inputs.some((input) => !request.sent(input))) return null;
 
   const map = JSON.parse(built.outputFiles.find((file) => file.path.endsWith('.map'))?.text ?? '{}');
   const code = built.outputFiles.find((file) => file.path.endsWith('.js'))?.text ?? '';

@@ -23,6 +23,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createLocks } from '../triggers/locks.ts';
 import type { Audit } from './audit.ts';
 import { invalidManifest, manifestOf, requireHandlers, treeOf } from './deploy-source.ts';
+import { withInlineMap } from './inline-map.ts';
 import { originOf } from './origin.ts';
 import type { Upload } from './upload.ts';
 
@@ -76,6 +77,8 @@ export interface DeployerParts {
   audit: Audit;
   log: Logger;
   urlOf(name: string): string;
+  /** A debugger may look at what is deployed. */
+  inspected: boolean;
   /** Epoch ms. */
   now(): number;
 }
@@ -153,7 +156,8 @@ export function createDeployer(parts: DeployerParts): Deployer {
     if (built === null) return null;
     const buildMs = performance.now() - buildStart;
 
-    const artifact: Artifact = { code: built.code, sourceMap: built.sourceMap, files: built.files, codeCache: null };
+    const code = parts.inspected ? withInlineMap(built.code, built.sourceMap, files) : built.code;
+    const artifact: Artifact = { code, sourceMap: built.sourceMap, files: built.files, codeCache: null };
     const record: VersionRecord = {
       functionName: name,
       version,
@@ -170,7 +174,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
     try {
       const probe = await parts.keeper.probe(candidate.spec, manifest.hearth.ready);
       requireHandlers(manifest, probe.handlers);
-      const codeCache = probe.codeCache === null ? null : { key: codeCacheKey(built.code), bytes: probe.codeCache };
+      const codeCache = probe.codeCache === null ? null : { key: codeCacheKey(code), bytes: probe.codeCache };
       const proved = { ...record, handlers: probe.handlers };
       const entry = await parts.gate.commit(async () => {
         if (switched()) return null;

@@ -16,6 +16,7 @@ import { KeptFunction, type KeptVersion, keptVersion, namedBy, Shelf } from './e
 import { createImageCache, toImage } from './images.ts';
 import { loadFunctions, readAhead } from './loading.ts';
 import { type MayServe, mayServe } from './may-serve.ts';
+import { patient } from './patient.ts';
 import { type KeptClaims, Publications } from './publications.ts';
 import { createPublishing } from './publishing.ts';
 import { requireQueuesOfGroup } from './queue-groups.ts';
@@ -30,7 +31,7 @@ import { createTurns } from './turns.ts';
 export interface RegistryOptions {
   store: Pick<Store, 'registry' | 'publications' | 'secrets'>;
   seal: Seal;
-  defaults: { network: 'all' | 'none' };
+  defaults: { network: 'all' | 'none'; patient?: boolean };
   log: Pick<Logger, 'debug' | 'warn' | 'error'>;
   /** Key under which a code cache for this code is valid on this Node (functions/build/cache-key.ts). */
   cacheKeyOf(code: Uint8Array): string;
@@ -70,8 +71,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   };
 
   function specOf(record: VersionRecord, opened: OpenedSecrets, image: ModuleSpec['image']): ModuleSpec {
-    const { network } = defaults;
-    return createSpec({ record, secrets: opened, network, image });
+    const { network, patient: isPatient = false } = defaults;
+    const spec = createSpec({ record, secrets: opened, network, image });
+    return isPatient ? patient(spec) : spec;
   }
 
   function versionEntry(record: VersionRecord): KeptVersion {

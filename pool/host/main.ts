@@ -50,6 +50,7 @@ class Host {
         '--no-experimental-ffi',
         '--no-experimental-sqlite',
         '--no-warnings',
+        ...(settings.inspected ? ['--allow-inspector'] : []),
       ],
     });
     // Without a listener an error of one thread would end the host.
@@ -67,8 +68,7 @@ class Host {
     });
     this.profiler = new Profiler({
       worker: (base) => this.#worker(this.#bases.get(base)?.gauge[THREAD] ?? 0),
-      pause: (base) => this.#watch.pause(base),
-      resume: (base) => this.#watch.resume(base),
+      watch: this.#watch,
       say,
     });
   }

@@ -10,6 +10,8 @@ export interface HostSettings {
   maxBases: number;
   /** V8's own heap limit, MB: far above any `memoryMb`, since reaching it aborts the process. */
   heapLimitMb: number;
+  /** A debugger may come to its threads: the process listens for one. */
+  inspected: boolean;
   /** It has a session to itself: the kernel then weighs it as one against all of the gateway's. */
   ownSession: boolean;
 }

@@ -14,6 +14,8 @@ export interface FleetSettings {
   sandbox: Sandbox | null;
   /** Policy of the hosts in stock. In a sandbox it cannot change later: the other policy has hosts started on demand. */
   stockNetwork: 'all' | 'none';
+  /** Each host listens for a debugger, on a port of the loopback address from here on; 0: on any. Absent: none does. */
+  inspectPort?: number | undefined;
   /** Named pools; `default` is there whether it is named or not. What one does not say is shared out: see pools.ts. */
   pools: Record<string, NamedPool>;
 }

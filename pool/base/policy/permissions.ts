@@ -24,6 +24,9 @@ export function dropBootGrants(execArgv: readonly string[], filesDir: string): v
   const granted = readGrants(execArgv).filter((path) => path !== filesDir);
   for (const path of granted) model.drop('fs.read', path);
   for (const scope of ['fs.write', 'child', 'worker', 'addons', 'wasi', 'inspector', 'ffi']) {
+    // Of a host that listens for a debugger (HEARTH_INSPECT): without it, that one hears nothing. No module gets at it, as
+    // `node:inspector` is none of the built-ins it may have.
+    if (scope === 'inspector' && execArgv.includes('--allow-inspector')) continue;
     if (model.has(scope)) model.drop(scope);
   }
   const left = granted.filter((path) => model.has('fs.read', path));

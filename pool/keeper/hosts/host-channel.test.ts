@@ -27,7 +27,7 @@ for (const [what, message] of [
     const host = new HostProcess({
       id: 'host-1',
       definition: { name: 'default', shared: [], setupPath: null, env: {} },
-      settings: { baseFile: '', readable: [], maxBases: 1, heapLimitMb: 512, ownSession: false },
+      settings: { baseFile: '', readable: [], maxBases: 1, heapLimitMb: 512, inspected: false, ownSession: false },
       dir,
       sandbox: takenOver,
       network: 'all',
@@ -57,7 +57,7 @@ test('what a host measured of its bases is told, and of no other', async (t) => 
   const host = new HostProcess({
     id: 'host-1',
     definition: { name: 'default', shared: [], setupPath: null, env: {} },
-    settings: { baseFile: '', readable: [], maxBases: 1, heapLimitMb: 512, ownSession: false },
+    settings: { baseFile: '', readable: [], maxBases: 1, heapLimitMb: 512, inspected: false, ownSession: false },
     dir,
     sandbox: standsIn,
     network: 'all',

@@ -47,6 +47,8 @@ export interface HostOptions {
   network: 'all' | 'none';
   /** Where its bases connect. */
   socketPath: string;
+  /** Of the loopback address, for a debugger; 0: any. Absent: none may come. */
+  inspectPort?: number | null;
   log: Logger;
   onState(host: HostProcess, state: HostState, why: string): void;
   onBaseEnded(base: string, reason: string): void;
@@ -67,10 +69,14 @@ const STUCK_MS = 100;
  */
 const UV_THREADS = '16';
 
+/** What Node says of `--inspect`. */
+const DEBUGGER = /Debugger listening on (ws:\S+)/;
+
 const HOST_MAIN = path.join(import.meta.dirname, '../../host/main.ts');
 
 export class HostProcess {
   readonly id: string;
+  readonly inspectPort: number | null;
   readonly definition: BaseDefinition;
   #binding: HostBinding | null = null;
   /** It was ended from here, for no fault or on account of one base. Else it died by itself. */
@@ -110,6 +116,7 @@ export class HostProcess {
   constructor(options: HostOptions) {
     this.#options = options;
     this.id = options.id;
+    this.inspectPort = options.inspectPort ?? null;
     this.definition = options.definition;
     this.slots = Array.from({ length: options.settings.maxBases }, (_, n) => path.join(options.dir, `slot-${n}`));
     this.#free = [...this.slots];
@@ -121,12 +128,17 @@ export class HostProcess {
     mkdirSync(cwd, { mode: 0o500 });
     // Nothing of our own environment: NODE_OPTIONS and secrets of the gateway must not reach function code.
     const env = { UV_THREADPOOL_SIZE: UV_THREADS };
-    const command = [process.execPath, ...HOST_FLAGS, HOST_MAIN];
+    const inspect = this.inspectPort === null ? [] : [`--inspect=127.0.0.1:${this.inspectPort}`];
+    const command = [process.execPath, ...HOST_FLAGS, ...inspect, HOST_MAIN];
     const { file, args } = inSandbox(command, cwd, options);
     this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd });
     this.#pid = this.#child.pid ?? null;
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => options.log.debug('host output', { host: this.id, text: String(chunk) }));
+      stream?.on('data', (chunk: Buffer) => {
+        options.log.debug('host output', { host: this.id, text: String(chunk) });
+        const [, url] = DEBUGGER.exec(String(chunk)) ?? [];
+        if (url !== undefined) options.log.warn(`functions can be debugged at ${url}`, { host: this.id });
+      });
     }
     this.#child.on('error', (error) => {
       this.#die(`could not start: ${error.message}`);

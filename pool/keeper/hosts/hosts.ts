@@ -97,12 +97,14 @@ export class Hosts {
       sandbox: settings.sandbox,
       network: binding?.network ?? settings.stockNetwork,
       socketPath,
+      inspectPort: this.#inspectPort(),
       log,
       settings: {
         baseFile: this.#options.baseFile,
         readable,
         maxBases: pools.slotsOf(pool),
         heapLimitMb: settings.heapLimitMb,
+        inspected: settings.inspectPort !== undefined,
         ownSession: settings.sandbox !== null,
       },
       onState: (changed, state, why) => {
@@ -120,6 +122,16 @@ export class Hosts {
     if (binding !== null) host.bind(binding);
     this.roster.addHost(host);
     return host;
+  }
+
+  /** The first that no host has. */
+  #inspectPort(): number | null {
+    const { inspectPort } = this.#options.settings;
+    if (inspectPort === undefined) return null;
+    const taken = new Set(Array.from(this.roster.hosts, (host) => host.inspectPort));
+    let port = inspectPort;
+    while (port !== 0 && taken.has(port)) port++;
+    return port;
   }
 
   boot(host: HostProcess): void {
