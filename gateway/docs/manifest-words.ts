@@ -28,8 +28,7 @@ export const MANIFEST_WORDS: Readonly<Record<string, string>> = {
   'queues.consumers[].max_batch_timeout': 'Seconds that the first of them waits for the others.',
   'queues.consumers[].max_retries': 'Deliveries after the first.',
   'queues.consumers[].dead_letter_queue': 'Where a message goes that is out of retries; without it QUEUE.dead.',
-  'queues.consumers[].max_concurrency':
-    'Batches in flight at once, over all gateways; without it 64 in each.',
+  'queues.consumers[].max_concurrency': 'Batches in flight at once, over all gateways; without it 64 in each.',
   'queues.consumers[].retry_delay': 'Seconds before a retry that names none; 0: a growing pause.',
   'kv_namespaces[].binding': 'Its name in env.',
   'kv_namespaces[].id': 'Namespaces of one id are one, in each trust group; without it one of its own.',
