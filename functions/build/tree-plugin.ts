@@ -18,7 +18,7 @@ const HOST = 'hearth-host';
 /** Bytes behind a module that makes an ArrayBuffer or a WebAssembly.Module of them. */
 const RAW = 'hearth-bytes';
 
-const RUNTIME_MODULES = new Set(['hearth', 'hearth/business', 'cloudflare:workers']);
+const RUNTIME_MODULES = new Set(['hearth', 'hearth/business', 'cloudflare:workers', 'cloudflare:node']);
 
 /** What a build found out on its way. */
 export interface TreeUse {

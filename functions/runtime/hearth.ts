@@ -2,6 +2,7 @@
  * What authors import as 'hearth' or 'cloudflare:workers'. The builder leaves both names out of the bundle; a base
  * gives each module its own copy of this shape, made by `moduleRuntime`.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { BaseModules, ExecutionContext } from '../contract/handlers.ts';
 import type { target } from './stubs.ts';
 
@@ -62,11 +63,36 @@ export declare const env: unknown;
 /** As `ctx.waitUntil` of the invocation that runs. Throws outside of one. */
 export declare function waitUntil(promise: Promise<unknown>): void;
 
+/** As `ctx.exports` of the invocation that runs. What is read of it outside of one throws. */
+export declare const exports: Record<string, unknown>;
+
+/** What `env` above is while this runs, and over its awaits. */
+export declare function withEnv<Result>(env: unknown, run: () => Result): Result;
+
+/** Refused by name where they are used, which is when the code that extends them is loaded. */
+const NOT_HERE: object = {
+  get DurableObject(): never {
+    throw notHere('DurableObject');
+  },
+  get WorkflowEntrypoint(): never {
+    throw notHere('WorkflowEntrypoint');
+  },
+};
+
+const NONE: Record<string, unknown> = Object.freeze({});
+
+function notHere(name: string): TypeError {
+  return new TypeError(`"${name}" of cloudflare:workers is part of Workers that Hearth does not do.`);
+}
+
 export interface ModuleRuntime {
   WorkerEntrypoint: typeof WorkerEntrypoint;
   RpcTarget: typeof RpcTarget;
   /** The module's bindings, for code that is not handed `env`. */
-  env: Record<string, unknown>;
+  readonly env: unknown;
+  /** As `ctx.exports` of the invocation that runs. What is read of it outside of one throws. */
+  readonly exports: Record<string, unknown>;
+  withEnv<Result>(env: unknown, run: () => Result): Result;
   /** As `ctx.waitUntil` of the invocation that runs. Throws outside of one. */
   waitUntil(promise: Promise<unknown>): void;
 }
@@ -76,14 +102,26 @@ export function moduleRuntime(
   env: Record<string, unknown>,
   current: () => ExecutionContext | undefined,
 ): ModuleRuntime {
-  return {
+  /** Made by the first withEnv: hardly anybody uses it. */
+  let others: AsyncLocalStorage<{ env: unknown }> | null = null;
+  const running = (name: string) => {
+    const ctx = current();
+    if (ctx === undefined) throw new Error(`${name} was used outside of an invocation.`);
+    return ctx;
+  };
+  const runtime: ModuleRuntime = {
     WorkerEntrypoint,
     RpcTarget,
-    env,
-    waitUntil(promise) {
-      const ctx = current();
-      if (ctx === undefined) throw new Error('waitUntil was called outside of an invocation.');
-      ctx.waitUntil(promise);
+    get env() {
+      const other = others?.getStore();
+      return other === undefined ? env : other.env;
+    },
+    exports: new Proxy(NONE, { get: (_none, name) => Reflect.get(running('exports').exports, name) }),
+    waitUntil: (promise) => running('waitUntil').waitUntil(promise),
+    withEnv(other, run) {
+      others ??= new AsyncLocalStorage();
+      return others.run({ env: other }, run);
     },
   };
+  return Object.setPrototypeOf(runtime, NOT_HERE);
 }

@@ -3,6 +3,7 @@ import type { HttpInvokeHead, LoadHead } from '../../functions/contract/invocati
 import type { IncomingBody } from './body.ts';
 import type { Invocation } from './context.ts';
 import type { Answering, AnswerPump } from './handlers/fetch.ts';
+import { loopback } from './loopback.ts';
 import type { ModuleScope } from './scope.ts';
 
 export type HandlerKind = 'fetch' | 'scheduled' | 'queue' | 'rpc' | 'node-http';
@@ -87,12 +88,14 @@ export class GuestModule {
     return entrypoint;
   }
 
-  /** `ctx.exports`: the module's own entrypoints, each with its public methods, run within this invocation. */
+  /** `ctx.exports`: the module's own entrypoints, run within this invocation. */
   entrypointStubs(ctx: Invocation): Record<string, unknown> {
     const stubs: Record<string, unknown> = {};
     for (const name of ['default', ...Object.keys(this.#named)]) {
-      const target = this.entrypoint(name)?.target;
-      if (target) stubs[name] = target(ctx);
+      const entrypoint = this.entrypoint(name);
+      if (entrypoint !== null && (entrypoint.target !== null || entrypoint.fetch !== null)) {
+        stubs[name] = loopback(entrypoint, ctx);
+      }
     }
     return stubs;
   }

@@ -23,6 +23,7 @@ import type { RunHost } from './run.ts';
 import { Session } from './session.ts';
 import { InvocationSpans } from './spans.ts';
 import type { BaseTask } from './task.ts';
+import { installWorkersGlobals } from './web/workers-globals.ts';
 
 /** Rejects only when the base could not boot. */
 export default async function run(task: BaseTask): Promise<never> {
@@ -155,6 +156,7 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   });
   session.attach(link);
   policy.install();
+  installWorkersGlobals();
   meter.install();
   session.sendNow({ event: 'hello', protocol: PROTOCOL_VERSION, base: task.base, token: task.token });
 }

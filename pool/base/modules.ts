@@ -4,6 +4,7 @@ import type { BaseModule, BaseModules } from '../../functions/contract/handlers.
 import { type LoadHead, type LoadTimes, monotonicMs } from '../../functions/contract/invocation.ts';
 import * as business from '../../functions/runtime/business.ts';
 import { moduleRuntime, WorkerEntrypoint } from '../../functions/runtime/hearth.ts';
+import { firstSnapshots } from './bindings/config.ts';
 import type { LogBuffer } from './console.ts';
 import { currentInvocation, runInModule } from './context.ts';
 import { describeThrown } from './describe.ts';
@@ -18,6 +19,9 @@ import type { ModuleScope } from './scope.ts';
 
 /** One for all modules, none of which can change it for the others. */
 const BUSINESS = Object.freeze({ ...business });
+
+/** `cloudflare:node`: here a server is found by its `listen`, whatever is exported. */
+const NODE_SERVERS = Object.freeze({ httpServerHandler: () => ({}) });
 
 /** How long a module that uses node:http may take to call listen. */
 const LISTEN_WITHIN_MS = 5_000;
@@ -117,8 +121,21 @@ export class Modules {
   }
 
   #evaluate(head: LoadHead, code: string, codeCache: Uint8Array | null, receivedAt: number): Taken | Promise<Taken> {
+    const bindings = this.#options.bindings(head);
+    const needed = firstSnapshots(bindings);
+    const evaluate = () => this.#evaluateWith(bindings, head, code, codeCache, receivedAt);
+    return needed === null ? evaluate() : needed.then(evaluate);
+  }
+
+  #evaluateWith(
+    bindings: Readonly<Record<string, unknown>>,
+    head: LoadHead,
+    code: string,
+    codeCache: Uint8Array | null,
+    receivedAt: number,
+  ): Taken | Promise<Taken> {
     const { policy, nodeHttp } = this.#options;
-    const env: Record<string, unknown> = { ...head.jsonVars, ...head.vars, ...this.#options.bindings(head) };
+    const env: Record<string, unknown> = { ...head.jsonVars, ...head.vars, ...bindings };
     const base = this.#base?.value;
     if (base !== undefined) env.BASE = base;
     const processEnv = { ...head.vars };
@@ -128,6 +145,7 @@ export class Modules {
     const runtime = moduleRuntime(env, () => currentInvocation.getStore());
     const provided = (specifier: string): unknown => {
       if (specifier === 'hearth' || specifier === 'cloudflare:workers') return runtime;
+      if (specifier === 'cloudflare:node') return NODE_SERVERS;
       return specifier === 'hearth/business' ? BUSINESS : this.#options.shared.get(specifier);
     };
     let usesHttp = false;
