@@ -53,13 +53,22 @@ test('a breakpoint by the URL of the source is hit, and what stands there can be
   const answer = fetch(`${url}/greeter/Ada`);
   const { callFrames } = await paused;
   const { result } = await debugger_.send(script.session, 'Debugger.evaluateOnCallFrame', {
-    callFrameId: callFrames[0].callFrameId,
+    callFrameId: callFrames[0]?.callFrameId,
     expression: 'guest.name',
   });
   assert.equal(result.value, 'Ada');
   await debugger_.send(script.session, 'Debugger.resume', {});
   assert.equal(await (await answer).text(), 'hello Ada');
 });
+
+/** What the protocol answers and tells, as far as it is looked at here. */
+interface Told extends Omit<Script, 'session'> {
+  url: string;
+  sessionId: string;
+  message: string;
+  callFrames: { callFrameId: string }[];
+  result: { value: unknown };
+}
 
 interface Script {
   session: string;
@@ -84,8 +93,8 @@ async function debuggerOf(name: string): Promise<{ debugger_: Debugger; script: 
 /** The protocol of Node's inspector, with the sessions of worker threads in its NodeWorker domain. */
 class Debugger implements AsyncDisposable {
   readonly #socket: WebSocket;
-  readonly #answers = new Map<number, PromiseWithResolvers<any>>();
-  readonly #events = new Map<string, PromiseWithResolvers<any>>();
+  readonly #answers = new Map<number, PromiseWithResolvers<Told>>();
+  readonly #events = new Map<string, PromiseWithResolvers<Told>>();
   readonly #sessions = new Set<string>();
   readonly #scripts: (Script & { url: string })[] = [];
   #lastId = 0;
@@ -111,16 +120,16 @@ class Debugger implements AsyncDisposable {
     return this.#scripts.find(({ url }) => url === name);
   }
 
-  event(method: string): Promise<any> {
-    const waiting = Promise.withResolvers<any>();
+  event(method: string): Promise<Told> {
+    const waiting = Promise.withResolvers<Told>();
     this.#events.set(method, waiting);
     return waiting.promise;
   }
 
   /** `session`: of a thread; null: to the host itself. */
-  send(session: string | null, method: string, params: object): Promise<any> {
+  send(session: string | null, method: string, params: object): Promise<Told> {
     const id = ++this.#lastId;
-    const answer = Promise.withResolvers<any>();
+    const answer = Promise.withResolvers<Told>();
     this.#answers.set(id, answer);
     const message = JSON.stringify({ id, method, params });
     if (session === null) this.#socket.send(message);
@@ -130,9 +139,9 @@ class Debugger implements AsyncDisposable {
 
   #take(
     session: string | null,
-    message: { id?: number; method?: string; params?: any; result?: any; error?: any },
+    message: { id?: number; method?: string; params?: Told; result?: Told; error?: unknown },
   ): void {
-    const { id, method = '', params, result, error } = message;
+    const { id, method = '', params = {} as Told, result = {} as Told, error } = message;
     if (id !== undefined) {
       if (error === undefined) this.#answers.get(id)?.resolve(result);
       else this.#answers.get(id)?.reject(new Error(JSON.stringify(error)));
