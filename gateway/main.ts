@@ -35,7 +35,6 @@ import { createAssetContents } from './ingress/assets/contents.ts';
 import { createAssetIntake } from './ingress/assets/intake.ts';
 import { createAssetLibrary } from './ingress/assets/library.ts';
 import { createAssets } from './ingress/assets/serve.ts';
-import { createRateCheck } from './ingress/caller-rate.ts';
 import { createKeySets } from './ingress/key-sets.ts';
 import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
@@ -243,8 +242,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     registry,
     dispatcher,
     mayOverride: (token, name) => overrideRefusal(access, token, name),
-    rate: createRateCheck(rates),
-    access: createAccessCheck({ keySets: createKeySets({ allowed: callsBack, now }), now }),
+    access: createAccessCheck({ keySets: createKeySets({ allowed: callsBack, now }), rates, now }),
     assets: createAssets(assetLibrary, log),
     config,
     log,

@@ -37,6 +37,10 @@ export const MAX_FILE_METADATA_BYTES = 8 * 1024;
 export const MAX_FILE_LIST = 1000;
 export const MAX_FILE_DELETES = 1000;
 
+/** Values of one configuration as JSON, and how many there are. */
+export const MAX_CONFIG_BYTES = 256 * 1024;
+export const MAX_CONFIG_KEYS = 1000;
+
 /** What a lock or a counter may be called. */
 export const MAX_SERVICE_NAME_BYTES = 512;
 /** How long a lock is held without being renewed, and how long a caller may wait for one. */

@@ -50,7 +50,6 @@ export const UNSUPPORTED_FEATURES: Readonly<Record<string, string>> = {
   mtls_certificates: 'mTLS certificates',
   pages_build_output_dir: 'Pages',
   pipelines: 'Pipelines',
-  ratelimits: 'Rate limiting bindings',
   secrets_store_secrets: 'Secrets Store',
   send_email: 'Email sending',
   site: 'Workers Sites',

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from './limits.ts';
 
 const BINDING_PATTERN = /^[A-Za-z_$][A-Za-z0-9_$]{0,127}$/;
-const NAMESPACE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+export const NAMESPACE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 export const nameSchema = z.string().regex(NAME_PATTERN, `A name ${NAME_RULE}.`);
 export const queueNameSchema = z

@@ -1,6 +1,6 @@
 /** Keys of a manifest for what a function expects to be there: who may call it, and the services in its env. */
 import { z } from 'zod';
-import { bindingSchema, namespaceSchema } from './manifest-names.ts';
+import { bindingSchema, namespaceSchema, whole } from './manifest-names.ts';
 
 const issuerUrl = z
   .url({ protocol: /^https?$/ })
@@ -44,15 +44,49 @@ const bucketSchema = z.strictObject({
 /** Absent: a namespace of its own. */
 const namespacedSchema = z.strictObject({ binding: bindingSchema, namespace: namespaceSchema.optional() });
 
+const period = whole(1, 86_400);
+
+const rateBindingSchema = z.strictObject({
+  name: bindingSchema,
+  /** Those of one id count together, whichever function of the trust group names it. */
+  namespace_id: z.string().min(1).max(64),
+  simple: z.strictObject({ limit: whole(1, 1_000_000), period }),
+  type: z.literal('rate_limit').optional(),
+});
+
+/** How often the function may be called over HTTP. */
+const rateLimitSchema = z.strictObject({
+  limit: whole(1, 1_000_000),
+  periodSeconds: period,
+  /** Counted for all callers together, for each address, or for each value of a header. */
+  by: z.union(
+    [
+      z.enum(['function', 'ip']),
+      z.strictObject({
+        header: z
+          .string()
+          .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, 'The name of a header.')
+          .transform((header) => header.toLowerCase()),
+      }),
+    ],
+    { error: 'Expected "function", "ip" or { "header": NAME }.' },
+  ),
+});
+export type RateLimit = z.output<typeof rateLimitSchema>;
+
 /** Keys at the top, as Workers has them. Absent where they are not given, so that a manifest is the version it always was. */
 export const serviceKeys = {
   r2_buckets: z.array(bucketSchema).optional(),
+  ratelimits: z.array(rateBindingSchema).optional(),
 };
 
 /** Keys under `hearth`. */
 export const hearthServiceKeys = {
   locks: z.array(namespacedSchema).optional(),
   counters: z.array(namespacedSchema).optional(),
+  rateLimit: rateLimitSchema.optional(),
+  /** Of `/v1/config/NAMESPACE`. */
+  config: z.array(z.strictObject({ binding: bindingSchema, namespace: namespaceSchema })).optional(),
 };
 
 const topSchema = z.object(serviceKeys);
@@ -62,22 +96,29 @@ type Under = z.output<typeof hearthSchema>;
 
 /** Names in env that these keys take, and where they stand. */
 export function serviceNames(top: Top, under: Under): { name: string; path: (string | number)[] }[] {
-  const lists = { r2_buckets: top.r2_buckets, 'hearth.locks': under.locks, 'hearth.counters': under.counters };
-  return Object.entries(lists).flatMap(([key, list]) =>
-    (list ?? []).map(({ binding }, i) => ({ name: binding, path: [...key.split('.'), i, 'binding'] })),
-  );
+  const hearth = { locks: under.locks, counters: under.counters, config: under.config };
+  const named = (path: string[], list: { binding: string }[] = []) =>
+    list.map(({ binding }, i) => ({ name: binding, path: [...path, i, 'binding'] }));
+  return [
+    ...named(['r2_buckets'], top.r2_buckets),
+    ...(top.ratelimits ?? []).map(({ name }, i) => ({ name, path: ['ratelimits', i, 'name'] })),
+    ...Object.entries(hearth).flatMap(([key, list]) => named(['hearth', key], list)),
+  ];
 }
 
 /** The top-level ones as a manifest keeps them. */
-export function keptServices(given: Top, name: string | null): Partial<Pick<Required<Top>, 'r2_buckets'>> {
-  return given.r2_buckets === undefined
-    ? {}
-    : {
-        r2_buckets: given.r2_buckets.map(({ binding, bucket_name }) => ({
-          binding,
-          bucket_name: bucket_name ?? ownName(name, binding),
-        })),
-      };
+export function keptServices({ r2_buckets, ratelimits }: Top, name: string | null) {
+  return {
+    ...(r2_buckets === undefined
+      ? {}
+      : {
+          r2_buckets: r2_buckets.map(({ binding, bucket_name }) => ({
+            binding,
+            bucket_name: bucket_name ?? ownName(name, binding).toLowerCase(),
+          })),
+        }),
+    ...(ratelimits === undefined ? {} : { ratelimits: ratelimits.map(({ type: _type, ...ratelimit }) => ratelimit) }),
+  };
 }
 
 /** What a binding that names nothing stands for: something of its function alone. */

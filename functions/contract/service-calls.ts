@@ -4,7 +4,9 @@
 export type ServiceSpec =
   | { kind: 'r2'; name: string; bucket: string }
   | { kind: 'lock'; name: string; namespace: string }
-  | { kind: 'counter'; name: string; namespace: string };
+  | { kind: 'counter'; name: string; namespace: string }
+  | { kind: 'config'; name: string; namespace: string }
+  | { kind: 'ratelimit'; name: string; namespace: string; limit: number; periodS: number };
 
 export interface R2HttpMetadata {
   contentType?: string;
@@ -98,3 +100,15 @@ export type CounterCall =
   | { op: 'counter.get'; counter: string }
   | { op: 'counter.next'; counter: string }
   | { op: 'counter.delete'; counter: string };
+
+/** Answer: {success}. */
+export type RateCall = { op: 'ratelimit.limit'; key: string };
+
+/** Answered when the version is another one than this; null: at once. Answer: ConfigAnswer, body: the values as JSON. */
+export type ConfigCall = { op: 'config.watch'; version: number | null };
+
+export interface ConfigAnswer {
+  version: number;
+  /** Epoch ms. */
+  updatedAt: number;
+}

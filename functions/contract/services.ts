@@ -142,3 +142,27 @@ export interface Counters {
   /** Sets the counter of this name back to 0. Sequences cannot be set back. */
   reset(name: string): Promise<void>;
 }
+
+/** One version of a configuration. What it holds is frozen. */
+export interface ConfigSnapshot {
+  /** 0: nothing was ever put. */
+  readonly version: number;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * `hearth.config`: what `PUT /v1/config/NAMESPACE` has put last, there before the module's own code runs. Changes come by
+ * themselves, within a second as a rule. Iterated, it gives the snapshot there is and then each one that follows.
+ */
+export interface Config extends AsyncIterable<ConfigSnapshot> {
+  readonly version: number;
+  get<Value = unknown>(key: string): Value | undefined;
+  snapshot(): ConfigSnapshot;
+  /** Called after each change; returns a function that ends it. */
+  onChange(listener: (snapshot: ConfigSnapshot) => void): () => void;
+}
+
+/** `ratelimits`, as Workers has them. Each gateway counts for itself. */
+export interface RateLimit {
+  limit(options: { key: string }): Promise<{ success: boolean }>;
+}

@@ -13,6 +13,7 @@ import { connectLink } from '../../pool/link/connection.ts';
 import type { Exchange, ExchangeHandler, Link, LinkError, LinkHandler } from '../../pool/link/link.ts';
 import { createAssetContents } from '../ingress/assets/contents.ts';
 import { createAssetLibrary } from '../ingress/assets/library.ts';
+import { createRates } from '../rates.ts';
 import type { FunctionEntry } from '../registry/registry.ts';
 import type { CallContext } from '../triggers/dispatcher.ts';
 import { createQueues, type Queues } from '../triggers/queue/queues.ts';
@@ -106,6 +107,7 @@ async function openBindings(t: TestContext): Promise<BindingRig> {
     registry,
     dispatcher,
     configs: createConfigs(store.configs, clock.now),
+    rates: createRates(clock.now),
     maxFileBytes: 3 * 1024 * 1024,
     timers: clock,
     newId,

@@ -5,6 +5,7 @@ import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
 import type { AssetLibrary } from '../ingress/assets/library.ts';
+import type { Rates } from '../rates.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -21,6 +22,7 @@ import { fileCall } from './files.ts';
 import { kvCall, storedNamespace } from './kv.ts';
 import { createLocks } from './locks.ts';
 import { queueCall } from './queue.ts';
+import { rateCall } from './rate.ts';
 import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
 
@@ -45,6 +47,7 @@ export interface BindingParts {
   registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch' | 'context'>;
   configs: Configs;
+  rates: Rates;
   /** Bytes of one file. */
   maxFileBytes: number;
   timers: Timers;
@@ -98,6 +101,10 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
       locks.call(stored(namespace), spec.trustGroup, call, exchange),
     counter: ({ namespace }, call, { stored, exchange }) =>
       counterCall(store.counters, stored(namespace), call, exchange),
+    ratelimit(binding, call, { spec, exchange }) {
+      rateCall(parts.rates, binding, spec.trustGroup, call, exchange);
+      return null;
+    },
     config: ({ namespace }, call, { stored, exchange }) => parts.configs.call(stored(namespace), call, exchange),
   };
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { BindingCallHead } from '../../functions/contract/invocation.ts';
 import { MAX_BATCH_MESSAGES, MAX_DELAY_S, MAX_KV_LIST, MAX_MESSAGE_BYTES } from '../../functions/contract/limits.ts';
-import { configCallShape, counterCallShape, fileCallShape, lockCallShape } from './service-shapes.ts';
+import { configCallShape, counterCallShape, fileCallShape, lockCallShape, rateCallShape } from './service-shapes.ts';
 
 /** Headers of one service call, names and values together. */
 export const MAX_HEADER_BYTES = 48 * 1024;
@@ -75,6 +75,7 @@ const SCHEMAS = {
   lock: lockCallShape,
   counter: counterCallShape,
   config: configCallShape,
+  ratelimit: rateCallShape,
 };
 
 export type CheckedCalls = { [Kind in keyof typeof SCHEMAS]: z.output<(typeof SCHEMAS)[Kind]> };

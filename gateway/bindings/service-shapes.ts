@@ -83,3 +83,7 @@ export const counterCallShape = z.discriminatedUnion('op', [
   z.object({ op: z.literal('counter.next'), counter: name }),
   z.object({ op: z.literal('counter.delete'), counter: name }),
 ]);
+
+export const configCallShape = z.object({ op: z.literal('config.watch'), version: z.int().nonnegative().nullable() });
+
+export const rateCallShape = z.object({ op: z.literal('ratelimit.limit'), key: z.string().max(4096) });

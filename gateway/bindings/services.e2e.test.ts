@@ -272,4 +272,88 @@ describe('services of a function', () => {
     );
     assert.deepEqual(result, { down: 42, ids: 50, own: 0, bad: 'TypeError', long: 'BAD_REQUEST', reset: 0, next: 51 });
   });
+
+  const putConfig = (namespace: string, values: unknown, more: object = {}, query = '') =>
+    gateway.api<{ version: number; code?: string }>('PUT', `/v1/config/${namespace}${query}`, { values, ...more });
+
+  it('config: is there before the code runs, and a change reaches what runs without a deploy', async () => {
+    assert.equal((await putConfig('shop', { theme: 'dark', list: [1] })).body.version, 1);
+    const source = (name: string) => `import { env } from 'hearth';
+      const atStart = (env as any).CONFIG.get('theme');
+      const heard: unknown[] = [];
+      (env as any).CONFIG.onChange(({ version }: any) => { heard.push(version) });
+      let iterated = 0;
+      (async () => { for await (const _ of (env as any).CONFIG) iterated++ })();
+      export default { async fetch(request: Request, env: any) {
+        const wanted = Number(new URL(request.url).searchParams.get('until') ?? 0);
+        for await (const { version } of env.CONFIG) if (version >= wanted) break;
+        return Response.json({ name: '${name}', atStart, heard, iterated: iterated > 0, version: env.CONFIG.version,
+          theme: env.CONFIG.get('theme') ?? null, proto: env.CONFIG.get('constructor') ?? null, frozen: Object.isFrozen(env.CONFIG.get('list') ?? Object.freeze([])) });
+      } }`;
+    const manifest = (more: object = {}) => ({
+      hearth: { config: [{ binding: 'CONFIG', namespace: 'shop' }], ...more },
+    });
+    await gateway.deploy('config-a', source('a'), { manifest: manifest() });
+    await gateway.deploy('config-grouped', source('g'), { manifest: manifest({ group: 'configured' }) });
+    await gateway.deploy('config-other', source('o'), { manifest: manifest({ trustGroup: 'others' }) });
+    const ask = async (name: string, until = 0) =>
+      (await (await fetch(`${gateway.url}/${name}?until=${until}`)).json()) as Record<string, unknown>;
+    for (const name of ['config-a', 'config-grouped']) {
+      const first = await ask(name);
+      assert.deepEqual([first.atStart, first.theme, first.heard, first.version], ['dark', 'dark', [], 1]);
+      assert.deepEqual([first.proto, first.frozen, first.iterated], [null, true, true]);
+    }
+    assert.equal((await putConfig('shop', { theme: 'light' })).body.version, 2);
+    for (const name of ['config-a', 'config-grouped']) {
+      const second = await ask(name, 2);
+      assert.deepEqual([second.atStart, second.theme, second.heard, second.version], ['dark', 'light', [2], 2]);
+    }
+    assert.deepEqual((await ask('config-other')).theme, null, 'of another trust group');
+    await putConfig('shop', { theme: 'own' }, {}, '?trustGroup=others');
+    assert.equal((await ask('config-other', 1)).theme, 'own');
+    assert.equal((await ask('config-a')).theme, 'light');
+  });
+
+  it('config: is versioned, audited, scoped and bounded', async () => {
+    await putConfig('guarded', { a: 1 });
+    const stale = await putConfig('guarded', { a: 2 }, { expectedVersion: 0 });
+    assert.deepEqual([stale.status, stale.body.code], [409, 'CONFLICT']);
+    const read = await gateway.api<{ values: object; version: number }>('GET', '/v1/config/guarded');
+    assert.deepEqual([read.body.values, read.body.version], [{ a: 1 }, 1]);
+    assert.equal((await gateway.api<{ version: number }>('GET', '/v1/config/never')).body.version, 0);
+    const audit = await gateway.api<{ entries: { action: string; target: string }[] }>('GET', '/v1/audit');
+    assert.ok(JSON.stringify(audit.body).includes('config.put'));
+    const made = await gateway.api<{ token: string }>('POST', '/v1/tokens', { scopes: ['config:guard*'] });
+    const headers = { authorization: `Bearer ${made.body.token}` };
+    const status = async (method: string, path: string) =>
+      (await gateway.api(method, path, method === 'PUT' ? { values: {} } : undefined, headers)).status;
+    assert.equal(await status('PUT', '/v1/config/guarded'), 200);
+    assert.equal(await status('GET', '/v1/config/guarded'), 200);
+    assert.equal(await status('PUT', '/v1/config/shop'), 403);
+    assert.equal(await status('GET', '/v1/config/shop'), 403);
+    assert.equal(await status('PUT', '/v1/config/guarded?trustGroup=others'), 403);
+    assert.equal((await putConfig('guarded', { a: 'x'.repeat(300_000) })).status, 413);
+    assert.equal((await putConfig('guarded', [])).status, 400);
+    assert.equal((await putConfig('no%20name', {})).status, 400);
+  });
+
+  it('rates: a binding counts each key, and the manifest limits who calls', async () => {
+    const result = await run(
+      'rates',
+      { ratelimits: [{ name: 'LIMIT', namespace_id: '1001', simple: { limit: 2, period: 60 } }] },
+      `const take = async (key) => (await env.LIMIT.limit({ key })).success;
+      return [await take('a'), await take('a'), await take('a'), await take('b'),
+        await env.LIMIT.limit({}).catch((error) => error.name)];`,
+    );
+    assert.deepEqual(result, [true, true, false, true, 'TypeError']);
+    await gateway.deploy('rates-called', 'export default { fetch: () => new Response("in") }', {
+      manifest: { hearth: { rateLimit: { limit: 2, periodSeconds: 3600, by: { header: 'X-Key' } } } },
+    });
+    const call = (key: string) => fetch(`${gateway.url}/rates-called`, { headers: { 'x-key': key } });
+    const statuses = [];
+    for (const key of ['a', 'a', 'a', 'b']) statuses.push((await call(key)).status);
+    assert.deepEqual(statuses, [200, 200, 429, 200]);
+    await refused('rates-bad', { hearth: { rateLimit: { limit: 0, periodSeconds: 1, by: 'ip' } } });
+    await refused('rates-bad', { hearth: { rateLimit: { limit: 1, periodSeconds: 1, by: { header: 'a b' } } } });
+  });
 });

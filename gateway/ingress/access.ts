@@ -1,8 +1,10 @@
-/** Who may call a function over HTTP, as its manifest says in `hearth.auth`. What cannot be checked is refused. */
+/** Who may call a function over HTTP (`hearth.auth`) and how often (`hearth.rateLimit`). What cannot be checked is refused. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList } from '../../functions/contract/invocation.ts';
+import type { Rates } from '../rates.ts';
 import type { VersionEntry } from '../registry/registry.ts';
+import { rateRefusal } from './caller-rate.ts';
 import { tokenRefusal } from './jwt.ts';
 import type { KeySets } from './key-sets.ts';
 
@@ -14,18 +16,28 @@ export type AccessCheck = (
 
 export interface AccessParts {
   keySets: KeySets;
+  rates: Rates;
   /** Epoch ms. */
   now(): number;
 }
 
-export function createAccessCheck({ keySets, now }: AccessParts): AccessCheck {
+export function createAccessCheck({ keySets, rates, now }: AccessParts): AccessCheck {
   return (version, headers) => {
+    const locked = lockOf(version, headers);
+    // Only who may call it is counted: nobody else uses up what is let through.
+    if (locked === null) return rateRefusal(rates, version, headers);
+    return locked instanceof HearthError
+      ? locked
+      : locked.then((refused) => refused ?? rateRefusal(rates, version, headers));
+  };
+
+  function lockOf(version: VersionEntry, headers: HeaderList): ReturnType<AccessCheck> {
     const { auth } = version.manifest.hearth;
     if (auth === null) return null;
     const token = bearerOf(headers);
     if ('bearer' in auth) return secretRefusal(version, auth.bearer, token);
     return token === '' ? noToken() : tokenRefusal(keySets, auth, token, now());
-  };
+  }
 }
 
 /** Calls back once it is known whether the caller may. What fails is a refusal too. */

@@ -41,7 +41,7 @@ export interface IngressParts {
   dispatcher: Pick<Dispatcher, 'dispatch'>;
   /** Who may say which version serves a request. */
   mayOverride: OverrideCheck;
-  /** Who may call a function that is not for everybody. */
+  /** Who may call a function that is not for everybody, and how often. */
   access: AccessCheck;
   assets: Assets;
   config: IngressConfig;
@@ -264,7 +264,8 @@ export function createIngress({
       const others = handlers.length === 0 ? 'nothing' : handlers.join(', ');
       return new HearthError('NO_ROUTE', `Function ${name} has no fetch handler; it can be triggered by: ${others}.`);
     }
-    const locked = version.manifest.hearth.auth === null ? null : access(version, parsed.headers);
+    const { auth, rateLimit } = version.manifest.hearth;
+    const locked = auth === null && rateLimit === undefined ? null : access(version, parsed.headers);
     if (locked instanceof HearthError) return locked;
     if (parsed.contentLength !== null && parsed.contentLength > config.maxBodyBytes) {
       return tooLarge(config.maxBodyBytes);

@@ -8,6 +8,7 @@ import { createBindings } from '../bindings/bindings.ts';
 import { createConfigs } from '../bindings/configs.ts';
 import { createAssetContents } from '../ingress/assets/contents.ts';
 import { createAssetLibrary } from '../ingress/assets/library.ts';
+import { createRates } from '../rates.ts';
 import { createCrons } from './cron/crons.ts';
 import { createDispatcher } from './dispatch.ts';
 import type { TriggerHead } from './dispatcher.ts';
@@ -49,6 +50,7 @@ async function openAll(t: TestContext) {
     assets: createAssetLibrary(createAssetContents(store.kv, now)),
     queues,
     configs: createConfigs(store.configs, now),
+    rates: createRates(now),
     maxFileBytes: 1024 * 1024,
   });
   harness.onBinding = (spec, call: BindingCallHead, exchange) => bindings(spec, call, exchange);

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { HearthError } from '../../../functions/contract/errors.ts';
 import type { HeaderList, HttpInvokeHead, HttpResponseHead } from '../../../functions/contract/invocation.ts';
 import type { InvokeFacts } from '../../../pool/keeper/api.ts';
+import { createRates } from '../../rates.ts';
 import type { FunctionEntry, RouteMatch, VersionEntry } from '../../registry/registry.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import type { CallContext, Dispatched, DispatchSink, TriggerHead } from '../../triggers/dispatcher.ts';
@@ -128,6 +129,9 @@ export interface ScriptedOptions {
   vars?: Record<string, string>;
   mayOverride?: OverrideCheck;
   keySets?: KeySets;
+  rateLimit?: unknown;
+  /** Of the rate limit. */
+  now?: () => number;
   /** ScriptedCall.highBytes at first. */
   highBytes?: number;
 }
@@ -140,7 +144,7 @@ const noKeySets: KeySets = {
 export async function startScripted(script: Script, options: ScriptedOptions = {}): Promise<Scripted> {
   const version = {
     record: { functionName: 'hello', version: 'v1', handlers: options.handlers ?? ['fetch'] },
-    manifest: { hearth: { auth: options.auth ?? null } },
+    manifest: { hearth: { auth: options.auth ?? null, rateLimit: options.rateLimit, trustGroup: 'default' } },
     spec: { functionName: 'hello', version: 'v1', vars: options.vars ?? {} },
   } as unknown as VersionEntry;
   const entry = {
@@ -154,6 +158,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
     if (path === '/inactive') return { entry: { ...entry, active: undefined }, prefix: '/inactive', splits: null };
     return undefined;
   };
+  const rates = createRates(options.now ?? Date.now);
   const calls: ScriptedCall[] = [];
   const lines: string[] = [];
   let arrived: (() => void) | null = null;
@@ -177,7 +182,7 @@ export async function startScripted(script: Script, options: ScriptedOptions = {
     },
     mayOverride: options.mayOverride ?? (() => new HearthError('FORBIDDEN', 'Nobody may.')),
     assets: { serve: () => false },
-    access: createAccessCheck({ keySets: options.keySets ?? noKeySets, now: Date.now }),
+    access: createAccessCheck({ keySets: options.keySets ?? noKeySets, rates, now: Date.now }),
     config: { host: '127.0.0.1', port: 0, maxBodyBytes: 1024 * 1024, trustProxy: [], ...options.config },
     log: createLogger({ level: 'trace', pretty: false, write: (line) => lines.push(line) }),
   });

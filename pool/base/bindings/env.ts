@@ -11,6 +11,7 @@ import { FileBinding } from './files.ts';
 import { kvNamespace } from './kv.ts';
 import { locks } from './locks.ts';
 import { queueProducer } from './queue.ts';
+import { rateLimit } from './rate.ts';
 import { serviceBinding } from './service.ts';
 
 /** `now`: epoch ms. */
@@ -51,6 +52,8 @@ function binding(
       return locks(calls);
     case 'counter':
       return counters(calls);
+    case 'ratelimit':
+      return rateLimit(calls);
     case 'config':
       return new ConfigBinding(calls);
     default:
