@@ -45,7 +45,7 @@ export function burn(ms: number): void {
     const given = new AbortController();
     fetch(`${gateway.url}/burns/burn`, { signal: given.signal }).catch(() => undefined);
     const cli = hearthOf(gateway, { cwd: dir });
-    const ran = await cli.run('profile', 'burns', '--seconds', '0.5');
+    const ran = await cli.run('profile', 'burns', '--seconds', '1');
     given.abort();
     assert.equal(ran.code, 0, ran.stderr);
     assert.match(ran.stdout, /^\S+burns\.cpuprofile .*, of base-.*\nOpen it in .*Performance, Load\./);

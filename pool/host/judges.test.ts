@@ -39,14 +39,15 @@ describe('memory of one base', () => {
 
   test('of a silent base is what the process has grown by, less what the others have', () => {
     const judge = new MemoryJudge();
-    assert.equal(judge.silent(1_000), false);
+    assert.equal(judge.silent(1_000, 0), false);
     judge.asked(0, 500 * MB, 30 * MB);
-    assert.equal(judge.silent(74), false);
-    assert.equal(judge.silent(75), true);
+    assert.equal(judge.silent(74, 0), false);
+    assert.equal(judge.silent(75, 0), true);
+    assert.equal(judge.silent(75, 1), false, 'asked before its silence says anything');
     assert.equal(judge.grownSince(620 * MB, 50 * MB), 100 * MB);
     assert.equal(judge.grownSince(400 * MB, 50 * MB), 0);
     judge.answered(80, 10 * MB, 0, LIMIT, true);
-    assert.equal(judge.silent(1_000), false);
+    assert.equal(judge.silent(1_000, 0), false);
   });
 });
 

@@ -61,9 +61,9 @@ export class MemoryJudge {
     return now - this.#overSince < COLLECT_MS ? 'within' : 'over';
   }
 
-  /** It has been asked and is silent, as some loops and system calls make a thread. */
-  silent(now: number): boolean {
-    return this.#askedAt !== null && now - this.#askedAt >= SILENT_MS;
+  /** It has been asked, not before `since`, and is silent, as some loops and system calls make a thread. */
+  silent(now: number, since: number): boolean {
+    return this.#askedAt !== null && this.#askedAt >= since && now - this.#askedAt >= SILENT_MS;
   }
 
   /** By how much the process has grown meanwhile, less what the other bases say they have grown. */

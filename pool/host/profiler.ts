@@ -5,13 +5,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { type FromHost, PROFILE_PIECE_BYTES, type ToHost } from './messages.ts';
+import type { Watch } from './watch.ts';
 
 export interface ProfilerOptions {
   /** The live thread of that base. */
   worker(base: string): Worker | undefined;
-  /** While a snapshot is taken the thread stands still, for no fault of its code. */
-  pause(base: string): void;
-  resume(base: string): void;
+  /** While a snapshot is taken the thread stands still, for no fault of its code, and the process grows. */
+  watch: Pick<Watch, 'snapshot' | 'resume' | 'snapshotOver'>;
   say(message: FromHost): void;
 }
 
@@ -80,16 +80,22 @@ export class Profiler {
   }
 
   async *#heapSnapshot(worker: Worker, base: string, signal: AbortSignal): AsyncGenerator<Buffer> {
-    const { pause, resume } = this.#options;
-    pause(base);
+    const { watch } = this.#options;
+    watch.snapshot(base);
     const taking = worker.getHeapSnapshot();
-    const goesOn = () => resume(base);
+    const goesOn = () => watch.resume(base);
     taking.then(goesOn, goesOn);
-    const snapshot = await unless(signal, taking, (late) => late.destroy());
     try {
-      for await (const chunk of snapshot) yield* cut(chunk as Buffer);
+      const snapshot = await unless(signal, taking, (late) => late.destroy());
+      try {
+        for await (const chunk of snapshot) yield* cut(chunk as Buffer);
+      } finally {
+        snapshot.destroy();
+      }
     } finally {
-      snapshot.destroy();
+      // Of one that was given up meanwhile too.
+      const over = () => watch.snapshotOver();
+      taking.then(over, over);
     }
   }
 }

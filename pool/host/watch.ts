@@ -95,6 +95,8 @@ export class Watch {
   #lookedAt = 0;
   #rssAtLook = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** Growth of the process is nobody's of the bases before that. */
+  #quietSince = 0;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -109,10 +111,14 @@ export class Watch {
     this.#bases.delete(base);
   }
 
-  /** It will stand still for a while, and is not judged for that. */
-  pause(base: string): void {
+  /**
+   * A snapshot of its heap is taken: it will stand still, and is not judged for that. The process grows by what it comes to,
+   * for which nobody is judged who just happens to be silent.
+   */
+  snapshot(base: string): void {
     const watched = this.#bases.get(base);
     if (watched !== undefined) watched.paused = true;
+    this.#quietSince = Number.POSITIVE_INFINITY;
   }
 
   /** It goes on. What it owes answers to has time to come first. */
@@ -123,6 +129,11 @@ export class Watch {
       watched.paused = false;
       watched.turn.pinged(this.#options.now(), this.#options.cpu());
     }, OWED_MS);
+  }
+
+  /** The snapshot has been handed on: from now on the process grows by what bases do. */
+  snapshotOver(): void {
+    this.#quietSince = this.#options.now();
   }
 
   /** Of each leased base that was measured: what it takes beyond what it took when it was warm, MB. */
@@ -180,7 +191,7 @@ export class Watch {
     }
     for (const watched of leased) {
       if (askAll && !watched.memory.asking) this.#ask(watched, now, rss);
-      if (watched.memory.silent(now)) this.#judgeSilent(watched, rss);
+      if (watched.memory.silent(now, this.#quietSince)) this.#judgeSilent(watched, rss);
       if (watched.read(CPU_MS) > 0) this.#judgeTurn(watched, now);
     }
   }
