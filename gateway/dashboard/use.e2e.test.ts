@@ -209,7 +209,7 @@ describe('with the dashboard', { skip: CHROMIUM_MISSING, timeout: 120_000 }, () 
         await page.getByRole('button', { name: 'Dismiss' }).click();
         await page.getByRole('alert').getByText('FUNCTION_EXCEPTION').waitFor({ state: 'detached' });
         await page.getByRole('link', { name: 'Overview' }).click();
-        await page.getByLabel('Only failed ones').check();
+        await page.getByLabel('Show').selectOption('Failed');
         await page.getByRole('button', { name: /^More about/ }).click();
         await page.locator('.waterfall').getByRole('rowheader', { name: 'run' }).waitFor();
         await page.getByRole('link', { name: 'Lines of this invocation' }).click();

@@ -98,6 +98,24 @@ export function dataTable({ caption, columns, rows, empty, tall = false }) {
 }
 
 /**
+ * Keys of rows that have no id: by what is in them, told apart where two are alike. A row keeps its key as others come.
+ *
+ * @template Item
+ * @param {readonly Item[]} items
+ * @param {(item: Item) => string} textOf
+ */
+export function keysOf(items, textOf) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  return items.map((item) => {
+    const text = textOf(item);
+    const before = seen.get(text) ?? 0;
+    seen.set(text, before + 1);
+    return `${text} ${before}`;
+  });
+}
+
+/**
  * A control with its label, and what there is to know about it.
  *
  * @param {string} id Of the control.

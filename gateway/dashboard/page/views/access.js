@@ -1,7 +1,7 @@
 /** Who may do what, and who did what. */
 import { ago, clock } from '../format.js';
 import { html, nothing } from '../lit.js';
-import { dataTable, field, heading, submitted } from '../parts.js';
+import { dataTable, field, heading, keysOf, submitted } from '../parts.js';
 import { shown } from '../text.js';
 
 /** @import { AuditRecord, Page, Token, View } from '../types.d.ts' */
@@ -129,6 +129,7 @@ export function accessView(page) {
 
   /** @param {AuditRecord[]} records */
   function auditPart(records) {
+    const keys = keysOf(records, ({ time, actor, action, subject }) => `${time} ${actor} ${action} ${subject}`);
     return html`<section aria-labelledby="audit">
       <h2 id="audit">Audit</h2>
       ${dataTable({
@@ -141,7 +142,7 @@ export function accessView(page) {
           { label: 'Detail', wide: true },
         ],
         rows: records.map((record, at) => ({
-          key: `${record.time} ${record.action} ${record.subject} ${records.length - at}`,
+          key: keys[at] ?? '',
           cells: [
             clock(record.time),
             shown(record.actor),

@@ -2,7 +2,7 @@
 import { PHASES, phaseBar, phasesIn, waterfall } from '../charts.js';
 import { clock, duration, preciseClock, short } from '../format.js';
 import { html, nothing } from '../lit.js';
-import { badge, dataTable, functionPath, functionUrl } from '../parts.js';
+import { badge, dataTable, functionPath, functionUrl, valueIn } from '../parts.js';
 import { plain, shown } from '../text.js';
 
 /** @import { Invocation, Page } from '../types.d.ts' */
@@ -12,17 +12,33 @@ const FIRST = 20;
 /** As many as the API tells. */
 const MOST = 1000;
 
+/** @type {Record<'all' | 'failed' | 'cold', { label: string, none: string, fits: (invocation: Invocation) => boolean }>} */
+const KINDS = {
+  all: { label: 'All', none: '', fits: () => true },
+  failed: {
+    label: 'Failed',
+    none: 'None of those that are remembered failed.',
+    fits: ({ state, status }) => state === 'error' || (status ?? 0) >= 500,
+  },
+  cold: {
+    label: 'Cold starts',
+    none: 'None of those that are remembered was a cold start.',
+    fits: ({ start }) => start === 'cold',
+  },
+};
+
 /** @param {Page} page @param {string} name */
 export function invocationsPart(page, name) {
   /** @type {Invocation[] | null} */
   let invocations = null;
-  let failedOnly = false;
+  /** @type {keyof typeof KINDS} */
+  let kind = 'all';
   let wanted = FIRST;
   /** @type {string | null} */
   let open = null;
 
   async function look() {
-    const path = `${functionUrl(name)}/invocations?limit=${failedOnly ? MOST : wanted + 1}`;
+    const path = `${functionUrl(name)}/invocations?limit=${kind === 'all' ? wanted + 1 : MOST}`;
     const answer = /** @type {{ invocations: Invocation[] }} */ (await page.api.get(path, page.signal));
     invocations = answer.invocations;
   }
@@ -36,7 +52,7 @@ export function invocationsPart(page, name) {
 
   /** @param {Event} event */
   const filter = (event) => {
-    failedOnly = /** @type {HTMLInputElement} */ (event.target).checked;
+    kind = /** @type {keyof typeof KINDS} */ (valueIn(event));
     void page.act('', look);
   };
 
@@ -46,13 +62,14 @@ export function invocationsPart(page, name) {
   }
 
   return () => {
-    const all = (invocations ?? []).filter(({ state }) => !failedOnly || state === 'error');
+    const all = (invocations ?? []).filter(KINDS[kind].fits);
     const found = all.slice(0, wanted);
     const scaleMs = Math.max(0.001, ...found.map(totalOf));
     return html`<section aria-labelledby="recent">
       <h2 id="recent">Recent invocations</h2>
       <div class="toolbar">
-        <span class="check"><input id="failed" type="checkbox" @change=${filter} /><label for="failed">Only failed ones</label></span>
+        <label for="kind">Show</label>
+        <select id="kind" @change=${filter}>${Object.entries(KINDS).map(([id, { label }]) => html`<option value=${id}>${label}</option>`)}</select>
         <ul class="legend" aria-label="Phases">${PHASES.map((phase) => html`<li><span class="swatch ${phase}"></span>${phase}</li>`)}</ul>
       </div>
       ${
@@ -74,9 +91,10 @@ export function invocationsPart(page, name) {
                 cells: cellsOf(invocation, scaleMs, open === invocation.id, toggle(invocation.id)),
                 below: open === invocation.id ? detailsOf(name, invocation) : nothing,
               })),
-              empty: failedOnly
-                ? 'None of those that are remembered failed.'
-                : html`It has not been called yet. <a href=${functionPath(name, 'invoke')}>Invoke it</a>`,
+              empty:
+                kind !== 'all'
+                  ? KINDS[kind].none
+                  : html`It has not been called yet. <a href=${functionPath(name, 'invoke')}>Invoke it</a>`,
             })
       }
       ${all.length <= found.length ? nothing : html`<div class="actions after"><button type="button" @click=${more}>Show more</button></div>`}

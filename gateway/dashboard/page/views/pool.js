@@ -1,7 +1,7 @@
 /** The pool as a picture: hosts, the bases in them, what runs where, and why each came and went. */
 import { bytes, clock, count, short } from '../format.js';
 import { html, nothing, repeat } from '../lit.js';
-import { badge, dataTable, functionPath, heading, tile, valueIn } from '../parts.js';
+import { badge, dataTable, functionPath, heading, keysOf, tile, valueIn } from '../parts.js';
 import { shown } from '../text.js';
 
 /** @import { Page, Pool, PoolBase, PoolEvent, PoolHost, View } from '../types.d.ts' */
@@ -46,6 +46,7 @@ export function poolView(page) {
       ({ id, what, why, function: name = '' }) =>
         wanted === '' || `${id} ${what} ${why} ${name}`.toLowerCase().includes(wanted),
     );
+    const keys = keysOf(found, ({ time, id, what, why }) => `${time} ${id} ${what} ${why}`);
     return html`<section aria-labelledby="events">
       <h2 id="events">What happened</h2>
       <div class="toolbar">
@@ -56,7 +57,7 @@ export function poolView(page) {
         caption: 'Events of the pool, newest first',
         columns: [{ label: 'Time' }, { label: 'What' }, { label: 'Function', wide: true }, { label: 'Why' }],
         rows: found.map((event, at) => ({
-          key: `${event.time} ${event.id} ${event.what} ${at}`,
+          key: keys[at] ?? '',
           cells: [
             clock(event.time),
             html`${badge(kindOf(event.what), event.what)} ${event.subject} <code>${shown(event.id)}</code>`,
