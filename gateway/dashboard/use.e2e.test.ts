@@ -99,6 +99,46 @@ describe('with the dashboard', { skip: CHROMIUM_MISSING, timeout: 120_000 }, () 
     });
   });
 
+  test('files are deployed with the manifest among them, and every trigger is made by hand', async () => {
+    const source = `import { WorkerEntrypoint } from 'hearth';
+      export default class extends WorkerEntrypoint {
+        add(a, b) { return a + b; }
+        scheduled() {}
+        queue(batch) { for (const message of batch.messages) message.retry(); }
+      }`;
+    const file = (name: string, text: string) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+    await visit(browser, gateway, { path: '/deploy' }, async (page) => {
+      await page.getByLabel('Name').fill('many');
+      await page
+        .getByLabel('Files instead')
+        .setInputFiles([
+          file('hearth.jsonc', '{ "main": "entry.ts", "triggers": { "crons": ["0 0 1 1 *"] } }'),
+          file('entry.ts', source),
+        ]);
+      await page.getByRole('button', { name: 'Deploy' }).click();
+      await page.getByRole('heading', { name: 'It serves' }).waitFor();
+
+      await page.goto(`${gateway.adminUrl}/#/functions/many/invoke`);
+      await page.getByLabel('Trigger').selectOption('RPC call');
+      await page.getByLabel('Method').fill('add');
+      await page.getByLabel('Arguments').fill('[1, 2');
+      await page.getByRole('button', { name: 'Invoke' }).click();
+      await page.getByRole('alert').getByText('The arguments: no JSON').waitFor();
+      await page.getByLabel('Arguments').fill('[1, 2]');
+      await invoke(page);
+      assert.equal(await page.getByRole('region', { name: 'Result' }).textContent(), '3');
+
+      await page.getByLabel('Trigger').selectOption('Cron tick');
+      assert.equal(await page.getByLabel('Cron', { exact: true }).inputValue(), '0 0 1 1 *');
+      await invoke(page);
+
+      await page.getByLabel('Trigger').selectOption('Queue message');
+      await page.getByLabel('Queue', { exact: true }).fill('any');
+      await invoke(page);
+      await page.getByText(': retry').waitFor();
+    });
+  });
+
   test('traffic is shared by sliders, also by keyboard, and set when that is said', async () => {
     const first = await gateway.deploy('shared', 'export default { fetch: () => new Response("a") }');
     const second = await gateway.deploy('shared', 'export default { fetch: () => new Response("b") }');
@@ -273,6 +313,14 @@ describe('with the dashboard', { skip: CHROMIUM_MISSING, timeout: 120_000 }, () 
       await loaded(page);
       assert.equal(await page.getByRole('link', { name: 'leaving' }).count(), 0);
       assert.match(await answerOf('/leaving'), /NO_ROUTE/);
+    });
+  });
+
+  test('a gateway that is gone is told as such', async () => {
+    await visit(browser, gateway, { path: '/functions', expected: /Failed to load|ERR_/ }, async (page) => {
+      await gateway.kill9();
+      await page.getByRole('alert').getByText('NO_ANSWER').waitFor();
+      await page.getByRole('heading', { name: 'Functions', level: 1 }).waitFor();
     });
   });
 });

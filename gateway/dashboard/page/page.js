@@ -5,8 +5,8 @@ import { confirm } from './dialog.js';
 /** @import { Api } from './api.js' */
 /** @import { Page, Problem } from './types.d.ts' */
 
-/** What takes the gateway long (thousands of functions, say) is asked for so much more seldom. */
-const LEISURE = 20;
+/** Between two looks passes so many times what one takes: thousands of functions are asked for more seldom. */
+const LEISURE = 5;
 
 /**
  * @typedef {object} Outlet What the frame around the views does with it.
