@@ -42,6 +42,19 @@ export async function jsonOf(path: string, world: World): Promise<unknown> {
   }
 }
 
+/** One line, asked for on a terminal. @throws Failure when there is none. */
+export async function lineOf(prompt: string, world: World): Promise<string> {
+  const line = createInterface({ input: world.stdin, output: world.stderr as NodeJS.WritableStream });
+  try {
+    return await line.question(prompt);
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new Failure('Given up before there was an answer.', null, error);
+  } finally {
+    line.close();
+  }
+}
+
 /** Typed where nobody sees it, or piped; the end of its last line does not belong to it. */
 export async function secretOf(prompt: string, world: World): Promise<string> {
   if (world.stdin.isTTY !== true) return (await allOf(world)).replace(/\r?\n$/, '');
