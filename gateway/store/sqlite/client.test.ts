@@ -34,6 +34,35 @@ async function idsIn(store: Store): Promise<string[]> {
   return claimed.map(({ id }) => id);
 }
 
+it(
+  'a message that was in flight when its file was closed is delivered again at once, and what its holder says late is refused',
+  withDir(async (dir) => {
+    const path = join(dir, 'hearth.db');
+    const log = memoryLog();
+    let store = await openSqliteStore({ path, log });
+    try {
+      await store.queues.enqueue('q', [messageOf('a', 1), messageOf('b', 1)], NOW);
+      const lease = { most: 1, nowMs: NOW, leaseUntil: NOW + 10_000, owner: 'first' };
+      const [held] = await store.queues.claim('q', lease);
+      assert.ok(held !== undefined);
+      await store.close();
+      store = await openSqliteStore({ path, log });
+      const again = await store.queues.claim('q', { ...lease, most: 2, owner: 'second' });
+      assert.deepEqual(
+        again.map(({ id, attempts }) => [id, attempts]),
+        [
+          ['a', 2],
+          ['b', 1],
+        ],
+      );
+      const late = { id: 'a', fence: held.fence, verdict: 'ack' as const };
+      assert.deepEqual(await store.queues.settle('q', [late], NOW), { refused: ['a'] });
+    } finally {
+      await store.close();
+    }
+  }),
+);
+
 describe('a full disk', () => {
   it(
     'acknowledges nothing it does not keep, still answers reads, and goes on once there is room',

@@ -88,6 +88,7 @@ export const METHODS = {
     list: 'read',
     delete: 'write',
     enqueue: 'write',
+    publish: 'write',
     claim: 'lease',
     extend: 'lease',
     settle: 'write',

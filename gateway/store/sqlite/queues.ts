@@ -57,6 +57,11 @@ const CLAIM_SQL = {
   waiting: `SELECT ${CLAIM_COLUMNS} WHERE queue = ? AND leased = 0 AND due_at <= ? ORDER BY due_at, m.seq LIMIT ?`,
 };
 
+/** Of all queues: what is in flight may be claimed again at once. */
+export function endClaims(db: Database): void {
+  db.exec('UPDATE messages SET due_at = 0 WHERE leased = 1 AND queue IN (SELECT id FROM queues)');
+}
+
 export function queuesDomain(db: Database): Sync<QueueStore> {
   function find(name: string): { id: number; settings: QueueSettings } | undefined {
     const row = db.sql('SELECT id, settings FROM queues WHERE name = ?').get(name) as
@@ -205,6 +210,12 @@ export function queuesDomain(db: Database): Sync<QueueStore> {
         ).run(nowMs - DEDUP_MS, remembered + SWEEP_EXTRA);
       }
       return { ids: messages.map((message) => message.id), duplicates };
+    },
+    publish(names, messages, nowMs) {
+      for (const name of names) {
+        const queue = findOrMake(name);
+        for (const message of messages) insert(queue, message, nowMs);
+      }
     },
     claim(name, { most, nowMs, leaseUntil, owner }) {
       const queue = idOf(name);

@@ -22,7 +22,7 @@ import { acquireLock, type Lock } from './lock.ts';
 import { locksDomain } from './locks.ts';
 import { type FromThread, type Request, STORE_PROTOCOL, type SyncDomains, type ToThread } from './protocol.ts';
 import { publicationsDomain } from './publications.ts';
-import { queuesDomain } from './queues.ts';
+import { endClaims, queuesDomain } from './queues.ts';
 import { registryDomain } from './registry.ts';
 import { rolloutsDomain } from './rollouts.ts';
 import { secretsDomain } from './secrets.ts';
@@ -57,6 +57,14 @@ function main({ path, maxBytes, port }: ThreadData): void {
     return;
   }
   const held = lock;
+  try {
+    // The lock says that whoever had claimed them is no more.
+    endClaims(db);
+  } catch (error) {
+    // On a full disk, say.
+    const detail = error instanceof Error ? error.message : String(error);
+    send({ kind: 'log', level: 'warn', message: 'What was in flight before waits for its leases to end.', detail });
+  }
   const domains: SyncDomains = {
     registry: registryDomain(db),
     publications: publicationsDomain(db),
