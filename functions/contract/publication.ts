@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { validateCron } from './cron.ts';
 import { NAME_PATTERN, NAME_RULE, QUEUE_NAME_PATTERN } from './limits.ts';
-import { consumerSchema } from './manifest.ts';
+import { consumerSchema } from './manifest-queues.ts';
 import { checkRoute } from './routes.ts';
 import { whenSchema } from './traffic.ts';
 
