@@ -39,6 +39,7 @@ import { createKeySets } from './ingress/key-sets.ts';
 import { createIngress } from './ingress/server.ts';
 import { createPoolLog, withinStart } from './pool-log.ts';
 import { createRates } from './rates.ts';
+import { blamedKeysOf } from './registry/blamed-keys.ts';
 import { createRegistry } from './registry/memory.ts';
 import { createRest, type Rest } from './rest.ts';
 import { createVersionSweep } from './retention/versions.ts';
@@ -60,6 +61,7 @@ import { createCallFeed } from './telemetry/call-feed.ts';
 import { createTelemetry } from './telemetry/create-telemetry.ts';
 import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
 import { createFunctionLogs } from './telemetry/function-logs.ts';
+import { createHealth } from './telemetry/health.ts';
 import { createLogger, type Logger } from './telemetry/log.ts';
 import { parseTraceparent } from './telemetry/traceparent.ts';
 import { createAsyncs } from './triggers/async/asyncs.ts';
@@ -119,6 +121,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
+  const health = createHealth();
   const callFeed = createCallFeed();
   const poolLog = createPoolLog(log);
   const keeper = await createKeeper({
@@ -141,7 +144,10 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       binding: (spec, call, exchange) => bindings(spec, call, exchange),
       log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
       spans: (spec, invocationId, spans) => dispatcher.reported(spec, invocationId, spans),
-      event: (event) => poolLog(event),
+      event: (event) => {
+        poolLog(event);
+        health.event(event);
+      },
       acquired: (durationMs) => telemetry.acquired(durationMs),
     },
     now: preciseNow,
@@ -152,6 +158,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     sources: {
       pool: () => keeper.snapshot(),
       serves: (name, version) => registry.function(name)?.names(version) === true,
+      health: () => health.all((name) => blamedKeysOf(registry, name)),
+      store: quota.level,
     },
     now,
     log,
@@ -167,6 +175,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         telemetry.finished(invocation);
         rollouts.finished(invocation);
         callFeed.finished(invocation);
+        health.finished(invocation);
       },
     },
     now: preciseNow,
@@ -236,6 +245,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       return;
     }
     functionLogs.forget(name);
+    health.forget(name);
     telemetry.forgetFunction(name);
   });
   const ingress = createIngress({
@@ -348,6 +358,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     bases: { definitions, changes: baseChanges },
     telemetry,
     functionLogs,
+    healthOf: (name) => health.of(name, blamedKeysOf(registry, name)),
     callFeed,
     audit,
     callsBack,

@@ -1,5 +1,6 @@
 /** Functions and versions as biz: a biz is a function, its bizVersion the label of a version, or its hash where it has none. */
 import type { PoolEvent } from '../../pool/keeper/api.ts';
+import { blamedKey } from '../../pool/keeper/blame/blame.ts';
 import type { FunctionEntry, VersionEntry } from '../registry/registry.ts';
 import type { BizInfo, BizState } from './protocol.ts';
 
@@ -37,7 +38,9 @@ export function quarantined(events: readonly PoolEvent[]): ReadonlySet<string> {
 }
 
 export function bizInfoOf(entry: FunctionEntry, version: VersionEntry, broken: ReadonlySet<string>): BizInfo {
-  const state = broken.has(version.key) ? 'BROKEN' : serves(entry, version) ? 'ACTIVATED' : 'DEACTIVATED';
+  // As GET /v1/functions/{name}/health has it: of a module of a group it is the group that is in quarantine.
+  const isBroken = broken.size > 0 && broken.has(blamedKey(version.spec));
+  const state = isBroken ? 'BROKEN' : serves(entry, version) ? 'ACTIVATED' : 'DEACTIVATED';
   return bizInfo(entry.record.name, bizVersionOf(version), state, { hearthVersion: version.version });
 }
 

@@ -26,6 +26,7 @@ import { cronsResource } from './crons.ts';
 import type { Deployer } from './deploy.ts';
 import { figuresResource } from './figures.ts';
 import { functionsResource } from './functions.ts';
+import { type HealthResourceParts, healthResource } from './health.ts';
 import { idempotencyKeys } from './idempotency-http.ts';
 import { invocationsResource } from './invocations.ts';
 import { invokeResource } from './invoke.ts';
@@ -68,6 +69,7 @@ export interface ControlParts {
   rollouts: Rollouts;
   bases: Omit<BasesParts, 'registry'>;
   telemetry: Pick<Telemetry, 'metricsChunks' | 'figures'>;
+  healthOf: HealthResourceParts['healthOf'];
   functionLogs: FunctionLogs;
   callFeed: Pick<CallFeed, 'subscribe'>;
   audit: Audit;
@@ -112,6 +114,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => invocationsResource(target, parts),
       (target) => figuresResource(target, registry, parts.telemetry.figures),
       (target) => logsResource(target, parts),
+      (target) => healthResource(target, parts),
       (target) => profileResource(target, registry, keeper, audit),
       (target) => cronsResource(target, parts.crons, registry, audit),
       (target) => queuesResource(target, parts.queues, audit, now),

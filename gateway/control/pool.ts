@@ -89,6 +89,7 @@ const eventSchema = z
       'profiled',
     ]),
     why: z.string(),
+    lost: z.boolean().optional().openapi({ description: 'A base ended for what it did, or with its host' }),
     pool: z.string().optional().openapi({ description: 'The pool that the host serves' }),
     function: z.string().optional(),
   })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hearthOf } from '../../functions/cli/testing/hearth.ts';
+import { until } from '../../functions/examples/testing/until.ts';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
 let gateway: TestGateway;
@@ -110,4 +111,94 @@ export function burn(ms: number): void {
     assert.match(refused.body.detail, /holds left, right/);
     assert.equal((await ask({ seconds: 0.1, shared: true })).status, 200);
   });
+});
+
+describe('health of a function', () => {
+  interface Health {
+    state: string;
+    lastSuccessAt: string | null;
+    lastError: { code: string; message: string; invocationId: string } | null;
+    failuresInARow: number;
+    restarts: number;
+    instances: number;
+  }
+  const healthOf = async (name: string) => (await gateway.api<Health>('GET', `/v1/functions/${name}/health`)).body;
+
+  test('follows its calls, names the last error, and counts the bases that were lost', async () => {
+    const source = `export default {
+      fetch(request) {
+        if (request.url.endsWith('/throws')) throw new RangeError('out of stock');
+        if (request.url.endsWith('/spins')) for (;;);
+        return new Response('fine');
+      },
+    };`;
+    await gateway.deploy('moody', source, { manifest: { limits: { cpu_ms: 50 } } });
+    const call = (path: string) => fetch(`${gateway.url}/moody/${path}`);
+    assert.deepEqual([(await healthOf('moody')).state, (await healthOf('moody')).lastError], ['serving', null]);
+    for (let n = 0; n < 3; n++) assert.equal((await call('throws')).status, 500);
+    const failing = await healthOf('moody');
+    assert.deepEqual([failing.state, failing.failuresInARow, failing.instances], ['failing', 3, 1]);
+    assert.equal(failing.lastError?.message, 'RangeError: out of stock');
+
+    const { body: invocation } = await gateway.api<{ traceId: string; error: { code: string } }>(
+      'GET',
+      `/v1/invocations/${failing.lastError?.invocationId}`,
+    );
+    assert.equal(invocation.error.code, failing.lastError?.code);
+    assert.match(invocation.traceId, /^[0-9a-f]{32}$/);
+    const { body: metrics } = await gateway.api<string>('GET', '/metrics');
+    assert.match(metrics, /^hearth_function_health\{faas_name="moody",hearth_health_state="failing"\} 0$/m);
+    assert.match(metrics, /^hearth_store_used_bytes \d+$/m);
+
+    assert.equal(await (await call('')).text(), 'fine');
+    assert.equal((await healthOf('moody')).state, 'serving');
+    assert.equal((await call('spins')).status, 504);
+    assert.equal((await healthOf('moody')).restarts, 1);
+    assert.equal((await gateway.api('GET', '/v1/functions/nobody/health')).status, 404);
+  });
+
+  test('says that nothing of it takes traffic', async () => {
+    await gateway.deploy('resting', 'export default { fetch: () => new Response() }', { query: 'activate=false' });
+    assert.equal((await healthOf('resting')).state, 'inactive');
+  });
+});
+
+test('a line of a log leads to its invocation, and that to its trace, whatever triggered it', async () => {
+  await gateway.deploy(
+    'writes',
+    `export default {
+    fetch: () => { console.log('by request'); return new Response(); },
+    queue: (batch) => console.warn('by queue', batch.messages.length),
+  }`,
+    { manifest: { queues: { consumers: [{ queue: 'writes', max_batch_timeout: 0 }] } } },
+  );
+  await fetch(`${gateway.url}/writes`);
+  await gateway.api('POST', '/v1/queues/writes/messages', { messages: [{ body: 1 }] });
+  interface Line {
+    message: string;
+    invocationId: string;
+    traceId: string;
+    spanId: string;
+  }
+  for (const [message, trigger] of [
+    ['by request', 'http'],
+    ['by queue 1', 'queue'],
+  ] as const) {
+    const line = await until(async () => {
+      const { body } = await gateway.api<{ lines: Line[] }>('GET', '/v1/functions/writes/logs');
+      return body.lines.find((each) => each.message === message);
+    }, message);
+    const { body } = await gateway.api<{ id: string; traceId: string; trigger: string }>(
+      'GET',
+      `/v1/invocations/${line.invocationId}`,
+    );
+    assert.deepEqual([body.id, body.traceId, body.trigger], [line.invocationId, line.traceId, trigger]);
+    assert.match(line.spanId, /^[0-9a-f]{16}$/);
+    const own = gateway
+      .output()
+      .split('\n')
+      .find((one) => one.includes(`"${message}"`));
+    const { invocation_id, trace_id, span_id } = JSON.parse(own ?? '{}') as Record<string, string>;
+    assert.deepEqual([invocation_id, trace_id, span_id], [line.invocationId, line.traceId, line.spanId]);
+  }
 });

@@ -280,6 +280,25 @@ test('three thousand functions all arrive over OTLP', async (t) => {
   assert.equal(metrics.get('faas.invoke_duration')?.points.length, 3000);
 });
 
+test('functions are told with how they fare, and the state with what it takes', async () => {
+  const sources = {
+    pool: () => poolSnapshot(),
+    health: () =>
+      new Map([
+        ['good', { state: 'serving', restarts: 0 }],
+        ['bad', { state: 'failing', restarts: 3 }],
+      ] as const),
+    store: () => ({ usedBytes: 5, limitBytes: 100 }),
+  };
+  const found = await samples(await create({}, sources).metricsText());
+  assert.equal(found.get('hearth_function_health{faas_name="good",hearth_health_state="serving"}'), 1);
+  assert.equal(found.get('hearth_function_health{faas_name="bad",hearth_health_state="failing"}'), 0);
+  assert.equal(found.get('hearth_function_restarts_total{faas_name="bad"}'), 3);
+  assert.equal(found.get('hearth_store_used_bytes'), 5);
+  assert.equal(found.get('hearth_store_limit_bytes'), 100);
+  assert.doesNotMatch(await create().metricsText(), /^hearth_(function|store)_\S+[{ ]/m);
+});
+
 test('a broken snapshot fails the reading, not the counting', async () => {
   const telemetry = create(
     {},

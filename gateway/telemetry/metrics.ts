@@ -5,6 +5,7 @@ import { type CounterCell, counter, type HistogramCell, histogram, type MetricFa
 import { ATTR, FAAS_TRIGGER, HEARTH_ATTR, METRIC, OTHER } from './names.ts';
 import { poolFamilies } from './pool-metrics.ts';
 import type { DropCounters } from './span-export.ts';
+import { stateFamilies } from './state-metrics.ts';
 import type { FinishedInvocation, TelemetrySources } from './telemetry.ts';
 
 /** Seconds. From half a warm call to the longest default timeout. */
@@ -143,6 +144,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       timeouts,
       acquireDuration,
       ...poolFamilies(sources),
+      ...stateFamilies(sources),
       { kind: 'gauge', metric: METRIC.queueDepth, observe: () => Array.from(queues.values(), ({ depth }) => depth) },
       { kind: 'gauge', metric: METRIC.queueAge, observe: () => Array.from(queues.values(), ({ age }) => age) },
       spansDropped,

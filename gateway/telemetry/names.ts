@@ -63,6 +63,7 @@ export const HEARTH_ATTR = {
   baseState: 'hearth.base.state',
   hostState: 'hearth.host.state',
   phase: 'hearth.coldstart.phase',
+  health: 'hearth.health.state',
   /** 2 when the first base died before the function was called. */
   attempt: 'hearth.attempt',
   /** From when a cron tick was due until it was begun, ms. */
@@ -139,6 +140,22 @@ export const METRIC = {
     description: 'Messages waiting, delayed and in flight.',
   },
   queueAge: { name: 'hearth.queue.oldest_age', unit: 's', description: 'Age of the oldest message of the queue.' },
+  functionHealth: {
+    name: 'hearth.function.health',
+    unit: '1',
+    description: 'Of each function that was called: 1 while it serves, 0 while it fails or is in quarantine.',
+  },
+  functionRestarts: {
+    name: 'hearth.function.restarts',
+    unit: '{restart}',
+    description: 'Bases that ended under a function: over a limit, blocked, or with their host.',
+  },
+  storeUsed: {
+    name: 'hearth.store.used',
+    unit: 'By',
+    description: 'What the state takes: of the database, or of the memory of Redis.',
+  },
+  storeLimit: { name: 'hearth.store.limit', unit: 'By', description: 'What the state may take (HEARTH_DISK_MB).' },
   spansDropped: {
     name: 'hearth.telemetry.spans_dropped',
     unit: '{span}',

@@ -4,6 +4,7 @@ import type { TriggerKind } from '../../functions/contract/invocation.ts';
 import type { SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, PoolSnapshot } from '../../pool/keeper/api.ts';
 import type { Figures } from './figures.ts';
+import type { FunctionHealth } from './health.ts';
 
 /** Ids of one invocation's place in a trace, decided when it begins. */
 export interface TraceContext {
@@ -72,8 +73,11 @@ export interface Telemetry {
 }
 
 export interface TelemetrySources {
-  /** Read when metrics are collected. */
+  /** This and what follows is read when metrics are collected. */
   pool(): PoolSnapshot;
+  /** Of functions that were called. */
+  health?(): Iterable<[functionName: string, health: Pick<FunctionHealth, 'state' | 'restarts'>]>;
+  store?(): { usedBytes: number; limitBytes: number | null };
   /** Whether metrics name this version; those it does not are counted together. Default: all. */
   serves?(functionName: string, version: string): boolean;
 }

@@ -203,6 +203,8 @@ export interface PoolEvent {
     | 'moved'
     | 'profiled';
   why: string;
+  /** Of a base that somebody held: it ended for what it did, or with its host; not by a decision of the pool. */
+  lost?: boolean;
   /** Named pool that a host, or the host of a base, serves. */
   pool?: string;
   function?: string;

@@ -205,7 +205,8 @@ export class Hosts {
     const failed = base.takenFor === null && !this.#givenUp.has(base);
     if (failed && base.host.state !== 'dead' && !this.#closed) this.#bootFailed(base.host, why);
     const ended = base.fault === null ? 'retired' : 'killed';
-    this.#event(base, failed ? 'died' : ended, why, base.takenFor ?? undefined);
+    const lost = base.takenFor !== null && !this.#closed && (base.fault !== null || base.host.state === 'dead');
+    this.#event(base, failed ? 'died' : ended, why, base.takenFor ?? undefined, lost);
     this.roster.baseDied(base);
     this.#endings.add(base);
     this.#options.owner.ended();
@@ -270,7 +271,7 @@ export class Hosts {
     if (breach.silent) base.host.kill(`${why}, and its thread answers nothing`, id);
   }
 
-  #event(of: HostProcess | Base, what: PoolEvent['what'], why: string, functionName?: string): void {
+  #event(of: HostProcess | Base, what: PoolEvent['what'], why: string, functionName?: string, lost = false): void {
     const [subject, host] = of instanceof Base ? (['base', of.host] as const) : (['host', of] as const);
     this.#options.event({
       time: this.#options.now(),
@@ -278,6 +279,7 @@ export class Hosts {
       id: of.id,
       what,
       why,
+      ...(lost ? { lost } : {}),
       pool: host.pool,
       ...(functionName === undefined ? {} : { function: functionName }),
     });
