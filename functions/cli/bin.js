@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 // What npm links as `hearth`. Plain JavaScript, because the `node` on PATH may be any from 20 on, and the commands are
-// TypeScript that Node 26 runs as it is: this starts them on the Node 26 of Hearth's own dependencies.
+// TypeScript that Node 26 runs as it is: this starts them on the Node 26 of Hearth's own dependencies. In a package, which
+// has no TypeScript, the commands stand in dist.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const main = new URL('./main.ts', import.meta.url);
+const source = new URL('./main.ts', import.meta.url);
+const main = existsSync(source) ? source : new URL('../../dist/functions/cli/main.js', import.meta.url);
 
 if (Number.parseInt(process.versions.node, 10) >= 26) {
   await import(main.href);

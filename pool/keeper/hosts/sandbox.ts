@@ -57,13 +57,14 @@ function createSandbox(file: string, nodes: string[]): Sandbox {
 
 /** What a host needs of Hearth itself, besides the base's bundle. */
 export function hostFiles(): string[] {
-  const main = createRequire(import.meta.url).resolve('piscina');
+  const { resolve } = createRequire(import.meta.url);
+  const main = resolve('piscina');
   const piscina = main.slice(0, main.lastIndexOf('piscina') + 'piscina'.length);
-  const own = ['pool', 'functions/contract', 'package.json', 'node_modules/piscina'].map((name) =>
-    path.join(ROOT, name),
-  );
+  const own = ['pool', 'functions/contract', 'package.json'].map((name) => path.join(ROOT, name));
+  // Beside Hearth's files, or above them where it is a package itself.
+  const found = (resolve.paths('piscina') ?? []).map((directory) => path.join(directory, 'piscina')).find(existsSync);
   // Where node_modules is a link, the name it is found by and the place it leads to.
-  return [...new Set([...own.filter((name) => existsSync(name)), piscina])];
+  return [...new Set([...own.filter((name) => existsSync(name)), ...(found === undefined ? [] : [found]), piscina])];
 }
 
 /** The running Node and the libraries it is linked with, by the names under which the loader looks for them. */
