@@ -71,6 +71,7 @@ import { createDispatcher } from './triggers/dispatch.ts';
 import { createIdMaker } from './triggers/ids.ts';
 import { createQueues } from './triggers/queue/queues.ts';
 import { realTimers } from './triggers/timers.ts';
+import { createTopics } from './triggers/topics.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
@@ -226,12 +227,14 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const assetContents = createAssetContents(store.kv, now);
   const assetLibrary = createAssetLibrary(assetContents);
+  const topics = createTopics({ registry, queues });
   const rates = createRates(now);
   const configs = createConfigs(store.configs, now);
   const bindings = createBindings({
     ...triggerParts,
     store,
     queues,
+    topics,
     configs,
     rates,
     assets: assetLibrary,
@@ -352,6 +355,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     deployer,
     asyncs,
     queues,
+    topics,
     crons,
     configs,
     rollouts,

@@ -6,7 +6,7 @@
  */
 
 import type { AssetSettings } from './manifest-workers.ts';
-import type { ConfigCall, CounterCall, LockCall, R2Call, RateCall, ServiceSpec } from './service-calls.ts';
+import type { ConfigCall, CounterCall, LockCall, R2Call, RateCall, ServiceSpec, TopicCall } from './service-calls.ts';
 import type { SpansEvent } from './span.ts';
 
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
@@ -219,7 +219,17 @@ export interface BindingCallHead {
   /** Name in `env`. The gateway looks it up among the module's own bindings and refuses any other. */
   binding: string;
   /** What is asked; which ops exist depends on the binding's kind. */
-  call: KvCall | QueueCall | ServiceCall | AssetsCall | R2Call | LockCall | CounterCall | ConfigCall | RateCall;
+  call:
+    | KvCall
+    | QueueCall
+    | ServiceCall
+    | AssetsCall
+    | R2Call
+    | LockCall
+    | CounterCall
+    | ConfigCall
+    | RateCall
+    | TopicCall;
 }
 
 export type KvCall =

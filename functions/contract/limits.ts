@@ -7,10 +7,17 @@ export const NAME_RULE = 'starts with a letter, then letters, digits and dashes 
 /** A queue is named like anything else; its dead letters stand in `NAME.dead` unless its consumer names another. */
 export const QUEUE_NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}(\.dead)*$/;
 /**
- * With Hearth's own: `async.FUNCTION` and `async.FUNCTION.destinations` hold asynchronous invocations. They can be looked
- * at, paused and redriven; nobody else puts messages into them, or consumes them or their dead letters.
+ * With Hearth's own: `async.FUNCTION` and `async.FUNCTION.destinations` hold asynchronous invocations, `topic.TOPIC.FUNCTION`
+ * what a subscriber is to get. They can be looked at, paused and redriven; nobody else puts messages into them, or consumes
+ * them or their dead letters.
  */
-export const ANY_QUEUE_NAME_PATTERN = /^(async\.[a-z][a-z0-9-]{0,62}(\.destinations)?|[a-z][a-z0-9-]{0,62})(\.dead)*$/;
+export const ANY_QUEUE_NAME_PATTERN =
+  /^(async\.[a-z][a-z0-9-]{0,62}(\.destinations)?|topic\.[a-z][a-z0-9-]{0,62}\.[a-z][a-z0-9-]{0,62}|[a-z][a-z0-9-]{0,62})(\.dead)*$/;
+
+/** Where what is published to a topic waits for one of its subscribers. */
+export function topicQueue(topic: string, functionName: string): string {
+  return `topic.${topic}.${functionName}`;
+}
 
 /** Hops of functions calling functions, over any trigger, before LOOP_DETECTED. */
 export const MAX_HOPS = 16;

@@ -1,6 +1,7 @@
 /** Keys of a manifest for what a function expects to be there: who may call it, and the services in its env. */
 import { z } from 'zod';
 import { bindingSchema, namespaceSchema, whole } from './manifest-names.ts';
+import { topicsSchema } from './manifest-queues.ts';
 
 const issuerUrl = z
   .url({ protocol: /^https?$/ })
@@ -85,6 +86,7 @@ export const hearthServiceKeys = {
   locks: z.array(namespacedSchema).optional(),
   counters: z.array(namespacedSchema).optional(),
   rateLimit: rateLimitSchema.optional(),
+  topics: topicsSchema.optional(),
   /** Of `/v1/config/NAMESPACE`. */
   config: z.array(z.strictObject({ binding: bindingSchema, namespace: namespaceSchema })).optional(),
 };
@@ -102,6 +104,7 @@ export function serviceNames(top: Top, under: Under): { name: string; path: (str
   return [
     ...named(['r2_buckets'], top.r2_buckets),
     ...(top.ratelimits ?? []).map(({ name }, i) => ({ name, path: ['ratelimits', i, 'name'] })),
+    ...named(['hearth', 'topics', 'publishers'], under.topics?.publishers),
     ...Object.entries(hearth).flatMap(([key, list]) => named(['hearth', key], list)),
   ];
 }

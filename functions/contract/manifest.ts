@@ -8,6 +8,7 @@ import { fromWranglerWeekdays, isTimezone, validateCron } from './cron.ts';
 import { MAX_DELAY_S } from './limits.ts';
 import { IGNORED_KEYS, type IgnoredKey } from './manifest-keys.ts';
 import { bindingSchema, nameSchema, queueNameSchema, whole } from './manifest-names.ts';
+import { consumerSchema, subscribed } from './manifest-queues.ts';
 import {
   authSchema,
   hearthServiceKeys,
@@ -72,33 +73,7 @@ const producerSchema = z.strictObject({
   remote: z.boolean().optional(),
 });
 
-export const consumerSchema = z
-  .strictObject({
-    queue: queueNameSchema,
-    type: z
-      .literal('worker', { error: 'Only consumers of type "worker" exist here; pull consumers do not.' })
-      .optional(),
-    max_batch_size: whole(1, 100).default(10),
-    /** Seconds a batch waits for more messages. */
-    max_batch_timeout: z.number().min(0).max(60).default(5),
-    max_retries: whole(0, 100).default(3),
-    /** Absent: the queue's name with `.dead`. */
-    dead_letter_queue: queueNameSchema.nullish(),
-    /** Batches in flight at once; null: as many as the load needs. */
-    max_concurrency: whole(1, 250).nullable().default(null),
-    /** Seconds before a message is tried again, unless `retry` says another delay. */
-    retry_delay: whole(0, MAX_DELAY_S).default(0),
-  })
-  .refine((consumer) => consumer.dead_letter_queue !== consumer.queue, {
-    error: 'A queue cannot be its own dead-letter queue.',
-    path: ['dead_letter_queue'],
-  })
-  .transform(({ type: _type, dead_letter_queue, ...consumer }) => ({
-    ...consumer,
-    dead_letter_queue: dead_letter_queue ?? `${consumer.queue}.dead`,
-  }));
-
-const kvSchema = z.strictObject({
+export const kvSchema = z.strictObject({
   binding: bindingSchema,
   /** Namespaces of one id are one namespace, whichever function names it. */
   id: z.string().min(1).max(256).optional(),
@@ -244,6 +219,13 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
       if (given.assets?.binding !== undefined) claim(given.assets.binding, ['assets', 'binding']);
       if (given.version_metadata !== undefined) claim(given.version_metadata.binding, ['version_metadata', 'binding']);
       for (const { name: binding, path } of serviceNames(given, hearth)) claim(binding, path);
+      const subscriptions = subscribed(hearth.topics, name);
+      const topics = new Set<string>();
+      hearth.topics?.subscriptions.forEach(({ topic }, i) => {
+        if (topics.has(topic))
+          problem(['hearth', 'topics', 'subscriptions', i, 'topic'], `"${topic}" is subscribed twice.`);
+        topics.add(topic);
+      });
       const consumed = new Set<string>();
       queues.consumers.forEach(({ queue }, i) => {
         if (consumed.has(queue)) problem(['queues', 'consumers', i, 'queue'], `"${queue}" is consumed twice.`);
@@ -269,7 +251,8 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
         },
         queues: {
           producers: queues.producers.map(({ remote: _remote, ...producer }) => producer),
-          consumers: queues.consumers,
+          /** What it subscribes to among them, each topic as a queue of its own. */
+          consumers: [...queues.consumers, ...subscriptions],
         },
         kv_namespaces: given.kv_namespaces.map(({ binding, id }) => ({
           binding,

@@ -6,6 +6,7 @@ export type ServiceSpec =
   | { kind: 'lock'; name: string; namespace: string }
   | { kind: 'counter'; name: string; namespace: string }
   | { kind: 'config'; name: string; namespace: string }
+  | { kind: 'topic'; name: string; topic: string }
   | { kind: 'ratelimit'; name: string; namespace: string; limit: number; periodS: number };
 
 export interface R2HttpMetadata {
@@ -100,6 +101,12 @@ export type CounterCall =
   | { op: 'counter.get'; counter: string }
   | { op: 'counter.next'; counter: string }
   | { op: 'counter.delete'; counter: string };
+
+/** Body: the messages' bytes one after another. Answer: {ids}, once they are in the queues of all subscribers. */
+export type TopicCall = {
+  op: 'topic.publish';
+  messages: { contentType: 'json' | 'text' | 'bytes' | 'v8'; bytes: number; delayS: number | null }[];
+};
 
 /** Answer: {success}. */
 export type RateCall = { op: 'ratelimit.limit'; key: string };

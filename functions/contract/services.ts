@@ -1,4 +1,5 @@
 /** Types of the services in `env`, for authors. Files are Cloudflare's R2; locks and counters are Hearth's own. */
+import type { QueueContentType } from './handlers.ts';
 import type { R2Digest, R2HttpMetadata as Wire } from './service-calls.ts';
 
 export type R2HttpMetadata = Omit<Wire, 'cacheExpiry'> & { cacheExpiry?: Date };
@@ -165,4 +166,14 @@ export interface Config extends AsyncIterable<ConfigSnapshot> {
 /** `ratelimits`, as Workers has them. Each gateway counts for itself. */
 export interface RateLimit {
   limit(options: { key: string }): Promise<{ success: boolean }>;
+}
+
+/** `hearth.topics.publishers`: each function that subscribes gets each message, by its `queue` handler. */
+export interface Topic<Body = unknown> {
+  /** Resolves once the message is durable in the queues of all subscribers. Without any it is gone. */
+  publish(body: Body, options?: { contentType?: QueueContentType; delaySeconds?: number }): Promise<void>;
+  publishBatch(
+    messages: Iterable<{ body: Body; contentType?: QueueContentType; delaySeconds?: number }>,
+    options?: { delaySeconds?: number },
+  ): Promise<void>;
 }

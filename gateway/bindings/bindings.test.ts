@@ -18,6 +18,7 @@ import type { FunctionEntry } from '../registry/registry.ts';
 import type { CallContext } from '../triggers/dispatcher.ts';
 import { createQueues, type Queues } from '../triggers/queue/queues.ts';
 import { deploy, type Invoked, openRig, type Rig, SILENT, START_MS, settle } from '../triggers/testing/harness.ts';
+import { createTopics } from '../triggers/topics.ts';
 import { createBindings } from './bindings.ts';
 import { createConfigs } from './configs.ts';
 
@@ -107,6 +108,7 @@ async function openBindings(t: TestContext): Promise<BindingRig> {
     registry,
     dispatcher,
     configs: createConfigs(store.configs, clock.now),
+    topics: createTopics({ registry, queues }),
     rates: createRates(clock.now),
     maxFileBytes: 3 * 1024 * 1024,
     timers: clock,

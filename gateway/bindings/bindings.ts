@@ -13,6 +13,7 @@ import { parseTraceparent } from '../telemetry/traceparent.ts';
 import type { CallContext, Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue/queues.ts';
 import type { Timers } from '../triggers/timers.ts';
+import type { Topics } from '../triggers/topics.ts';
 import { assetsCall } from './assets.ts';
 import { BodyBudget, type BodyRoom, NO_BODY } from './body.ts';
 import { type CheckedCalls, checkCall } from './calls.ts';
@@ -21,7 +22,7 @@ import { counterCall } from './counters.ts';
 import { fileCall } from './files.ts';
 import { kvCall, storedNamespace } from './kv.ts';
 import { createLocks } from './locks.ts';
-import { queueCall } from './queue.ts';
+import { sendCall } from './queue.ts';
 import { rateCall } from './rate.ts';
 import { ReadGate } from './read-gate.ts';
 import { serviceCall } from './service.ts';
@@ -44,6 +45,7 @@ export interface BindingParts {
   store: Pick<Store, 'kv' | 'files' | 'locks' | 'counters'>;
   assets: AssetLibrary;
   queues: Pick<Queues, 'enqueue'>;
+  topics: Pick<Topics, 'publish'>;
   registry: Pick<Registry, 'function' | 'isOpen'>;
   dispatcher: Pick<Dispatcher, 'dispatch' | 'context'>;
   configs: Configs;
@@ -79,7 +81,7 @@ type Serve<Kind extends Served> = (
  * binding the module does not have and for another function's invocation, BAD_REQUEST for a malformed call.
  */
 export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
-  const { store, queues, registry, dispatcher, now, log } = parts;
+  const { store, queues, topics, registry, dispatcher, now, log } = parts;
   const budget = new BodyBudget(MOST_BODY_BYTES, MOST_GROUP_BODY_BYTES);
   const gate = new ReadGate();
   const kvParts = { store: store.kv, gate, now };
@@ -89,7 +91,10 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
 
   const serve: { [Kind in Served]: Serve<Kind> } = {
     kv: ({ namespace }, call, { stored, room, exchange }) => kvCall(kvParts, stored(namespace), call, room, exchange),
-    queue: (binding, call, { context, room, exchange }) => queueCall(queues, binding, call, context, room, exchange),
+    queue: ({ queue, deliveryDelayS = null }, call, { context, room, exchange }) =>
+      sendCall((messages) => queues.enqueue(queue, messages, context), call, deliveryDelayS, room, exchange),
+    topic: ({ topic }, call, { spec, context, room, exchange }) =>
+      sendCall((messages) => topics.publish(spec.trustGroup, topic, messages, context), call, null, room, exchange),
     service(binding, call, { spec, context, room, exchange }) {
       serviceCall(serviceParts, spec, binding, call, context, room, exchange);
       return null;

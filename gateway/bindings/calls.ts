@@ -31,19 +31,18 @@ const kvCall = z.discriminatedUnion('op', [
   }),
 ]);
 
-const queueCall = z.object({
-  op: z.literal('queue.send'),
-  messages: z
-    .array(
-      z.object({
-        contentType: z.enum(['json', 'text', 'bytes', 'v8']),
-        bytes: z.int().nonnegative(),
-        delayS: z.number().min(0).max(MAX_DELAY_S).nullable(),
-      }),
-    )
-    .min(1)
-    .max(MAX_BATCH_MESSAGES),
-});
+const newMessages = z
+  .array(
+    z.object({
+      contentType: z.enum(['json', 'text', 'bytes', 'v8']),
+      bytes: z.int().nonnegative(),
+      delayS: z.number().min(0).max(MAX_DELAY_S).nullable(),
+    }),
+  )
+  .min(1)
+  .max(MAX_BATCH_MESSAGES);
+
+const sendCall = <Op extends string>(op: Op) => z.object({ op: z.literal(op), messages: newMessages });
 
 const serviceCall = z.discriminatedUnion('op', [
   z.object({
@@ -69,7 +68,8 @@ const assetsCall = z.object({
 const SCHEMAS = {
   kv: kvCall,
   assets: assetsCall,
-  queue: queueCall,
+  queue: sendCall('queue.send'),
+  topic: sendCall('topic.publish'),
   service: serviceCall,
   r2: fileCallShape,
   lock: lockCallShape,
@@ -90,7 +90,7 @@ export function checkCall<Kind extends keyof CheckedCalls>(
   if (!op.startsWith(`${kind}.`)) {
     throw new HearthError('BAD_REQUEST', `env.${name} is a ${kind} binding; it has no "${op}".`);
   }
-  if (call.op === 'queue.send' && Array.isArray(call.messages)) {
+  if ((call.op === 'queue.send' || call.op === 'topic.publish') && Array.isArray(call.messages)) {
     for (const message of call.messages) {
       if (!(message?.bytes > MAX_MESSAGE_BYTES)) continue;
       const most = `${MAX_MESSAGE_BYTES / 1024} KB`;

@@ -1,19 +1,16 @@
-/** Queue producers: `env.QUEUE.send` and `sendBatch`. */
+/** Producers of queues and publishers to topics: messages of one call, whole before they are handed on. */
 import { HearthError } from '../../functions/contract/errors.ts';
-import type { BindingSpec } from '../../functions/contract/invocation.ts';
 import { MAX_SEND_BATCH_BYTES } from '../../functions/contract/limits.ts';
 import type { Exchange } from '../../pool/link/link.ts';
-import type { CallContext } from '../triggers/dispatcher.ts';
-import type { Queues } from '../triggers/queue/queues.ts';
+import type { EnqueueMessage } from '../triggers/queue/messages.ts';
 import { type BodyRoom, NO_BODY, withBody } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 
 /** Answers `{ids}` once the messages are durable. Rejects with HearthError. */
-export async function queueCall(
-  queues: Pick<Queues, 'enqueue'>,
-  binding: Extract<BindingSpec, { kind: 'queue' }>,
-  call: CheckedCalls['queue'],
-  context: CallContext,
+export async function sendCall(
+  send: (messages: EnqueueMessage[]) => Promise<{ ids: string[] }>,
+  call: CheckedCalls['queue' | 'topic'],
+  deliveryDelayS: number | null,
   room: BodyRoom,
   exchange: Exchange,
 ): Promise<void> {
@@ -30,11 +27,11 @@ export async function queueCall(
     let start = 0;
     const messages = call.messages.map(({ contentType, bytes, delayS }) => {
       const end = start + bytes;
-      const message = { body: body.slice(start, end), contentType, delayS: delayS ?? binding.deliveryDelayS ?? null };
+      const message = { body: body.slice(start, end), contentType, delayS: delayS ?? deliveryDelayS };
       start = end;
       return message;
     });
-    return queues.enqueue(binding.queue, messages, context);
+    return send(messages);
   });
   exchange.sendHead({ ids }, null, true);
 }

@@ -356,4 +356,74 @@ describe('services of a function', () => {
     await refused('rates-bad', { hearth: { rateLimit: { limit: 0, periodSeconds: 1, by: 'ip' } } });
     await refused('rates-bad', { hearth: { rateLimit: { limit: 1, periodSeconds: 1, by: { header: 'a b' } } } });
   });
+
+  it('topics: each subscriber of the trust group gets each message, retried and redriven for itself', async () => {
+    const subscriber = `const got: unknown[] = []; let failing = true;
+      export default {
+        async fetch(request: Request) {
+          if (new URL(request.url).pathname === '/mend') failing = false;
+          return Response.json(got);
+        },
+        async queue(batch: any) {
+          for (const { body } of batch.messages) {
+            if (body.bad === true && failing && batch.queue.endsWith('.sub-b')) throw new Error('not yet');
+            got.push(body);
+          }
+        },
+      }`;
+    const subscription = { topic: 'news', max_batch_timeout: 0, max_retries: 0 };
+    const manifest = (more: object = {}) => ({
+      hearth: { topics: { subscriptions: [subscription] }, maxInstances: 1, ...more },
+    });
+    for (const name of ['sub-a', 'sub-b']) await gateway.deploy(name, subscriber, { manifest: manifest() });
+    await gateway.deploy('sub-other', subscriber, { manifest: manifest({ trustGroup: 'others' }) });
+    const publishers = { hearth: { topics: { publishers: [{ binding: 'NEWS', topic: 'news' }] } } };
+    const got = async (name: string, path = '') => (await fetch(`${gateway.url}/${name}${path}`)).json();
+    const until = async (name: string, count: number) => {
+      for (;;) {
+        const messages = (await got(name)) as object[];
+        if (messages.length >= count) return messages;
+      }
+    };
+    await run(
+      'publisher',
+      publishers,
+      `await env.NEWS.publish({ n: 1 }); await env.NEWS.publishBatch([{ body: { n: 2 } }])`,
+    );
+    const order = (messages: object[]) => JSON.stringify(messages.map((each) => JSON.stringify(each)).sort());
+    for (const name of ['sub-a', 'sub-b']) assert.equal(order(await until(name, 2)), order([{ n: 1 }, { n: 2 }]));
+    assert.deepEqual(await got('sub-other'), []);
+
+    const answer = await gateway.api<{ ids: string[]; subscribers: string[] }>('POST', '/v1/topics/news/messages', {
+      messages: [{ body: { bad: true } }],
+    });
+    assert.equal(answer.status, 202);
+    assert.deepEqual(answer.body.subscribers, ['sub-a', 'sub-b']);
+    await until('sub-a', 3);
+    const dead = () => gateway.api<{ messages: { id: string }[] }>('GET', '/v1/queues/topic.news.sub-b/dead');
+    let letters = (await dead()).body.messages;
+    while (letters.length === 0) letters = (await dead()).body.messages;
+    assert.deepEqual(
+      letters.map(({ id }) => id),
+      answer.body.ids,
+    );
+    await got('sub-b', '/mend');
+    await gateway.api('POST', '/v1/queues/topic.news.sub-b/redrive');
+    assert.deepEqual((await until('sub-b', 3)).at(-1), { bad: true });
+
+    const seen = await gateway.api<{ subscribers: object[] }>('GET', '/v1/topics/news');
+    assert.deepEqual(seen.body.subscribers[0], { function: 'sub-a', queue: 'topic.news.sub-a' });
+    const direct = await gateway.api<Problem>('POST', '/v1/queues/topic.news.sub-a/messages', {
+      messages: [{ body: 1 }],
+    });
+    assert.equal(direct.status, 400);
+    assert.match(direct.body.detail, /what is published to its topic is put into it/);
+    await refused('taker', { queues: { consumers: [{ queue: 'topic.news.sub-a' }] } });
+    await refused('twice', { hearth: { topics: { subscriptions: [subscription, subscription] } } });
+    await gateway.api('DELETE', '/v1/functions/sub-a');
+    const after = await gateway.api<{ subscribers: string[] }>('POST', '/v1/topics/news/messages', {
+      messages: [{ body: 1 }],
+    });
+    assert.deepEqual(after.body.subscribers, ['sub-b']);
+  });
 });

@@ -5,9 +5,9 @@ import type { Manifest } from '../../functions/contract/manifest.ts';
 import type { TokenRecord, TokenStore } from '../store/api/tokens.ts';
 
 export const SCOPE_PATTERN =
-  /^(read|(enqueue|invoke|rpc|deploy|override|profile):[a-z0-9*][a-z0-9.*-]*|config:[A-Za-z0-9*][A-Za-z0-9._*-]*)$/;
+  /^(read|(enqueue|publish|invoke|rpc|deploy|override|profile):[a-z0-9*][a-z0-9.*-]*|config:[A-Za-z0-9*][A-Za-z0-9._*-]*)$/;
 
-export type Action = 'enqueue' | 'invoke' | 'rpc' | 'deploy' | 'override' | 'profile' | 'config';
+export type Action = 'enqueue' | 'publish' | 'invoke' | 'rpc' | 'deploy' | 'override' | 'profile' | 'config';
 
 /** Whoever sent the request. */
 export interface Caller {

@@ -15,6 +15,7 @@ import type { Crons } from '../triggers/cron/crons.ts';
 import type { Dispatcher } from '../triggers/dispatcher.ts';
 import type { Queues } from '../triggers/queue/queues.ts';
 import type { Timers } from '../triggers/timers.ts';
+import type { Topics } from '../triggers/topics.ts';
 import type { Access } from './access.ts';
 import { controlHosts, createControlApp } from './app.ts';
 import { type Audit, auditResource } from './audit.ts';
@@ -45,6 +46,7 @@ import { createSecretKeeper, secretsResource } from './secrets.ts';
 import { createControlServer } from './server.ts';
 import { sourceMapResource } from './source-map.ts';
 import { tokensResource } from './tokens.ts';
+import { topicsResource } from './topics.ts';
 import { trafficResource } from './traffic.ts';
 import { versionsResource } from './versions.ts';
 
@@ -65,6 +67,7 @@ export interface ControlParts {
   asyncs: Asyncs;
   queues: Queues;
   crons: Crons;
+  topics: Topics;
   configs: Configs;
   rollouts: Rollouts;
   bases: Omit<BasesParts, 'registry'>;
@@ -118,6 +121,7 @@ export function createControl(parts: ControlParts): Listener {
       (target) => profileResource(target, registry, keeper, audit),
       (target) => cronsResource(target, parts.crons, registry, audit),
       (target) => queuesResource(target, parts.queues, audit, now),
+      (target) => topicsResource(target, parts.topics),
       (target) => rolloutsResource(target, parts.rollouts, proved),
       (target) => poolResource(target, keeper, audit),
       (target) => basesResource(target, { ...parts.bases, registry }),

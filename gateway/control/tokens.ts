@@ -23,7 +23,7 @@ const grantsSchema = z
           .string()
           .regex(
             SCOPE_PATTERN,
-            'read, or enqueue:, invoke:, rpc:, deploy:, override:, profile: or config: with a name or pattern',
+            'read, or enqueue:, publish:, invoke:, rpc:, deploy:, override:, profile: or config: with a name or pattern',
           ),
       )
       .min(1)

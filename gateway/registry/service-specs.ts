@@ -7,7 +7,7 @@ export function serviceSpecs(
   { r2_buckets = [], ratelimits = [], hearth }: Manifest,
   functionName: string,
 ): BindingSpec[] {
-  const { locks = [], counters = [], config = [] } = hearth;
+  const { locks = [], counters = [], config = [], topics } = hearth;
   const of = ({ binding, namespace }: { binding: string; namespace?: string | undefined }) => ({
     name: binding,
     namespace: namespace ?? ownName(functionName, binding),
@@ -25,6 +25,7 @@ export function serviceSpecs(
     ),
     ...locks.map((given): BindingSpec => ({ kind: 'lock', ...of(given) })),
     ...counters.map((given): BindingSpec => ({ kind: 'counter', ...of(given) })),
+    ...(topics?.publishers ?? []).map(({ binding, topic }): BindingSpec => ({ kind: 'topic', name: binding, topic })),
     ...config.map((given): BindingSpec => ({ kind: 'config', ...of(given) })),
   ];
 }

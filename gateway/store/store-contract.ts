@@ -20,7 +20,7 @@ import { publicationsContract } from './contract/publications.ts';
 import { queuesContract } from './contract/queues.ts';
 import { registryContract } from './contract/registry.ts';
 import { rolloutsContract } from './contract/rollouts.ts';
-import { servicesContract, sharedServicesContract } from './contract/services.ts';
+import { servicesContract, sharedServicesContract, topicsContract } from './contract/services.ts';
 import { sharedContract } from './contract/shared.ts';
 import type { Store } from './store.ts';
 
@@ -75,6 +75,7 @@ export function storeContract(name: string, make: () => Promise<StoreFixture>, {
     kvContract(test);
     filesContract(test);
     servicesContract(test);
+    topicsContract(test);
     queuesContract(test);
     deadLettersContract(test);
     cronsContract(test);

@@ -16,6 +16,7 @@ import { createIdMaker } from './ids.ts';
 import { createQueues } from './queue/queues.ts';
 import { deploy, fakeTelemetry, openRegistry, openStore, SILENT } from './testing/harness.ts';
 import { realTimers } from './timers.ts';
+import { createTopics } from './topics.ts';
 
 const ROOT = { traceparent: null, hops: 0 };
 
@@ -50,6 +51,7 @@ async function openAll(t: TestContext) {
     assets: createAssetLibrary(createAssetContents(store.kv, now)),
     queues,
     configs: createConfigs(store.configs, now),
+    topics: createTopics({ registry, queues }),
     rates: createRates(now),
     maxFileBytes: 1024 * 1024,
   });

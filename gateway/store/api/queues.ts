@@ -113,6 +113,8 @@ export interface QueueStore {
    * when it is missing. `ids`: of all given messages, in their order; `duplicates`: those among them that were not stored.
    */
   enqueue(queue: string, messages: NewMessage[], nowMs: number): Promise<{ ids: string[]; duplicates: string[] }>;
+  /** Into all of these queues or none, each made when it is missing; ids are not remembered. */
+  publish(queues: string[], messages: NewMessage[], nowMs: number): Promise<void>;
   /**
    * Due messages in order of due time, then acceptance; leased until `leaseUntil`. Takes over ended leases first. Does
    * not look at `paused`.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { DAY, NOW, type SharedTest, type StoreTest, withCode } from './harness.ts';
+import { claim, idsOf, kill, messageOf } from './messages.ts';
 
 export function servicesContract(test: StoreTest): void {
   describe('locks', () => {
@@ -105,6 +106,25 @@ export function servicesContract(test: StoreTest): void {
       );
       assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
       assert.equal((await store.configs.get('shop'))?.version, 2);
+    });
+  });
+}
+
+/** What is published to a topic. */
+export function topicsContract(test: StoreTest): void {
+  describe('topics', () => {
+    test('puts each message into every queue, in order and due when it says, over a restart', async (store, again) => {
+      const late = { ...messageOf('late'), delayS: 10 };
+      await store.queues.publish(['topic.t.a', 'topic.t.b'], [messageOf('one'), late, messageOf('two')], NOW);
+      await store.queues.publish(['topic.t.b'], [messageOf('three')], NOW);
+      await store.queues.publish([], [messageOf('nobody')], NOW);
+      const opened = await again();
+      assert.deepEqual(idsOf(await claim(opened, 'topic.t.a', { most: 10 })), ['one', 'two']);
+      const held = await claim(opened, 'topic.t.b', { most: 10, nowMs: NOW + 10_000 });
+      assert.deepEqual(idsOf(held), ['one', 'two', 'three', 'late']);
+      await kill(opened, 'topic.t.b', held.slice(0, 1), NOW + 10_000);
+      assert.equal(await opened.queues.redrive('topic.t.b', 'all', NOW + 10_000), 1);
+      assert.equal((await opened.queues.stats('topic.t.a', NOW)).depth, 3, 'the other queue is as it was');
     });
   });
 }

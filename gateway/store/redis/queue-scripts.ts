@@ -74,6 +74,30 @@ end
 return duplicates
 `;
 
+/** now, how many queues, the queues; then of each message: due time, the message. */
+export const PUBLISH = `${KEYS}${ENSURE}${DUE}${MANY}
+local now, first = ARGV[1], 3 + tonumber(ARGV[2])
+local count = (#ARGV - first + 1) / 2
+for q = 3, first - 1 do
+  local queue = ARGV[q]
+  ensure(queue)
+  local number = redis.call('INCRBY', P .. 'messages-made', count) - count
+  local times, ages, bodies, earliest = {}, {}, {}, nil
+  for i = first, #ARGV, 2 do
+    number = number + 1
+    local name, n = digits(number), #times
+    times[n + 1], times[n + 2] = ARGV[i], name
+    ages[n + 1], ages[n + 2] = now, name
+    bodies[n + 1], bodies[n + 2] = name, ARGV[i + 1]
+    if not earliest or tonumber(ARGV[i]) < earliest then earliest = tonumber(ARGV[i]) end
+  end
+  due(queue, earliest)
+  call('HSET', Q('messages', queue), bodies)
+  call('ZADD', Q('waiting', queue), times)
+  call('ZADD', Q('age', queue), ages)
+end
+`;
+
 /** queue, most, now, until. Answers fence, attempts, kills (or '') and message of each. First what gives memory back: it works when full. */
 export const CLAIM = `${KEYS}${MANY}
 local queue, most, now, til = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]

@@ -26,6 +26,7 @@ export function queuesDomain(db: Database): QueueStore {
   const put = db.script('queues.put', operator.PUT);
   const remove = db.script('queues.delete', operator.DELETE);
   const enqueue = db.script('queues.enqueue', scripts.ENQUEUE);
+  const publish = db.script('queues.publish', scripts.PUBLISH);
   const claim = db.script('queues.claim', scripts.CLAIM);
   const extend = db.script('queues.extend', scripts.EXTEND);
   const settle = db.script('queues.settle', scripts.SETTLE);
@@ -80,6 +81,14 @@ export function queuesDomain(db: Database): QueueStore {
       const duplicates = asList(await enqueue(queue, nowMs, nowMs - DEDUP_MS, ...given));
       const ids = messages.map(({ id }) => id);
       return { ids, duplicates: placesIn(ids, duplicates) };
+    },
+    async publish(queues, messages, nowMs) {
+      if (queues.length === 0 || messages.length === 0) return;
+      const given = messages.flatMap((message): Arg[] => [
+        nowMs + Math.round(message.delayS * 1000),
+        packMessage(message, nowMs),
+      ]);
+      await publish(nowMs, queues.length, ...queues, ...given);
     },
     async claim(queue, { most, nowMs, leaseUntil }) {
       const claimed: ClaimedMessage[] = [];

@@ -32,6 +32,11 @@ export interface Queues {
     messages: readonly EnqueueMessage[],
     context: CallContext,
   ): Promise<{ ids: string[]; duplicates: string[] }>;
+  /**
+   * As enqueue, into the queues of all subscribers of a topic, or none. Resolves with the messages' ids, which are the same
+   * in all of them.
+   */
+  publish(queues: readonly string[], messages: readonly EnqueueMessage[], context: CallContext): Promise<string[]>;
   /** As enqueue, for Hearth's own queues: whole messages, of any size. */
   accept(queue: string, messages: readonly NewMessage[]): Promise<void>;
   list(): QueueView[];
@@ -93,30 +98,35 @@ export function createQueues(parts: QueueParts): Queues {
     return { name, settings: { ...settings }, consumer: consumers.receiverOf(name).functionName() };
   }
 
+  function checkSending(to: string, messages: readonly EnqueueMessage[], { hops }: CallContext): void {
+    checkMessages(messages);
+    if (hops > MAX_HOPS) throw new HearthError('LOOP_DETECTED', `A message to "${to}" at hop ${hops}.`);
+  }
+
+  function newMessages(given: readonly EnqueueMessage[], context: CallContext, ownDelayS: number): NewMessage[] {
+    const { traceparent, hops } = context;
+    return given.map(({ id, body, contentType, delayS }) => {
+      const own = { id: id ?? newId(), generatedId: id === undefined };
+      return { ...own, body, contentType, delayS: delayS ?? ownDelayS, traceparent, hops };
+    });
+  }
+
   return {
     async enqueue(queue, messages, context) {
       checkName(queue);
       requireForeign(queue);
-      checkMessages(messages);
-      if (context.hops > MAX_HOPS) {
-        throw new HearthError('LOOP_DETECTED', `A message to "${queue}" at hop ${context.hops}.`);
-      }
+      checkSending(queue, messages, context);
       const { deliveryDelayS } = await ensure(queue);
-      const accepted = messages.map(({ id, body, contentType, delayS }): NewMessage => {
-        const { traceparent, hops } = context;
-        return {
-          id: id ?? newId(),
-          generatedId: id === undefined,
-          body,
-          contentType,
-          delayS: delayS ?? deliveryDelayS,
-          traceparent,
-          hops,
-        };
-      });
-      const result = await store.enqueue(queue, accepted, now());
+      const result = await store.enqueue(queue, newMessages(messages, context, deliveryDelayS), now());
       wake(queue);
       return result;
+    },
+    async publish(queueNames, messages, context) {
+      checkSending(queueNames.join(', '), messages, context);
+      const accepted = newMessages(messages, context, 0);
+      if (queueNames.length > 0) await store.publish([...queueNames], accepted, now());
+      for (const queue of queueNames) wake(queue);
+      return accepted.map(({ id }) => id);
     },
     async accept(queue, messages) {
       await ensure(queue);
@@ -184,7 +194,11 @@ export function createQueues(parts: QueueParts): Queues {
 
 /** Nobody but Hearth puts messages into its own queues, dead letters of them included. Throws BAD_REQUEST. */
 function requireForeign(queue: string): void {
-  if (!queue.startsWith('async.')) return;
-  const advice = 'POST /v1/functions/NAME/invoke with mode "async" puts messages into it';
+  const advice = queue.startsWith('async.')
+    ? 'POST /v1/functions/NAME/invoke with mode "async" puts messages into it'
+    : queue.startsWith('topic.')
+      ? 'what is published to its topic is put into it'
+      : null;
+  if (advice === null) return;
   throw new HearthError('BAD_REQUEST', `"${queue}" is one of Hearth's own queues; ${advice}.`);
 }

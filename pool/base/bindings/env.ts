@@ -10,7 +10,7 @@ import { DirectEntrypoint } from './direct-methods.ts';
 import { FileBinding } from './files.ts';
 import { kvNamespace } from './kv.ts';
 import { locks } from './locks.ts';
-import { queueProducer } from './queue.ts';
+import { queueProducer, topicPublisher } from './queue.ts';
 import { rateLimit } from './rate.ts';
 import { serviceBinding } from './service.ts';
 
@@ -52,6 +52,8 @@ function binding(
       return locks(calls);
     case 'counter':
       return counters(calls);
+    case 'topic':
+      return topicPublisher(calls);
     case 'ratelimit':
       return rateLimit(calls);
     case 'config':

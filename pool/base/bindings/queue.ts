@@ -7,6 +7,7 @@ import {
   MAX_MESSAGE_BYTES,
   MAX_SEND_BATCH_BYTES,
 } from '../../../functions/contract/limits.ts';
+import type { Topic } from '../../../functions/contract/services.ts';
 import { concat } from '../body.ts';
 import type { BindingCalls } from './call.ts';
 
@@ -22,11 +23,15 @@ interface Encoded {
 }
 
 /** `deliveryDelayS`: the producer's own default of the manifest. */
-export function queueProducer(calls: BindingCalls, deliveryDelayS: number | undefined): Queue {
+export function queueProducer(
+  calls: BindingCalls,
+  deliveryDelayS: number | undefined,
+  op: 'queue.send' | 'topic.publish' = 'queue.send',
+): Queue {
   const send = async (messages: Encoded[]): Promise<void> => {
     await calls.ask<{ ids: string[] }>(
       {
-        op: 'queue.send',
+        op,
         messages: messages.map(({ contentType, bytes, delayS }) => ({ contentType, bytes: bytes.length, delayS })),
       },
       concat(messages.map((message) => message.bytes)),
@@ -55,6 +60,12 @@ export function queueProducer(calls: BindingCalls, deliveryDelayS: number | unde
       await send(encoded);
     },
   };
+}
+
+/** A publisher to a topic says the same in other words. */
+export function topicPublisher(calls: BindingCalls): Topic {
+  const { send, sendBatch } = queueProducer(calls, undefined, 'topic.publish');
+  return { publish: send, publishBatch: sendBatch };
 }
 
 function encode(body: unknown, options: SendOptions, fallbackDelayS: number | undefined): Encoded {
