@@ -7,8 +7,9 @@
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
+import { createOpenSockets } from '../ingress/open-sockets.ts';
 import { SocketRelay } from '../ingress/relay.ts';
 import { rawProblem } from '../ingress/response.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -20,8 +21,6 @@ import { choiceOf, entrypointOf } from './rpc.ts';
 
 /** As large as any base takes one. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
-/** A client that answers no ping for so long is gone. */
-const PING_INTERVAL_MS = 30_000;
 /** What a client may offer that cannot set headers, a page say: this, and `bearer.TOKEN` beside it. */
 const PROTOCOL = 'hearth-rpc';
 const TOKEN_PROTOCOL = /^bearer\.(\S+)$/;
@@ -41,46 +40,25 @@ export interface RpcSockets {
 }
 
 export function createRpcSockets(parts: RpcSocketParts): RpcSockets {
-  const relays = new Set<SocketRelay>();
-  const sockets = new Set<Duplex>();
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+  const open = createOpenSockets({
+    mostMessageBytes: MAX_MESSAGE_BYTES,
+    protocol: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
   });
-  const pings = setInterval(() => {
-    for (const relay of relays) relay.ping();
-  }, PING_INTERVAL_MS);
-  pings.unref();
 
   return {
     serve(req, socket, head) {
-      sockets.add(socket);
-      socket.on('error', ignore);
-      socket.once('close', () => sockets.delete(socket));
+      open.take(socket);
       try {
         const call = new SocketCall(socket, (accepted) =>
-          server.handleUpgrade(req, socket, head, (webSocket) => {
-            const relay = accepted.relay(webSocket);
-            relays.add(relay);
-            webSocket.once('close', () => relays.delete(relay));
-          }),
+          open.accept(req, socket, head, (webSocket) => accepted.relay(webSocket)),
         );
         call.begin(dispatch(parts, req, call));
       } catch (error) {
         refuse(socket, toHearthError(error));
       }
     },
-    drain() {
-      clearInterval(pings);
-      for (const relay of relays) relay.goAway();
-    },
-    kill() {
-      clearInterval(pings);
-      for (const socket of sockets) socket.destroy();
-    },
+    drain: open.drain,
+    kill: open.kill,
   };
 }
 
@@ -173,8 +151,4 @@ class SocketCall implements DispatchSink {
 function refuse(socket: Duplex, error: HearthError): void {
   socket.end(rawProblem(error.status, STATUS_CODES[error.status] ?? 'Error', error));
   socket.once('finish', () => socket.destroy());
-}
-
-function ignore(): void {
-  // 'close' follows and is what counts.
 }

@@ -6,7 +6,7 @@
  */
 import { STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { HeaderList, HttpResponseHead, ResultHead } from '../../functions/contract/invocation.ts';
 import type { InvokeFacts } from '../../pool/keeper/api.ts';
@@ -14,12 +14,11 @@ import { MAX_MESSAGE_BYTES } from '../../pool/link/messages.ts';
 import type { Dispatched, Dispatcher, DispatchSink } from '../triggers/dispatcher.ts';
 import { whenKnown } from './access.ts';
 import { type CallParts, HttpCall, type IngressRequest, IngressResponse } from './call.ts';
+import { createOpenSockets } from './open-sockets.ts';
 import { SocketRelay } from './relay.ts';
 import { pushFacts, pushFunctionHeaders, rawProblem } from './response.ts';
 import type { Routed } from './server.ts';
 
-/** A client that answers no ping for so long is gone. */
-const PING_INTERVAL_MS = 30_000;
 /** What a client may send before the function has answered: nothing, by the protocol; a little is kept. */
 const MAX_EARLY_BYTES = 64 * 1024;
 
@@ -39,29 +38,16 @@ export interface Upgrades {
 
 export function createUpgrades(parts: UpgradeParts): Upgrades {
   const accepting = new WeakMap<object, UpgradeCall>();
-  const relays = new Set<SocketRelay>();
-  const sockets = new Set<Duplex>();
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: (offered, request) => accepting.get(request)?.protocol(offered) ?? false,
+  const open = createOpenSockets({
+    mostMessageBytes: MAX_MESSAGE_BYTES,
+    protocol: (offered, request) => accepting.get(request)?.protocol(offered) ?? false,
+    headers: (lines, request) => accepting.get(request)?.pushHeaderLines(lines),
+    ended: parts.ended,
   });
-  server.on('headers', (lines, request) => accepting.get(request)?.pushHeaderLines(lines));
-  const pings = setInterval(() => {
-    for (const relay of relays) relay.ping();
-  }, PING_INTERVAL_MS);
-  pings.unref();
 
   return {
     serve(req, socket, head) {
-      sockets.add(socket);
-      socket.on('error', ignore);
-      socket.once('close', () => {
-        sockets.delete(socket);
-        parts.ended();
-      });
+      open.take(socket);
       const fault = faultOf(req);
       const routed = fault ?? parts.route(req);
       if (routed instanceof HearthError) {
@@ -71,12 +57,7 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
       }
       const call = new UpgradeCall(parts, req, socket, head, (upgrade, whole) => {
         accepting.set(req, upgrade);
-        // Calls back at once, or not at all when the handshake is refused after all.
-        server.handleUpgrade(req, socket, whole, (webSocket) => {
-          const relay = upgrade.relay(webSocket);
-          relays.add(relay);
-          webSocket.once('close', () => relays.delete(relay));
-        });
+        open.accept(req, socket, whole, (webSocket) => upgrade.relay(webSocket));
         accepting.delete(req);
         upgrade.accepted();
       });
@@ -89,13 +70,8 @@ export function createUpgrades(parts: UpgradeParts): Upgrades {
       if (pending === null) begin(null);
       else whenKnown(pending, begin);
     },
-    drain() {
-      for (const relay of relays) relay.goAway();
-    },
-    close() {
-      clearInterval(pings);
-      for (const socket of sockets) socket.destroy();
-    },
+    drain: open.drain,
+    close: open.kill,
   };
 }
 
@@ -260,8 +236,4 @@ function isValid([name, value]: HeaderList[number]): boolean {
   } catch {
     return false;
   }
-}
-
-function ignore(): void {
-  // 'close' follows and is what counts.
 }
