@@ -44,28 +44,25 @@ test('the document holds no script or style of its own, and names nothing that i
   const html = await (await app.request('http://localhost/', { headers: { host: 'localhost' } })).text();
   assert.doesNotMatch(html, /<style|style=|\son\w+=|<script(?![^>]*src=)/);
   const named = [...html.matchAll(/(?:href|src)="(\/dashboard[^"]*)"/g)].map(([, path]) => path as string);
-  assert.ok(named.length > 20, named.join());
+  assert.deepEqual(named.sort(), ['/dashboard/app.js', '/dashboard/icon.svg', '/dashboard/style.css']);
   for (const path of named) {
     const answer = await app.request(`http://localhost${path}`, { headers: { host: 'localhost' } });
     assert.equal(answer.status, 200, path);
     assert.equal(answer.headers.get('x-content-type-options'), 'nosniff', path);
     assert.match(answer.headers.get('content-type') ?? '', /^(text\/(javascript|css)|image\/svg)/, path);
+    assert.notEqual(await answer.text(), '', path);
   }
 });
 
-test('every module of the page is served, and what it imports as well; nothing in it writes markup', async () => {
-  const app = await createApp();
+test('nothing of the page writes markup, and its script asks no other server for anything', async () => {
   const modules = readdirSync(PAGE_DIR, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
   assert.ok(modules.length > 20, modules.join());
   for (const name of modules) {
     const source = readFileSync(join(PAGE_DIR, name), 'utf8');
     assert.doesNotMatch(source, /innerHTML|outerHTML|insertAdjacentHTML|unsafe|\beval\b|new Function|style=/, name);
-    const imports = [...source.matchAll(/^(?:import|export) .* from '(.*)';$/gm)].map(([, path]) => path as string);
-    for (const path of [`./${name.split('/').at(-1)}`, ...imports]) {
-      const url = new URL(path, `http://localhost/dashboard/${name}`);
-      assert.equal((await app.request(url, { headers: { host: 'localhost' } })).status, 200, `${path} of ${name}`);
-    }
   }
+  const script = await (await get('/dashboard/app.js')).text();
+  assert.doesNotMatch(script, /https?:\/\/(?!www\.w3\.org\/)|\bimport\b|\beval\(/);
 });
 
 test('nothing else of the folder or the machine is served', async () => {
@@ -77,8 +74,9 @@ test('nothing else of the folder or the machine is served', async () => {
     '/dashboard/..%2fdashboard.ts',
     '/dashboard/%2e%2e/dashboard.ts',
     '/dashboard//etc/passwd',
-    '/dashboard/lit/package.json',
-    '/dashboard/lit/directives/unsafe-html.js',
+    '/dashboard/page/app.js',
+    '/dashboard/api.js',
+    '/dashboard/lit-html.js',
     '/dashboard/',
   ]) {
     const answer = await get(path);

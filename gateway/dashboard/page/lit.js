@@ -1,4 +1,4 @@
-/** The one place that knows where the renderer is. Types: lit.d.ts. */
-export { live } from './lit/directives/live.js';
-export { repeat } from './lit/directives/repeat.js';
-export { html, nothing, render, svg } from './lit/lit-html.js';
+/** What of lit-html the page uses. */
+export { html, nothing, render, svg } from 'lit-html';
+export { live } from 'lit-html/directives/live.js';
+export { repeat } from 'lit-html/directives/repeat.js';

@@ -22,9 +22,10 @@ export function accessView(page) {
   let made = null;
 
   async function look() {
+    /** @type {[{ tokens: Token[] }, { records: AuditRecord[] }]} */
     const [{ tokens: list }, { records }] = await Promise.all([
-      /** @type {Promise<{ tokens: Token[] }>} */ (page.api.get('/v1/tokens', page.signal)),
-      /** @type {Promise<{ records: AuditRecord[] }>} */ (page.api.get(`/v1/audit?limit=${PAGE_SIZE}`, page.signal)),
+      page.api.get('/v1/tokens', page.signal),
+      page.api.get(`/v1/audit?limit=${PAGE_SIZE}`, page.signal),
     ]);
     tokens = list;
     if (older.length === 0) {
@@ -40,7 +41,8 @@ export function accessView(page) {
     made = null;
     const done = await page.act('The token is made', async () => {
       const body = { scopes: words('scopes'), trustGroups: words('trust-groups'), routes: words('token-routes') };
-      const answer = /** @type {{ token: string }} */ (await page.api.send('POST', '/v1/tokens', body));
+      /** @type {{ token: string }} */
+      const answer = await page.api.send('POST', '/v1/tokens', body);
       made = answer.token;
       await look();
     });
@@ -66,7 +68,8 @@ export function accessView(page) {
     if (last === undefined) return;
     await page.act('Older records are shown', async () => {
       const path = `/v1/audit?limit=${PAGE_SIZE}&before=${encodeURIComponent(last)}`;
-      const answer = /** @type {{ records: AuditRecord[] }} */ (await page.api.get(path, page.signal));
+      /** @type {{ records: AuditRecord[] }} */
+      const answer = await page.api.get(path, page.signal);
       older = [...older, ...answer.records];
       isAll = answer.records.length < PAGE_SIZE;
     });

@@ -20,9 +20,10 @@ export function functionsView(page) {
   let wanted = '';
 
   page.every(LOOK_MS, async () => {
+    /** @type {[{ functions: FunctionInfo[] }, { functions: FiguresRow[] }]} */
     const [list, metrics] = await Promise.all([
-      /** @type {Promise<{ functions: FunctionInfo[] }>} */ (page.api.get('/v1/functions', page.signal)),
-      /** @type {Promise<{ functions: FiguresRow[] }>} */ (page.api.get('/v1/metrics', page.signal)),
+      page.api.get('/v1/functions', page.signal),
+      page.api.get('/v1/metrics', page.signal),
     ]);
     functions = list.functions;
     figures = new Map(metrics.functions.map((row) => [row.name, row]));

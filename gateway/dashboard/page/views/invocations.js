@@ -39,7 +39,8 @@ export function invocationsPart(page, name) {
 
   async function look() {
     const path = `${functionUrl(name)}/invocations?limit=${kind === 'all' ? wanted + 1 : MOST}`;
-    const answer = /** @type {{ invocations: Invocation[] }} */ (await page.api.get(path, page.signal));
+    /** @type {{ invocations: Invocation[] }} */
+    const answer = await page.api.get(path, page.signal);
     invocations = answer.invocations;
   }
   page.every(LOOK_MS, look);

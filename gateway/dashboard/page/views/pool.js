@@ -19,11 +19,10 @@ export function poolView(page) {
   let wanted = '';
 
   page.every(LOOK_MS, async () => {
+    /** @type {[Pool, { events: PoolEvent[] }]} */
     const [now, log] = await Promise.all([
-      /** @type {Promise<Pool>} */ (page.api.get('/v1/pool', page.signal)),
-      /** @type {Promise<{ events: PoolEvent[] }>} */ (
-        page.api.get(`/v1/pool/events?limit=${MOST_EVENTS}`, page.signal)
-      ),
+      page.api.get('/v1/pool', page.signal),
+      page.api.get(`/v1/pool/events?limit=${MOST_EVENTS}`, page.signal),
     ]);
     pool = now;
     events = log.events;

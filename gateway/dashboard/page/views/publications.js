@@ -14,7 +14,8 @@ export function publicationsPart(page, subject) {
   let publications = null;
 
   async function look() {
-    const answer = /** @type {{ publications: Publication[] }} */ (await page.api.get('/v1/publications', page.signal));
+    /** @type {{ publications: Publication[] }} */
+    const answer = await page.api.get('/v1/publications', page.signal);
     publications = answer.publications.filter((publication) => publication.function === subject.name);
   }
   page.every(LOOK_MS, look);

@@ -23,13 +23,13 @@ export function queuesPart(page) {
   const urlOf = (name, what) => `/v1/queues/${encodeURIComponent(name)}${what === undefined ? '' : `/${what}`}`;
 
   async function look() {
-    const answer = /** @type {{ queues: Queue[] }} */ (await page.api.get('/v1/queues', page.signal));
+    /** @type {{ queues: Queue[] }} */
+    const answer = await page.api.get('/v1/queues', page.signal);
     queues = answer.queues;
     if (open === null) return;
     const asked = open;
-    const letters = /** @type {{ messages: DeadMessage[] }} */ (
-      await page.api.get(`${urlOf(asked, 'dead')}?limit=${MOST_DEAD}`, page.signal)
-    );
+    /** @type {{ messages: DeadMessage[] }} */
+    const letters = await page.api.get(`${urlOf(asked, 'dead')}?limit=${MOST_DEAD}`, page.signal);
     if (open === asked) dead = letters.messages;
   }
   page.every(LOOK_MS, look);

@@ -24,7 +24,8 @@ export function rolloutsPart(page, subject, versions) {
   let rollouts = [];
 
   async function look() {
-    const answer = /** @type {{ rollouts: Rollout[] }} */ (await page.api.get('/v1/rollouts?limit=100', page.signal));
+    /** @type {{ rollouts: Rollout[] }} */
+    const answer = await page.api.get('/v1/rollouts?limit=100', page.signal);
     rollouts = answer.rollouts.filter(({ functions }) => functions.some(({ name }) => name === subject.name));
   }
   page.every(LOOK_MS, look);

@@ -20,9 +20,8 @@ export function trafficPart(page, subject, versions) {
   let draft = null;
 
   async function look() {
-    const answer = /** @type {{ traffic: Traffic | null, previous: Traffic | null }} */ (
-      await page.api.get(`${url}/traffic`, page.signal)
-    );
+    /** @type {{ traffic: Traffic | null, previous: Traffic | null }} */
+    const answer = await page.api.get(`${url}/traffic`, page.signal);
     ({ traffic, previous } = answer);
   }
   page.every(LOOK_MS, look);

@@ -18,7 +18,8 @@ export function triggersView(page) {
   let crons = null;
 
   async function look() {
-    const answer = /** @type {{ crons: Cron[] }} */ (await page.api.get('/v1/crons', page.signal));
+    /** @type {{ crons: Cron[] }} */
+    const answer = await page.api.get('/v1/crons', page.signal);
     crons = answer.crons;
   }
   page.every(LOOK_MS, look);

@@ -19,7 +19,8 @@ export function versionsTab(page, subject) {
   let versions = [];
 
   async function look() {
-    const answer = /** @type {{ versions: Version[] }} */ (await page.api.get(`${url}/versions`, page.signal));
+    /** @type {{ versions: Version[] }} */
+    const answer = await page.api.get(`${url}/versions`, page.signal);
     versions = answer.versions;
   }
   page.every(LOOK_MS, look);
