@@ -7,21 +7,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { figure, leastSquares } from './report.ts';
+import type { GroupDensity } from './suites/group-density.ts';
 
 interface Density {
   data: {
     found: Record<string, { bases: number; pssBytes: number }[]>;
-    groups?: Record<'small' | 'large', Group>;
+    groups?: Record<'small' | 'large', GroupDensity>;
   };
-}
-interface Group {
-  sourceBytes: number;
-  points: { modules: number; pssBytes: number }[];
-  replacements: { count: number; before: Memory; after: Memory };
-}
-interface Memory {
-  pssBytes: number;
-  rssBytes: number;
 }
 interface Rpc {
   data: { kinds?: Record<string, { p50Ns: number; p99Ns: number | null }> };

@@ -20,6 +20,7 @@ import type {
 import type { BaseDefinition } from '../definition.ts';
 import { createKeeper } from '../keeper.ts';
 import type { FleetSettings } from '../settings.ts';
+import { LIMITS } from './limits.ts';
 
 export interface Harness {
   keeper: Keeper;
@@ -173,17 +174,7 @@ export function moduleOf(source: string, options: SpecOptions = {}): ModuleSpec 
     network: options.network ?? 'all',
     group: options.group ?? null,
     pool: options.pool ?? 'default',
-    limits: {
-      timeoutMs: 30_000,
-      memoryMb: 128,
-      cpuMs: 0,
-      concurrency: 64,
-      minInstances: 0,
-      maxInstances: 16,
-      reserved: 0,
-      keepAlive: 'auto',
-      ...options.limits,
-    },
+    limits: { ...LIMITS, ...options.limits },
     image: () => image,
     vars: options.vars ?? {},
     jsonVars: {},

@@ -3,19 +3,10 @@ import { test } from 'node:test';
 import type { ModuleLimits } from '../api.ts';
 import { IdleHistory } from '../policy/keep-alive.ts';
 import { SURPLUS_HOLD_MS } from '../policy/spell.ts';
+import { LIMITS } from '../testing/limits.ts';
 import { Warmth, type WarmthView } from './warmth.ts';
 
 const MINUTE = 60_000;
-const LIMITS: ModuleLimits = {
-  timeoutMs: 30_000,
-  memoryMb: 128,
-  cpuMs: 0,
-  concurrency: 64,
-  minInstances: 0,
-  maxInstances: 16,
-  reserved: 0,
-  keepAlive: 'auto',
-};
 
 function open(over: Partial<ModuleLimits> = {}) {
   const history = new IdleHistory();
