@@ -191,6 +191,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const writeFunctionLog = createFunctionLogWriter({
     log,
     logs: functionLogs,
+    telemetry,
     traceOf(invocationId) {
       const invocation = dispatcher.invocation(invocationId);
       const parsed = parseTraceparent(invocation?.traceparent ?? '');

@@ -3,6 +3,7 @@ import { defaultResource, resourceFromAttributes } from '@opentelemetry/resource
 import type { Timers } from '../triggers/timers.ts';
 import { createFigures } from './figures.ts';
 import type { Logger } from './log.ts';
+import { startLogExport } from './log-export.ts';
 import { createMetrics } from './metrics.ts';
 import { type Environment, readOtelSettings } from './otel-settings.ts';
 import { startMetricExport } from './otlp-metrics.ts';
@@ -57,11 +58,21 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
           log,
           now,
         });
+  const logExport =
+    settings.logs === null
+      ? null
+      : startLogExport({
+          target: settings.logs,
+          batch: settings.logBatch,
+          resource,
+          dropped: metrics.drops.logs,
+          log,
+        });
   let closed: Promise<void> | null = null;
 
   async function close(): Promise<void> {
     // What fails here was told by the export's own watch.
-    await Promise.allSettled([spanExport?.shutdown(), metricExport?.shutdown()]);
+    await Promise.allSettled([spanExport?.shutdown(), metricExport?.shutdown(), logExport?.shutdown()]);
   }
 
   return {
@@ -85,6 +96,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       const queue = kept ? spanExport.kept : spanExport.ordinary;
       queue.offer(spanMaker.spans(invocation));
     },
+    logged: (line) => logExport?.offer(line),
     acquired: metrics.acquired,
     queueDepth: metrics.queueDepth,
     forgetFunction: metrics.forgetFunction,

@@ -2,7 +2,11 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
 import type { Logger } from './log.ts';
 
-export function watchExport(log: Logger, what: 'traces' | 'metrics', url: string): (result: ExportResult) => void {
+export function watchExport(
+  log: Logger,
+  what: 'traces' | 'metrics' | 'logs',
+  url: string,
+): (result: ExportResult) => void {
   let failing = false;
   return (result) => {
     const failed = result.code !== ExportResultCode.SUCCESS;

@@ -1,17 +1,20 @@
 /** Takes log lines as bases send them: into Hearth's own log with their trace ids, and into the ring of their function. */
 import type { KeeperHooks } from '../../pool/keeper/api.ts';
-import type { FunctionLogs } from './function-logs.ts';
+import type { FunctionLogLine, FunctionLogs } from './function-logs.ts';
 import type { Logger } from './log.ts';
-import type { TraceContext } from './telemetry.ts';
+import type { Telemetry, TraceContext } from './telemetry.ts';
 
 export interface FunctionLogWriterOptions {
   log: Logger;
   logs: FunctionLogs;
+  /** Where lines are exported. */
+  telemetry?: Pick<Telemetry, 'logged'>;
   /** The trace of an invocation that runs or has just ended, and how its version was chosen. */
   traceOf(invocationId: string): (Pick<TraceContext, 'traceId' | 'invokeSpanId'> & { arm: string }) | undefined;
 }
 
-export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWriterOptions): KeeperHooks['log'] {
+export function createFunctionLogWriter(options: FunctionLogWriterOptions): KeeperHooks['log'] {
+  const { log, logs, telemetry, traceOf } = options;
   return (spec, instance, lines, dropped) => {
     const { functionName, version } = spec;
     for (const { time, level, message, invocationId } of lines) {
@@ -23,7 +26,7 @@ export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWrite
         ...(invocationId === null ? {} : { invocation_id: invocationId }),
         ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.invokeSpanId, arm: trace.arm }),
       });
-      logs.append({
+      const line: FunctionLogLine = {
         time,
         level,
         function: functionName,
@@ -34,7 +37,9 @@ export function createFunctionLogWriter({ log, logs, traceOf }: FunctionLogWrite
         traceId: trace?.traceId ?? null,
         spanId: trace?.invokeSpanId ?? null,
         message,
-      });
+      };
+      logs.append(line);
+      telemetry?.logged(line);
     }
     if (dropped === 0) return;
     logs.countDropped(functionName, dropped);

@@ -259,6 +259,7 @@ test('over OTLP metrics have their conventional names, units and kinds', async (
     'hearth.pool.waiting': 'gauge {invocation}',
     'hearth.queue.depth': 'gauge {message}',
     'hearth.queue.oldest_age': 'gauge s',
+    'hearth.telemetry.logs_dropped': 'sum {line}',
     'hearth.telemetry.spans_dropped': 'sum {span}',
   });
   assert.equal(point(metrics, 'faas.invocations', { 'faas.trigger': 'http' }).value, 1);

@@ -71,6 +71,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   const acquireDuration = histogram(METRIC.acquireDuration, START_BOUNDS);
   const phaseDuration = histogram(METRIC.phaseDuration, START_BOUNDS);
   const spansDropped = counter(METRIC.spansDropped);
+  const logsDropped = counter(METRIC.logsDropped);
   const acquireCell = acquireDuration.cell({});
   const phaseCells = new Map<string, HistogramCell>();
   const functions = new Map<string, Map<string, Map<string, CellsByTrigger>>>();
@@ -148,6 +149,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       { kind: 'gauge', metric: METRIC.queueDepth, observe: () => Array.from(queues.values(), ({ depth }) => depth) },
       { kind: 'gauge', metric: METRIC.queueAge, observe: () => Array.from(queues.values(), ({ age }) => age) },
       spansDropped,
+      logsDropped,
     ],
     countedOf(functionName) {
       const byVersion = functions.get(functionName);
@@ -157,6 +159,7 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     drops: {
       queueFull: spansDropped.cell({ [HEARTH_ATTR.reason]: 'queue_full' }),
       exportFailed: spansDropped.cell({ [HEARTH_ATTR.reason]: 'export_failed' }),
+      logs: logsDropped.cell({}),
     },
     finished(invocation) {
       if (invocation.probe) return;

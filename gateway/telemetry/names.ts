@@ -161,4 +161,9 @@ export const METRIC = {
     unit: '{span}',
     description: 'Spans that were to be exported and were not.',
   },
+  logsDropped: {
+    name: 'hearth.telemetry.logs_dropped',
+    unit: '{line}',
+    description: 'Log lines of functions that were to be exported and were not.',
+  },
 } as const satisfies Record<string, MetricName>;

@@ -23,14 +23,24 @@ export interface SamplerSettings {
   ratio: number;
 }
 
+export interface BatchSettings {
+  scheduleDelayMs: number;
+  maxQueueSize: number;
+  maxExportBatchSize: number;
+  exportTimeoutMs: number;
+}
+
 export interface OtelSettings {
   resource: Record<string, string>;
   sampler: SamplerSettings;
   /** null: not exported. */
   traces: OtlpTarget | null;
   metrics: OtlpTarget | null;
+  logs: OtlpTarget | null;
   /** OTEL_BSP_*: how spans are batched. */
-  batch: { scheduleDelayMs: number; maxQueueSize: number; maxExportBatchSize: number; exportTimeoutMs: number };
+  batch: BatchSettings;
+  /** OTEL_BLRP_*: how log lines are. */
+  logBatch: BatchSettings;
   metricIntervalMs: number;
 }
 
@@ -46,7 +56,9 @@ export function readOtelSettings(env: Environment): OtelSettings {
     sampler: samplerSettings(read),
     traces: disabled ? null : target(read, 'TRACES', 'v1/traces'),
     metrics: disabled ? null : target(read, 'METRICS', 'v1/metrics'),
-    batch: batchSettings(read),
+    logs: disabled ? null : target(read, 'LOGS', 'v1/logs'),
+    batch: batchSettings(read, 'OTEL_BSP', 5_000),
+    logBatch: batchSettings(read, 'OTEL_BLRP', 1_000),
     metricIntervalMs: read.positive('OTEL_METRIC_EXPORT_INTERVAL', 60_000),
   };
 }
@@ -68,21 +80,21 @@ function samplerSettings(read: Reader): SamplerSettings {
   return { parentBased, root, ratio: read.number('OTEL_TRACES_SAMPLER_ARG', 1, 0, 1, 'a number from 0 to 1') };
 }
 
-function batchSettings(read: Reader): OtelSettings['batch'] {
-  const maxQueueSize = read.positive('OTEL_BSP_MAX_QUEUE_SIZE', 2048);
-  const maxExportBatchSize = read.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', Math.min(512, maxQueueSize));
+function batchSettings(read: Reader, prefix: 'OTEL_BSP' | 'OTEL_BLRP', delayMs: number): BatchSettings {
+  const maxQueueSize = read.positive(`${prefix}_MAX_QUEUE_SIZE`, 2048);
+  const maxExportBatchSize = read.positive(`${prefix}_MAX_EXPORT_BATCH_SIZE`, Math.min(512, maxQueueSize));
   if (maxExportBatchSize > maxQueueSize) {
-    throw bad('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', String(maxExportBatchSize), `at most the queue, ${maxQueueSize}`);
+    throw bad(`${prefix}_MAX_EXPORT_BATCH_SIZE`, String(maxExportBatchSize), `at most the queue, ${maxQueueSize}`);
   }
   return {
-    scheduleDelayMs: read.positive('OTEL_BSP_SCHEDULE_DELAY', 5000),
+    scheduleDelayMs: read.positive(`${prefix}_SCHEDULE_DELAY`, delayMs),
     maxQueueSize,
     maxExportBatchSize,
-    exportTimeoutMs: read.positive('OTEL_BSP_EXPORT_TIMEOUT', 30_000),
+    exportTimeoutMs: read.positive(`${prefix}_EXPORT_TIMEOUT`, 30_000),
   };
 }
 
-function target(read: Reader, signal: 'TRACES' | 'METRICS', path: string): OtlpTarget | null {
+function target(read: Reader, signal: 'TRACES' | 'METRICS' | 'LOGS', path: string): OtlpTarget | null {
   const own = `OTEL_EXPORTER_OTLP_${signal}`;
   const common = 'OTEL_EXPORTER_OTLP';
   if (read.oneOf(`OTEL_${signal}_EXPORTER`, ['otlp', 'none'], 'otlp') === 'none') return null;

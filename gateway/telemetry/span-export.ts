@@ -28,6 +28,8 @@ export interface SpanExport {
 export interface DropCounters {
   queueFull: CounterCell;
   exportFailed: CounterCell;
+  /** Of log lines, whatever the reason. */
+  logs: CounterCell;
 }
 
 export function startSpanExport(options: {

@@ -4,6 +4,7 @@ import type { TriggerKind } from '../../functions/contract/invocation.ts';
 import type { SpanReport } from '../../functions/contract/span.ts';
 import type { InvokeFacts, PoolSnapshot } from '../../pool/keeper/api.ts';
 import type { Figures } from './figures.ts';
+import type { FunctionLogLine } from './function-logs.ts';
 import type { FunctionHealth } from './health.ts';
 
 /** Ids of one invocation's place in a trace, decided when it begins. */
@@ -53,6 +54,8 @@ export interface Telemetry {
   /** `00-…` of the invoke span, for the function. */
   traceparent(trace: TraceContext): string;
   finished(invocation: FinishedInvocation): void;
+  /** A line that a function wrote: exported where that is on. */
+  logged(line: FunctionLogLine): void;
   /** `hearth.pool.acquire_duration`. */
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;

@@ -25,6 +25,18 @@ export interface ReceivedSpan {
   resource: Record<string, AttributeValue>;
 }
 
+export interface ReceivedLog {
+  /** Nanoseconds since the epoch. */
+  timeNs: bigint;
+  severity: string;
+  body: string;
+  attributes: Record<string, AttributeValue>;
+  /** Empty: of no trace. */
+  traceId: string;
+  spanId: string;
+  resource: Record<string, AttributeValue>;
+}
+
 export interface ReceivedPoint {
   attributes: Record<string, AttributeValue>;
   /** Of gauges and sums; the sum of a histogram. */
@@ -49,6 +61,7 @@ export interface OtlpReceiver extends AsyncDisposable {
   spans(): ReceivedSpan[];
   /** Resolves with all spans so far as soon as the predicate holds for them. */
   waitForSpans(predicate: (spans: ReceivedSpan[]) => boolean, signal?: AbortSignal): Promise<ReceivedSpan[]>;
+  waitForLogs(predicate: (logs: ReceivedLog[]) => boolean, signal?: AbortSignal): Promise<ReceivedLog[]>;
   /** Newest of each name. */
   metrics(): Map<string, ReceivedMetric>;
   waitForMetrics(
@@ -64,7 +77,9 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
   const root = protobuf.parse(OTLP_SCHEMA).root;
   const tracesType = root.lookupType('TracesRequest');
   const metricsType = root.lookupType('MetricsRequest');
+  const logsType = root.lookupType('LogsRequest');
   const spans: ReceivedSpan[] = [];
+  const logs: ReceivedLog[] = [];
   const metrics = new Map<string, ReceivedMetric>();
   const requests: OtlpReceiver['requests'] = [];
   const waiters = new Set<() => void>();
@@ -75,6 +90,7 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     const bytes = request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
     requests.push({ path: request.url ?? '', headers: request.headers });
     if (status === 200 && request.url === '/v1/traces') spans.push(...decodeSpans(tracesType, bytes));
+    if (status === 200 && request.url === '/v1/logs') logs.push(...decodeLogs(logsType, bytes));
     if (status === 200 && request.url === '/v1/metrics') {
       for (const metric of decodeMetrics(metricsType, bytes)) mergeMetric(metrics, metric);
     }
@@ -119,6 +135,7 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     requests,
     spans: () => spans,
     waitForSpans: (predicate, signal) => waitFor(() => spans, predicate, signal),
+    waitForLogs: (predicate, signal) => waitFor(() => logs, predicate, signal),
     metrics: () => metrics,
     waitForMetrics: (predicate, signal) => waitFor(() => metrics, predicate, signal),
     answerWith(next) {
@@ -194,6 +211,30 @@ const tracesRequest = z.object({
     .default([]),
 });
 
+const logsRequest = z.object({
+  resourceLogs: z
+    .array(
+      z.object({
+        resource,
+        scopeLogs: z.array(
+          z.object({
+            logRecords: z.array(
+              z.object({
+                timeUnixNano: text,
+                severityText: text,
+                body: z.object({ stringValue: text }),
+                attributes,
+                traceId: hex,
+                spanId: hex,
+              }),
+            ),
+          }),
+        ),
+      }),
+    )
+    .default([]),
+});
+
 const numbers = z.object({
   dataPoints: z.array(z.object({ attributes, asDouble: z.number().optional(), asInt: text.optional() })).default([]),
 });
@@ -238,6 +279,21 @@ const CODES = ['unset', 'ok', 'error'] as const;
 
 function decode(type: protobuf.Type, bytes: Uint8Array): unknown {
   return type.toObject(type.decode(bytes), { longs: String, bytes: String });
+}
+
+function decodeLogs(type: protobuf.Type, bytes: Uint8Array): ReceivedLog[] {
+  const { resourceLogs } = logsRequest.parse(decode(type, bytes));
+  return resourceLogs.flatMap((group) =>
+    group.scopeLogs
+      .flatMap((scope) => scope.logRecords)
+      .map(({ timeUnixNano, severityText, body, ...record }) => ({
+        ...record,
+        timeNs: BigInt(timeUnixNano),
+        severity: severityText,
+        body: body.stringValue,
+        resource: group.resource.attributes,
+      })),
+  );
 }
 
 function decodeSpans(type: protobuf.Type, bytes: Uint8Array): ReceivedSpan[] {
