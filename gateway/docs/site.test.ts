@@ -14,7 +14,7 @@ const API = {
 };
 const docs = createDocs(() => API);
 const WRITTEN = readdirSync(new URL('pages', import.meta.url)).map((file) => file.replace(/\.md$/, ''));
-const SLUGS = ['', 'errors', 'settings', 'manifest', 'security', 'arklet', ...WRITTEN];
+const SLUGS = ['', 'errors', 'settings', 'manifest', 'compatibility', 'security', 'arklet', ...WRITTEN];
 
 test('every page is in the navigation of every other, and each link within the docs leads to a page and a section', () => {
   const idsOf = new Map<string, Set<string>>();

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApiDocument, apiPage } from './api.ts';
 import { arkletPage } from './arklet.ts';
+import { compatibilityPage } from './compatibility.ts';
 import { errorsPage } from './errors.ts';
 import { manifestPage } from './manifest.ts';
 import { renderMarkdown } from './markdown.ts';
@@ -23,7 +24,7 @@ export interface Docs {
 
 /** Throws when a page cannot be read. `describe` is called when the API reference is first asked for. */
 export function createDocs(describe: () => ApiDocument): Docs {
-  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), arkletPage()];
+  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), compatibilityPage(), arkletPage()];
   let all: DocsPage[] | null = null;
   return {
     page(slug) {
