@@ -305,6 +305,8 @@ export interface LogLine {
   level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
   module: string;
   invocationId: string | null;
+  /** The span of that invocation, as the base numbers them, within which it was written. */
+  span?: number;
   message: string;
 }
 

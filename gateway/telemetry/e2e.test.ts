@@ -31,6 +31,7 @@ export default class extends WorkerEntrypoint {
   fetch(request) {
     return own('page', async (span) => {
       span.setAttribute('basket.items', 3);
+      console.log('three in the basket');
       span.recordException(new Error('noted'));
       span.setStatus({ code: SpanStatusCode.ERROR, message: 'half of it' });
       return new Response(await (await fetch(new URL(request.url).searchParams.get('ask'))).text());
@@ -43,6 +44,8 @@ export default class extends WorkerEntrypoint {
   queue() { return this.note('batch'); }
   price(cents) { return own('pricing', () => ({ cents, id: this.ctx.invocationId })); }
 }`;
+
+const GIVE_UP_MS = 20_000;
 
 /** Quick to export, so that nothing waits for a batch to fill. */
 const EXPORT_SOON = { OTEL_BSP_SCHEDULE_DELAY: '100', OTEL_METRIC_EXPORT_INTERVAL: '500' };
@@ -74,6 +77,7 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
         ...EXPORT_SOON,
         OTEL_EXPORTER_OTLP_ENDPOINT: traces.otlpUrl,
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${metrics.url}/v1/metrics`,
+        OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: `${metrics.url}/v1/logs`,
       },
     });
     await gateway.deploy('hello', 'export default { fetch: () => new Response("hello") }');
@@ -218,6 +222,11 @@ describe(`traces in ${backendName}`, { timeout: 120_000 }, () => {
         assert.equal(own.attributes['basket.items'], 3);
         assert.equal(own.attributes['faas.invocation_id'], id);
         const asked = childOf(spans, own, 'GET');
+        const [line] = await metrics.waitForLogs((logs) => logs.length > 0, AbortSignal.timeout(GIVE_UP_MS));
+        assert.deepEqual(
+          [line?.body, line?.traceId, line?.spanId, line?.attributes['faas.invocation_id']],
+          ['three in the basket', own.traceId, own.spanId, id],
+        );
         assert.equal(asked.kind, 'client');
         assert.equal(asked.attributes['http.response.status_code'], 200);
         assert.equal(childOf(spans, asked, 'GET /hello').attributes['faas.name'], 'hello');

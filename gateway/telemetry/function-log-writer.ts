@@ -1,4 +1,5 @@
 /** Takes log lines as bases send them: into Hearth's own log with their trace ids, and into the ring of their function. */
+import { spanIdOf } from '../../functions/contract/span.ts';
 import type { KeeperHooks } from '../../pool/keeper/api.ts';
 import type { FunctionLogLine, FunctionLogs } from './function-logs.ts';
 import type { Logger } from './log.ts';
@@ -17,14 +18,15 @@ export function createFunctionLogWriter(options: FunctionLogWriterOptions): Keep
   const { log, logs, telemetry, traceOf } = options;
   return (spec, instance, lines, dropped) => {
     const { functionName, version } = spec;
-    for (const { time, level, message, invocationId } of lines) {
+    for (const { time, level, message, invocationId, span } of lines) {
       const trace = invocationId === null ? undefined : traceOf(invocationId);
+      const spanId = trace === undefined ? null : spanOf(trace.invokeSpanId, span);
       log[level](message, {
         function: functionName,
         version,
         instance,
         ...(invocationId === null ? {} : { invocation_id: invocationId }),
-        ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.invokeSpanId, arm: trace.arm }),
+        ...(trace === undefined ? {} : { trace_id: trace.traceId, span_id: spanId, arm: trace.arm }),
       });
       const line: FunctionLogLine = {
         time,
@@ -35,7 +37,7 @@ export function createFunctionLogWriter(options: FunctionLogWriterOptions): Keep
         invocationId,
         arm: trace?.arm ?? null,
         traceId: trace?.traceId ?? null,
-        spanId: trace?.invokeSpanId ?? null,
+        spanId,
         message,
       };
       logs.append(line);
@@ -50,4 +52,9 @@ export function createFunctionLogWriter(options: FunctionLogWriterOptions): Keep
       dropped,
     });
   };
+}
+
+/** The innermost one that is in the trace as well. */
+function spanOf(invokeSpanId: string, span: number | undefined): string {
+  return span === undefined ? invokeSpanId : spanIdOf(invokeSpanId, span);
 }

@@ -19,9 +19,12 @@ export interface LogOptions {
   send(event: BaseEvent): void;
   /** Epoch ms. */
   now(): number;
-  /** Whose code is running: its module, and its invocation where there is one. */
-  source(): { module: string; invocationId: string | null };
+  /** Whose code is running. */
+  source(): LogSource;
 }
+
+/** Whose line it is: of a module, and of its invocation where there is one, within one of its spans. */
+export type LogSource = Pick<LogLine, 'module' | 'invocationId' | 'span'>;
 
 /**
  * Collects lines and sends those of one turn of the loop together. The first line of a turn goes at once, as the code
@@ -45,7 +48,7 @@ export class LogBuffer {
     this.write(level, formatArguments(args));
   }
 
-  write(level: Level, message: string, source = this.#options.source()): void {
+  write(level: Level, message: string, source: LogSource = this.#options.source()): void {
     const text = message.length <= MAX_LINE_CHARS ? message : `${message.slice(0, MAX_LINE_CHARS)}…`;
     const time = this.#options.now();
     if (time >= this.#windowEndsAt || time < this.#windowEndsAt - WINDOW_MS) {

@@ -5,6 +5,8 @@
  */
 import { promisify } from 'node:util';
 import { formatArguments, type Level, type LogBuffer } from './console.ts';
+import type { Invocation } from './context.ts';
+import { sourceOf } from './logger.ts';
 
 export interface GuestGlobals {
   console: object;
@@ -19,8 +21,8 @@ export interface GuestGlobalsOptions {
   /** Of the base; it answers for what is not a line with a level. */
   console: object;
   log: LogBuffer;
-  /** Of the invocation whose code runs, when that is the module's own. */
-  invocationId(): string | null;
+  /** The invocation whose code runs, when that is the module's own. */
+  invocation(): Invocation | undefined;
 }
 
 const LEVELS: [method: string, level: Level][] = [
@@ -34,12 +36,11 @@ const LEVELS: [method: string, level: Level][] = [
 // Taken before foreign code runs.
 const { setTimeout: timeout, setInterval: interval, clearTimeout: clear } = globalThis;
 
-export function guestGlobals({ module, console, log, invocationId }: GuestGlobalsOptions): GuestGlobals {
+export function guestGlobals({ module, console, log, invocation }: GuestGlobalsOptions): GuestGlobals {
   let ended = false;
   const own = Object.create(console) as Record<string, unknown>;
   for (const [method, level] of LEVELS) {
-    own[method] = (...args: unknown[]) =>
-      log.write(level, formatArguments(args), { module, invocationId: invocationId() });
+    own[method] = (...args: unknown[]) => log.write(level, formatArguments(args), sourceOf(module, invocation()));
   }
   const setTimeout = (callback: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => {
     const timer = timeout(callback, ms, ...args);

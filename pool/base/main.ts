@@ -11,7 +11,7 @@ import { currentInvocation, currentScope } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import { describeThrown } from './describe.ts';
 import { loadLibraries } from './libraries.ts';
-import { invocationLogger } from './logger.ts';
+import { invocationLogger, sourceOf } from './logger.ts';
 import { Meter } from './meter.ts';
 import { Modules } from './modules.ts';
 import { createNodeHttp } from './node-http.ts';
@@ -56,10 +56,7 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   const log = new LogBuffer({
     send: (event) => session.sendNow(event),
     now: Date.now,
-    source: () => ({
-      module: policy.scope().module,
-      invocationId: currentInvocation.getStore()?.invocationId ?? null,
-    }),
+    source: () => sourceOf(policy.scope().module, currentInvocation.getStore()),
   });
   const policy: Policy = new Policy({
     log,

@@ -205,9 +205,9 @@ export class Modules {
       module,
       log: this.#options.log,
       console: this.#options.policy.console,
-      invocationId: () => {
+      invocation: () => {
         const invocation = currentInvocation.getStore();
-        return invocation?.head.module === module ? invocation.invocationId : null;
+        return invocation?.head.module === module ? invocation : undefined;
       },
     });
     this.#globals.set(module, globals);

@@ -127,14 +127,15 @@ const LEVELS = new Set(['trace', 'debug', 'info', 'warn', 'error']);
 
 function isLogLine(value: unknown): boolean {
   const line = fields(value);
-  const { invocationId, level } = line;
+  const { invocationId, level, span } = line;
   return (
     isDate(line.time) &&
     typeof level === 'string' &&
     LEVELS.has(level) &&
     typeof line.module === 'string' &&
     typeof line.message === 'string' &&
-    (invocationId === null || typeof invocationId === 'string')
+    (invocationId === null || typeof invocationId === 'string') &&
+    (span === undefined || isSpanNumber(span))
   );
 }
 
