@@ -298,6 +298,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     proofs,
     pools: new Set(['default', ...Object.keys(file.pools)].filter((name) => name !== BUFFER_POOL)),
     assets: createAssetIntake(assetContents),
+    network: config.network,
     fetchesFrom: callsBack,
     audit,
     log,

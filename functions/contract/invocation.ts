@@ -6,7 +6,16 @@
  */
 
 import type { AssetSettings } from './manifest-workers.ts';
-import type { ConfigCall, CounterCall, LockCall, R2Call, RateCall, ServiceSpec, TopicCall } from './service-calls.ts';
+import type {
+  BreakerSettings,
+  ConfigCall,
+  CounterCall,
+  LockCall,
+  R2Call,
+  RateCall,
+  ServiceSpec,
+  TopicCall,
+} from './service-calls.ts';
 import type { SpansEvent } from './span.ts';
 
 /** Raised when either end would misread the other. Sent in `hello`; a mismatch ends the base. */
@@ -21,7 +30,15 @@ export type HeaderList = [name: string, value: string][];
 export type BindingSpec =
   | { kind: 'kv'; name: string; namespace: string }
   | { kind: 'queue'; name: string; queue: string; deliveryDelayS?: number }
-  | { kind: 'service'; name: string; service: string; entrypoint?: string; props?: unknown }
+  | {
+      kind: 'service';
+      name: string;
+      service: string;
+      entrypoint?: string;
+      props?: unknown;
+      /** Of its `fetch`. */
+      breaker?: BreakerSettings;
+    }
   | AssetsSpec
   | ServiceSpec;
 

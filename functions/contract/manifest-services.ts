@@ -75,6 +75,35 @@ const rateLimitSchema = z.strictObject({
 });
 export type RateLimit = z.output<typeof rateLimitSchema>;
 
+const breakerSchema = z.strictObject({
+  /** So many within the window open it. */
+  failures: whole(1, 1000),
+  windowSeconds: whole(1, 3600).default(10),
+  openSeconds: whole(1, 3600).default(30),
+});
+
+const outboundSchema = z.strictObject({
+  binding: bindingSchema,
+  origin: z
+    .url({ protocol: /^https?$/ })
+    .max(256)
+    .refine(
+      (url) => URL.canParse(url) && new URL(url).origin === url.replace(/\/$/, ''),
+      'An origin such as "https://api.example.com", without a path.',
+    )
+    .transform((url) => url.replace(/\/$/, '')),
+  /** Until the head of the answer, of each attempt. */
+  timeoutMs: whole(1, 600_000).default(10_000),
+  /** After the first attempt; of idempotent methods, and of what carries an idempotency-key. */
+  retries: whole(0, 10).default(2),
+  breaker: breakerSchema.optional(),
+  /** `${NAME}` stands for a secret or a variable of the function. */
+  headers: z
+    .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, 'The name of a header.'), z.string().max(4096))
+    .refine((headers) => Object.keys(headers).length <= 50, 'At most 50 headers.')
+    .default({}),
+});
+
 /** Keys at the top, as Workers has them. Absent where they are not given, so that a manifest is the version it always was. */
 export const serviceKeys = {
   r2_buckets: z.array(bucketSchema).optional(),
@@ -86,6 +115,9 @@ export const hearthServiceKeys = {
   locks: z.array(namespacedSchema).optional(),
   counters: z.array(namespacedSchema).optional(),
   rateLimit: rateLimitSchema.optional(),
+  outbound: z.array(outboundSchema).optional(),
+  /** Of service bindings, by their names: calls of `fetch` that fail are not made for a while. */
+  breakers: z.record(z.string(), breakerSchema).optional(),
   topics: topicsSchema.optional(),
   /** Of `/v1/config/NAMESPACE`. */
   config: z.array(z.strictObject({ binding: bindingSchema, namespace: namespaceSchema })).optional(),
@@ -98,7 +130,12 @@ type Under = z.output<typeof hearthSchema>;
 
 /** Names in env that these keys take, and where they stand. */
 export function serviceNames(top: Top, under: Under): { name: string; path: (string | number)[] }[] {
-  const hearth = { locks: under.locks, counters: under.counters, config: under.config };
+  const hearth = {
+    locks: under.locks,
+    counters: under.counters,
+    config: under.config,
+    outbound: under.outbound,
+  };
   const named = (path: string[], list: { binding: string }[] = []) =>
     list.map(({ binding }, i) => ({ name: binding, path: [...path, i, 'binding'] }));
   return [

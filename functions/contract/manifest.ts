@@ -219,6 +219,13 @@ export function manifestSchemaFor(dialect: ManifestDialect) {
       if (given.assets?.binding !== undefined) claim(given.assets.binding, ['assets', 'binding']);
       if (given.version_metadata !== undefined) claim(given.version_metadata.binding, ['version_metadata', 'binding']);
       for (const { name: binding, path } of serviceNames(given, hearth)) claim(binding, path);
+      for (const binding of Object.keys(hearth.breakers ?? {})) {
+        if (services.some((service) => service.binding === binding)) continue;
+        problem(['hearth', 'breakers', binding], `"${binding}" is none of the service bindings.`);
+      }
+      if (hearth.network === 'none' && hearth.outbound !== undefined) {
+        problem(['hearth', 'outbound'], 'A function without a network calls nobody: leave out hearth.network or this.');
+      }
       const subscriptions = subscribed(hearth.topics, name);
       const topics = new Set<string>();
       hearth.topics?.subscriptions.forEach(({ topic }, i) => {

@@ -7,7 +7,29 @@ export type ServiceSpec =
   | { kind: 'counter'; name: string; namespace: string }
   | { kind: 'config'; name: string; namespace: string }
   | { kind: 'topic'; name: string; topic: string }
+  | OutboundSpec
   | { kind: 'ratelimit'; name: string; namespace: string; limit: number; periodS: number };
+
+/** When calls that fail are not made for a while. */
+export interface BreakerSettings {
+  failures: number;
+  windowSeconds: number;
+  openSeconds: number;
+}
+
+/** Served by the base itself: the gateway takes no part in it. */
+export interface OutboundSpec {
+  kind: 'outbound';
+  name: string;
+  origin: string;
+  timeoutMs: number;
+  retries: number;
+  breaker?: BreakerSettings;
+  /** Set on each request that does not have them. */
+  headers: [name: string, value: string][];
+  /** Secrets that its headers need and that are not set. */
+  missing: string[];
+}
 
 export interface R2HttpMetadata {
   contentType?: string;

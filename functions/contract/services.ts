@@ -177,3 +177,12 @@ export interface Topic<Body = unknown> {
     options?: { delaySeconds?: number },
   ): Promise<void>;
 }
+
+/**
+ * `hearth.outbound`: calls to one origin. A redirect is answered as it is. Rejects with a TimeoutError, or where its breaker is
+ * open with an error whose `code` is CIRCUIT_OPEN and which has `retryAfterMs`.
+ */
+export interface Outbound {
+  /** A path, or a URL of that origin. */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+}

@@ -1,6 +1,7 @@
 /** The gateway's side of `env`: finds the binding a module calls among its own, checks the call, and answers it. */
 import { HearthError, toHearthError } from '../../functions/contract/errors.ts';
 import type { BindingCallHead, BindingSpec } from '../../functions/contract/invocation.ts';
+import type { OutboundSpec } from '../../functions/contract/service-calls.ts';
 import { traceparentUnder } from '../../functions/contract/span.ts';
 import type { KeeperHooks, ModuleSpec } from '../../pool/keeper/api.ts';
 import type { Exchange } from '../../pool/link/link.ts';
@@ -70,8 +71,10 @@ interface Place {
 }
 
 type Served = keyof CheckedCalls;
+/** The others are the base's own. */
+type ServedSpec = Exclude<BindingSpec, OutboundSpec>;
 type Serve<Kind extends Served> = (
-  binding: Extract<BindingSpec, { kind: Kind }>,
+  binding: Extract<ServedSpec, { kind: Kind }>,
   call: CheckedCalls[Kind],
   place: Place,
 ) => Promise<void> | null;
@@ -115,7 +118,7 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
 
   function begin<Kind extends Served>(
     spec: ModuleSpec,
-    binding: Extract<BindingSpec, { kind: Kind }>,
+    binding: Extract<ServedSpec, { kind: Kind }>,
     head: BindingCallHead,
     exchange: Exchange,
   ): Promise<void> | null {
@@ -144,7 +147,7 @@ export function createBindings(parts: BindingParts): KeeperHooks['binding'] {
     exchange.handler = NO_BODY;
     try {
       const binding = spec.bindings.find(({ name }) => name === head.binding);
-      if (binding === undefined) {
+      if (binding === undefined || binding.kind === 'outbound') {
         const name = head.binding.slice(0, 100);
         throw new HearthError('FORBIDDEN', `"${spec.functionName}" has no binding "${name}" in its manifest.`);
       }

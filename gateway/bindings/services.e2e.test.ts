@@ -1,6 +1,9 @@
 /** What a function expects to be there, through deployed functions of a real gateway. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 
@@ -425,5 +428,87 @@ describe('services of a function', () => {
       messages: [{ body: 1 }],
     });
     assert.deepEqual(after.body.subscribers, ['sub-b']);
+  });
+
+  it('outbound: one origin, with headers of secrets, retries, a timeout and a breaker', async (t) => {
+    const seen: { method: string | undefined; url: string | undefined; auth: string | undefined }[] = [];
+    const failures = new Map<string, number>([['/twice', 2]]);
+    const server = createServer((req, res) => {
+      seen.push({ method: req.method, url: req.url, auth: req.headers.authorization });
+      const path = req.url ?? '';
+      const left = failures.get(path) ?? 0;
+      failures.set(path, left - 1);
+      if (path === '/silent') return;
+      if (path === '/moved') res.writeHead(302, { location: 'http://elsewhere.example/' }).end();
+      else res.writeHead(path === '/down' || left > 0 ? 503 : 200).end(`${req.method} ${path}`);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const pay = {
+      binding: 'PAY',
+      origin,
+      timeoutMs: 60_000,
+      retries: 2,
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: filled in by Hearth
+      headers: { authorization: 'Bearer ${KEY}' },
+      breaker: { failures: 3, openSeconds: 3600, windowSeconds: 3600 },
+    };
+    const manifest = { hearth: { outbound: [pay, { binding: 'QUICK', origin, timeoutMs: 50, retries: 0 }] } };
+    const locked = await run('outbound', manifest, `return env.PAY.fetch('/').catch((error) => error.message)`);
+    assert.equal(locked, 'env.PAY needs the secret KEY, which is not set.');
+    await gateway.api('PUT', '/v1/functions/outbound/secrets/KEY', { value: 's3cret' });
+    const result = await run(
+      'outbound',
+      manifest,
+      `const text = async (response) => (await response).text();
+      const fails = async (work) => { try { await work(); return null } catch (error) { return error.code || error.name } };
+      return {
+        twice: await text(env.PAY.fetch('/twice')),
+        moved: (await env.PAY.fetch('/moved')).status,
+        elsewhere: [await fails(() => env.PAY.fetch('http://elsewhere.example/')), await fails(() => env.PAY.fetch('//elsewhere.example/')),
+          await fails(() => env.PAY.fetch(new Request('https://127.0.0.1/')))],
+        request: await text(env.PAY.fetch(new Request('${origin}/asked', { method: 'PUT', body: 'b' }))),
+        open: [(await env.PAY.fetch('/down', { method: 'POST', body: 'x' })).status,
+          await env.PAY.fetch('/fine').catch((error) => [error.code, error.name, error.retryAfterMs > 0])],
+        timeout: await env.QUICK.fetch('/silent').catch((error) => error.name),
+      };`,
+    );
+    assert.equal(result.twice, 'GET /twice');
+    assert.deepEqual([result.moved, result.request], [302, 'PUT /asked']);
+    assert.deepEqual(result.elsewhere, ['TypeError', 'TypeError', 'TypeError']);
+    // With two of /twice that makes three failures.
+    assert.deepEqual(result.open, [503, ['CIRCUIT_OPEN', 'CircuitOpenError', true]]);
+    assert.equal(result.timeout, 'TimeoutError');
+    assert.deepEqual(
+      seen.map(({ method, url }) => `${method} ${url}`),
+      ['GET /twice', 'GET /twice', 'GET /twice', 'GET /moved', 'PUT /asked', 'POST /down', 'GET /silent'],
+    );
+    assert.equal(seen[0]?.auth, 'Bearer s3cret');
+    await refused('outbound-none', { hearth: { ...manifest.hearth, network: 'none' } });
+    await refused('outbound-path', { hearth: { outbound: [{ binding: 'PAY', origin: `${origin}/path` }] } });
+  });
+
+  it('breakers: a service that fails is not called for a while', async () => {
+    await gateway.deploy(
+      'failing',
+      `let calls = 0; export default { fetch: (request: Request) =>
+      new Response(String(++calls), { status: new URL(request.url).pathname === '/calls' ? 200 : 500 }) }`,
+    );
+    const services = [{ binding: 'FAILING', service: 'failing' }];
+    const breakers = { FAILING: { failures: 2, openSeconds: 3600, windowSeconds: 3600 } };
+    const result = await run(
+      'breaking',
+      { services, hearth: { breakers } },
+      `const call = (path = '/') => env.FAILING.fetch('http://failing' + path).then((it) => it.status, (error) => error.code);
+      return [await call(), await call(), await call(), await call('/calls')];`,
+    );
+    assert.deepEqual(result, [500, 500, 'CIRCUIT_OPEN', 'CIRCUIT_OPEN']);
+    assert.equal(await (await fetch(`${gateway.url}/failing/calls`)).text(), '3');
+    await refused('breaking', { services, hearth: { breakers: { OTHER: breakers.FAILING } } });
   });
 });

@@ -72,6 +72,8 @@ export interface DeployerParts {
   /** Names of pools a manifest may ask for. */
   pools: ReadonlySet<string>;
   assets: AssetIntake;
+  /** Of functions that name none. */
+  network: 'all' | 'none';
   /** Where Hearth fetches what a manifest names. */
   fetchesFrom: AddressCheck;
   audit: Audit;
@@ -107,6 +109,7 @@ export function createDeployer(parts: DeployerParts): Deployer {
     request.authorize(manifest);
     requirePlace(manifest);
     requireKeySet(manifest);
+    requireNetwork(manifest);
 
     const { code, hashed, site } = await parts.assets.take(name, manifest, files, request.upload.assets);
     const version = versionOf(manifest, hashed);
@@ -245,6 +248,15 @@ export function createDeployer(parts: DeployerParts): Deployer {
   function requireKeySet({ hearth: { auth } }: Manifest): void {
     const refused = auth !== null && 'jwks' in auth ? refusedKeySet(auth.jwks, parts.fetchesFrom) : null;
     if (refused !== null) throw invalidManifest('hearth.auth.jwks', `${refused.message} ${refused.advice}`);
+  }
+
+  /** Throws MANIFEST_INVALID for calls that no connection could be opened for. */
+  function requireNetwork({ hearth: { network, outbound } }: Manifest): void {
+    if (outbound === undefined || (network ?? parts.network) === 'all') return;
+    throw invalidManifest(
+      'hearth.outbound',
+      'Functions here have no network (HEARTH_NETWORK is "none"): set hearth.network to "all", or leave this out.',
+    );
   }
 
   /** Throws MANIFEST_INVALID for a base or a pool that is not there. */

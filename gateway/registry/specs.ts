@@ -53,7 +53,7 @@ export function createSpec({ record, secrets, network, image }: SpecParts): Modu
     image: problem === null ? image : () => Promise.reject(problem),
     vars,
     jsonVars,
-    bindings: [...bindingsOf(manifest), ...assetsSpecs(record), ...serviceSpecs(manifest, functionName)],
+    bindings: [...bindingsOf(manifest), ...assetsSpecs(record), ...serviceSpecs(manifest, functionName, vars)],
   };
 }
 
@@ -104,7 +104,13 @@ function bindingsOf(manifest: Manifest): BindingSpec[] {
         service,
         ...(entrypoint === undefined ? {} : { entrypoint }),
         ...(props === undefined ? {} : { props }),
+        ...breakerOf(manifest, binding),
       }),
     ),
   ];
+}
+
+function breakerOf({ hearth: { breakers = {} } }: Manifest, binding: string) {
+  const breaker = Object.hasOwn(breakers, binding) ? breakers[binding] : undefined;
+  return breaker === undefined ? {} : { breaker };
 }

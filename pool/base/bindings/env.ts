@@ -2,6 +2,7 @@
 import type { BindingSpec } from '../../../functions/contract/invocation.ts';
 import { FarEntrypoint, type FarOptions } from '../rpc/far.ts';
 import { assetsBinding } from './assets.ts';
+import { Breaker } from './breaker.ts';
 import { BindingCalls, type CallContext } from './call.ts';
 import { ConfigBinding } from './config.ts';
 import { counters } from './counters.ts';
@@ -10,6 +11,7 @@ import { DirectEntrypoint } from './direct-methods.ts';
 import { FileBinding } from './files.ts';
 import { kvNamespace } from './kv.ts';
 import { locks } from './locks.ts';
+import { outbound } from './outbound.ts';
 import { queueProducer, topicPublisher } from './queue.ts';
 import { rateLimit } from './rate.ts';
 import { serviceBinding } from './service.ts';
@@ -41,8 +43,10 @@ function binding(
       return queueProducer(calls, spec.deliveryDelayS);
     case 'service': {
       const far = new FarEntrypoint(calls, rpc);
-      if (direct === null) return serviceBinding(calls, null, far);
-      return serviceBinding(calls, (request) => direct.call(spec, request), new DirectEntrypoint(direct, spec, far));
+      const breaker = spec.breaker === undefined ? null : new Breaker(spec.name, spec.breaker, () => performance.now());
+      if (direct === null) return serviceBinding(calls, null, far, breaker);
+      const near = new DirectEntrypoint(direct, spec, far);
+      return serviceBinding(calls, (request) => direct.call(spec, request), near, breaker);
     }
     case 'assets':
       return assetsBinding(calls);
@@ -52,6 +56,12 @@ function binding(
       return locks(calls);
     case 'counter':
       return counters(calls);
+    case 'outbound':
+      return outbound(spec, {
+        fetch: (request) => globalThis.fetch(request),
+        now: () => performance.now(),
+        random: Math.random,
+      });
     case 'topic':
       return topicPublisher(calls);
     case 'ratelimit':
