@@ -4,25 +4,22 @@
  * 48 k/s, direct 52 k/s (1.08 times), a bare node:http server 56 k/s.
  */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HearthError } from '../../functions/contract/errors.ts';
 import { monotonicMs } from '../../functions/contract/invocation.ts';
-import type { AssetSettings } from '../../functions/contract/manifest-workers.ts';
-import { EarlyBody, HttpAsk, MAX_EARLY_BYTES } from '../registry/ask.ts';
-import type { FunctionEntry, Registry, RouteMatch, VersionEntry } from '../registry/registry.ts';
+import { EarlyBody } from '../registry/ask.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { ARM } from '../telemetry/names.ts';
-import type { Dispatcher, TriggerHead } from '../triggers/dispatcher.ts';
+import type { Dispatcher } from '../triggers/dispatcher.ts';
 import { type AccessCheck, whenKnown } from './access.ts';
-import type { AssetRequest, Assets } from './assets/serve.ts';
-import { HttpCall, IngressRequest, IngressResponse, tooLarge } from './call.ts';
+import type { Assets } from './assets/serve.ts';
+import { HttpCall, IngressRequest, IngressResponse } from './call.ts';
 import { createLanding } from './landing.ts';
-import { type OverrideCheck, overridden } from './override.ts';
-import { createProxyTrust } from './proxies.ts';
+import type { OverrideCheck } from './override.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { type ParsedRequest, parseRequest, type RequestOrigin } from './request.ts';
 import { rawProblem, writeProblem } from './response.ts';
+import { type Arrived, createRouting, type Routed, readsBody } from './routing.ts';
 import { createUpgrades } from './upgrade.ts';
 
 export interface IngressConfig {
@@ -59,30 +56,6 @@ export interface Ingress {
   readonly inFlight: number;
 }
 
-/** What a request is to be given to. */
-export interface Routed {
-  entry: FunctionEntry;
-  version: VersionEntry;
-  /** What chose it: ARM in telemetry/names.ts. */
-  arm: string;
-  head: TriggerHead;
-  traceparent: string | null;
-  hasBody: boolean;
-  /** Its static assets are asked first; null: it has none. */
-  site: AssetRequest | null;
-  /** Whether the caller may is being found out; null: they may. */
-  pending: Promise<HearthError | null> | null;
-}
-
-/** A request for a function of which several versions serve; who gets it has still to be chosen. */
-interface Arrived {
-  req: IngressRequest;
-  origin: RequestOrigin;
-  parsed: ParsedRequest;
-  match: RouteMatch;
-  upgrade: boolean;
-}
-
 /** Time for a client to send its headers. Bodies have none of their own: the function's timeout bounds them. */
 const HEADERS_TIMEOUT_MS = 15_000;
 /** Longer than the 60 s of common load balancers, so that they close idle connections and not we under their hands. */
@@ -97,10 +70,11 @@ export function createIngress({
   config,
   log,
 }: IngressParts): Ingress {
-  const trust = createProxyTrust(config.trustProxy);
+  const { maxBodyBytes, trustProxy } = config;
+  const routing = createRouting({ registry, mayOverride, access, maxBodyBytes, trustProxy, local: () => local });
   const landing = createLanding();
   const readAhead = new ReadAhead();
-  const callParts = { log, maxBodyBytes: config.maxBodyBytes };
+  const callParts = { log, maxBodyBytes };
   let local = 'localhost';
   let inFlight = 0;
   let draining: Promise<void> | null = null;
@@ -123,8 +97,8 @@ export function createIngress({
     ...callParts,
     dispatcher,
     route(req) {
-      const routed = route(req, true);
-      return 'match' in routed ? choose(routed, null) : routed;
+      const routed = routing.route(req, true);
+      return 'match' in routed ? routing.choose(routed, null) : routed;
     },
     ended,
   });
@@ -150,10 +124,10 @@ export function createIngress({
       writeProblem(req, res, new HearthError('BAD_REQUEST', 'TRACE is not served here.'), 405);
       return;
     }
-    const routed = route(req, false);
+    const routed = routing.route(req, false);
     if (!('match' in routed)) begin(req, res, routed, arrivedAt, expectsContinue, null);
     else if (readsBody(routed)) chooseByBody(routed, res, expectsContinue);
-    else begin(req, res, choose(routed, null), arrivedAt, expectsContinue, null);
+    else begin(req, res, routing.choose(routed, null), arrivedAt, expectsContinue, null);
   }
 
   function begin(
@@ -189,13 +163,6 @@ export function createIngress({
     call.begin(handle, routed.hasBody, early);
   }
 
-  /** Whether the choice hangs on a body that may be read ahead. */
-  function readsBody({ parsed, match }: Arrived): boolean {
-    const { entry, splits } = match;
-    if (!parsed.hasBody || !(entry.plan?.needsBody === true || splits?.needsBody === true)) return false;
-    return parsed.contentLength === null || parsed.contentLength <= MAX_EARLY_BYTES;
-  }
-
   function chooseByBody(arrived: Arrived, res: IngressResponse, expectsContinue: boolean): void {
     const { req } = arrived;
     const early = new EarlyBody();
@@ -205,95 +172,10 @@ export function createIngress({
       const routed =
         outcome === 'full'
           ? new HearthError('NO_CAPACITY', 'Too many bodies are read at once.', { retryAfterS: 1 })
-          : chooseNow(arrived, early);
+          : routing.chooseNow(arrived, early);
       // How long the client took to send its body is no time inside Hearth.
       begin(req, res, routed, monotonicMs(), false, early);
     });
-  }
-
-  /** While its body was read the traffic may have moved. */
-  function chooseNow(arrived: Arrived, early: EarlyBody): Routed | HearthError {
-    const { parsed } = arrived;
-    const match = registry.route(parsed.host, parsed.path, parsed);
-    return match === undefined ? notPublished(parsed) : choose({ ...arrived, match }, early);
-  }
-
-  /** Who gets the request, or why no one does. */
-  function route(req: IngressRequest, upgrade: boolean): Routed | Arrived | HearthError {
-    const origin = originOf(req.socket);
-    const parsed = parseRequest(req, origin, upgrade);
-    if (parsed instanceof HearthError) return parsed;
-    const match = registry.route(parsed.host, parsed.path, parsed);
-    const version = match?.entry.active;
-    if (match === undefined || version === undefined) {
-      return notPublished(parsed);
-    }
-    // The usual case: nothing is to be chosen, and nothing is made for it.
-    if (parsed.override === null && match.splits === null && match.entry.plan?.single !== null) {
-      return admit(req, origin, parsed, match, version, ARM.split, upgrade);
-    }
-    return { req, origin, parsed, match, upgrade };
-  }
-
-  /** Who of several versions gets the request. `early`: its body, where that has been read. */
-  function choose({ req, origin, parsed, match, upgrade }: Arrived, early: EarlyBody | null): Routed | HearthError {
-    const { entry, splits } = match;
-    const ask = new HttpAsk(parsed.headers, parsed.query, early);
-    const choice =
-      parsed.override === null ? entry.choose(ask) : overridden(parsed, entry, parsed.override, mayOverride);
-    if (choice instanceof HearthError) return choice;
-    if (choice === undefined) return new HearthError('NO_ROUTE', `No version of ${entry.record.name} takes traffic.`);
-    const { version, arm } = choice;
-    const served = splits === null ? version : splits.of(version, ask, parsed);
-    return admit(req, origin, parsed, match, served, served.part ?? arm, upgrade);
-  }
-
-  /** Whether this version takes it. */
-  function admit(
-    req: IngressRequest,
-    origin: RequestOrigin,
-    parsed: ParsedRequest,
-    match: RouteMatch,
-    version: VersionEntry,
-    arm: string,
-    upgrade: boolean,
-  ): Routed | HearthError {
-    const handlers = version.record.handlers;
-    if (!handlers.includes('fetch') && !handlers.includes('node-http')) {
-      const name = version.record.functionName;
-      const others = handlers.length === 0 ? 'nothing' : handlers.join(', ');
-      return new HearthError('NO_ROUTE', `Function ${name} has no fetch handler; it can be triggered by: ${others}.`);
-    }
-    const { auth, rateLimit } = version.manifest.hearth;
-    const locked = auth === null && rateLimit === undefined ? null : access(version, parsed.headers);
-    if (locked instanceof HearthError) return locked;
-    if (parsed.contentLength !== null && parsed.contentLength > config.maxBodyBytes) {
-      return tooLarge(config.maxBodyBytes);
-    }
-    const settings = version.manifest.assets;
-    return {
-      entry: match.entry,
-      version,
-      arm,
-      site: settings === undefined ? null : siteOf(version, settings, parsed, match.prefix),
-      traceparent: parsed.traceparent,
-      hasBody: parsed.hasBody,
-      pending: locked,
-      head: {
-        trigger: 'http',
-        method: req.method ?? 'GET',
-        url: urlFor(parsed, match.prefix),
-        headers: parsed.headers,
-        hasBody: parsed.hasBody,
-        upgrade,
-        remoteAddress: origin.remoteAddress,
-      },
-    };
-  }
-
-  function originOf(socket: Socket): RequestOrigin {
-    const address = plainAddress(socket.remoteAddress ?? '');
-    return { remoteAddress: address, trusted: trust.any && trust.trusts(address), localAuthority: local };
   }
 
   function refuse(req: IngressRequest, res: IngressResponse, error: HearthError): void {
@@ -353,38 +235,6 @@ export function createIngress({
     upgrades.close();
     server.closeAllConnections();
   }
-}
-
-function notPublished({ authority, path }: ParsedRequest): HearthError {
-  return new HearthError('NO_ROUTE', `Nothing is published at ${authority}${path}.`);
-}
-
-function siteOf(
-  version: VersionEntry,
-  settings: AssetSettings,
-  { path, query, headers, forwardedPrefix }: ParsedRequest,
-  prefix: string | null,
-): AssetRequest {
-  const pathname = prefix === null ? path : path.slice(prefix.length);
-  return { version, settings, pathname, query, prefix: forwardedPrefix + (prefix ?? ''), headers };
-}
-
-/** The URL as the function sees it. Put together as text: a path like `//x` must not be taken for a host. */
-function urlFor(parsed: ParsedRequest, prefix: string | null): string {
-  let path = parsed.path;
-  if (prefix !== null) {
-    path = path.slice(prefix.length);
-    if (path.charCodeAt(0) !== 0x2f) path = `/${path}`;
-    parsed.headers.push(['x-forwarded-prefix', parsed.forwardedPrefix + prefix]);
-  } else if (parsed.forwardedPrefix !== '') {
-    parsed.headers.push(['x-forwarded-prefix', parsed.forwardedPrefix]);
-  }
-  return `${parsed.scheme}://${parsed.authority}${path}${parsed.query}`;
-}
-
-/** `::ffff:10.0.0.1`, as a dual-stack socket says it, is 10.0.0.1. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
 
 /** What node's parser refuses, or a client that takes too long for its headers. */

@@ -17,7 +17,7 @@ import { type CallParts, HttpCall, type IngressRequest, IngressResponse } from '
 import { createOpenSockets } from './open-sockets.ts';
 import { SocketRelay } from './relay.ts';
 import { pushFacts, pushFunctionHeaders, rawProblem } from './response.ts';
-import type { Routed } from './server.ts';
+import type { Routed } from './routing.ts';
 
 /** What a client may send before the function has answered: nothing, by the protocol; a little is kept. */
 const MAX_EARLY_BYTES = 64 * 1024;
