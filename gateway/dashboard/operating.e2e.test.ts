@@ -40,11 +40,13 @@ describe('with the dashboard', { skip: CHROMIUM_MISSING, timeout: 120_000 }, () 
       await page.getByLabel('Token').fill(gateway.token);
       await page.keyboard.press('Enter');
       await page.getByRole('heading', { name: 'Pool', level: 1 }).waitFor();
+      assert.equal(await page.evaluate('document.activeElement.tagName'), 'H1');
       assert.equal(await page.evaluate('document.cookie'), '');
       assert.equal(await page.evaluate('Object.values(localStorage).join()'), '');
       assert.deepEqual(await page.context().cookies(), []);
       await page.getByRole('button', { name: 'Sign out' }).click();
       await page.getByLabel('Token').waitFor();
+      assert.equal(await page.evaluate('document.activeElement.id'), 'token');
       assert.equal(await page.evaluate('sessionStorage.length'), 0);
     });
   });

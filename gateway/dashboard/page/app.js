@@ -75,6 +75,7 @@ function signOut(problem) {
   said = '';
   asking = signIn({ update, problem, signedIn });
   update();
+  queueMicrotask(() => document.getElementById('token')?.focus());
 }
 
 /** @param {string} token */
@@ -82,16 +83,21 @@ function signedIn(token) {
   sessionStorage.setItem(TOKEN_KEY, token);
   asking = null;
   show();
+  focusHeading();
 }
 
-/** Shows what the address says. The focus goes to its heading, so that a screen reader begins there. */
+/** So that a screen reader begins with what is new. */
+function focusHeading() {
+  queueMicrotask(() => document.querySelector('h1')?.focus({ preventScroll: true }));
+}
+
+/** Shows what the address says. */
 function show() {
   const token = sessionStorage.getItem(TOKEN_KEY);
   if (token === null) {
     if (asking === null) signOut(null);
     return;
   }
-  const isFirst = current === null;
   current?.held.end();
   const refused = () =>
     signOut({
@@ -109,10 +115,6 @@ function show() {
     view: make === undefined ? { title: 'Not found', render: notFound } : make(held.page, rest),
   };
   update();
-  queueMicrotask(() => {
-    window.scrollTo(0, 0);
-    if (!isFirst) document.querySelector('h1')?.focus({ preventScroll: true });
-  });
 }
 
 function segments() {
@@ -183,5 +185,9 @@ function useTheme() {
 }
 
 useTheme();
-window.addEventListener('hashchange', show);
+window.addEventListener('hashchange', () => {
+  show();
+  window.scrollTo(0, 0);
+  if (current !== null) focusHeading();
+});
 show();
