@@ -12,6 +12,7 @@ import { cron } from './suites/cron.ts';
 import { dashboard } from './suites/dashboard.ts';
 import { density } from './suites/density.ts';
 import { deploy } from './suites/deploy.ts';
+import { edit } from './suites/edit.ts';
 import { elasticity } from './suites/elasticity.ts';
 import { neighbour } from './suites/neighbour.ts';
 import { pools } from './suites/pools.ts';
@@ -51,6 +52,7 @@ const SUITES: Record<string, Suite> = {
       versions: of(size, 40, 1000),
       registered: of(size, 300, 10_000),
     }),
+  edit: (size) => edit({ saves: of(size, 40, 400, 2000) }),
   density: (size) =>
     density({
       bases: of(size, [2, 4, 8], [4, 8, 16, 24, 32]),

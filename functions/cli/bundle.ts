@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isBuiltin, SourceMap } from 'node:module';
-import { basename, join, posix, relative, sep } from 'node:path';
+import { basename, join, posix, sep } from 'node:path';
 import type { BuildFailure, Message, Plugin } from 'esbuild';
 import { HearthError, type SourceError } from '../contract/errors.ts';
 
@@ -46,13 +46,15 @@ const MOST_ERRORS = 20;
 export async function bundleProject(request: BundleRequest): Promise<Bundle | null> {
   const { directory, main, inspect } = request;
   const path = below(posix.dirname(main), `${basename(main).replace(/\.[^.]+$/, '')}.js`);
-  const found: Found = { outside: false, assets: new Map() };
-  const built = await esbuildOf(request, resolvePlugin(request, found, posix.dirname(path))).catch((error: unknown) => {
-    if (!isBuildFailure(error)) throw error;
-    // The gateway builds what it is sent, and says the same; it may also know more kinds of files.
-    if (!found.outside) return null;
-    throw failed(error.errors);
-  });
+  const assets: Assets = new Map();
+  const built = await esbuildOf(request, resolvePlugin(request, assets, posix.dirname(path))).catch(
+    (error: unknown) => {
+      if (!isBuildFailure(error)) throw error;
+      // The gateway may know kinds of files that nothing here does.
+      if (error.errors.every(({ text }) => text.startsWith('No loader is configured'))) return null;
+      throw failed(error.errors);
+    },
+  );
   if (built === null) return null;
   const inputs = Object.keys(built.metafile.inputs);
   // A debugger wants the whole paths that only a bundle names.
@@ -65,7 +67,7 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
   return {
     path,
     code: new TextEncoder().encode(`${code}\n//# sourceMappingURL=data:application/json;base64,${inline}\n`),
-    assets: found.assets,
+    assets,
     inputs: new Set(inputs),
     outside: inputs
       .filter((input) => !request.sent(input) && !input.includes('node_modules/') && !input.includes(':'))
@@ -98,18 +100,17 @@ async function esbuildOf({ directory, main, inspect, nodeEnv }: BundleRequest, p
   });
 }
 
-interface Found {
-  /** Something is imported that is not sent. */
-  outside: boolean;
-  assets: Map<string, Uint8Array<ArrayBuffer>>;
-}
+type Assets = Map<string, Uint8Array<ArrayBuffer>>;
 
-function resolvePlugin({ directory, sent, shared }: BundleRequest, found: Found, bundleDirectory: string): Plugin {
+/** Packages, and what is not code. Paths between files are esbuild's alone: asking here for each takes longest of all. */
+const ASKED_FOR = /^[^./]|\.(wasm|bin)(\?module)?$/;
+
+function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirectory: string): Plugin {
   const seen = Symbol('resolved by esbuild itself');
   return {
     name: 'hearth',
     setup(esbuild) {
-      esbuild.onResolve({ filter: /.*/ }, async (args) => {
+      esbuild.onResolve({ filter: ASKED_FOR }, async (args) => {
         if (args.kind === 'entry-point' || args.pluginData === seen) return undefined;
         if (isBuiltin(args.path) || RUNTIME.test(args.path)) return { path: args.path, external: true };
         const { importer, kind, namespace, resolveDir } = args;
@@ -130,13 +131,11 @@ function resolvePlugin({ directory, sent, shared }: BundleRequest, found: Found,
         if (shared.has(args.path) && shared.get(args.path) === (await versionOf(args.path, resolved.path))) {
           return { path: args.path, external: true };
         }
-        const inTree = relative(directory, resolved.path).replaceAll(sep, '/');
-        if (!sent(inTree)) found.outside = true;
         if (!BYTES.test(args.path) || args.with.type !== undefined) return resolved;
         const bytes = await readFile(resolved.path);
         const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
         const name = `${hash}-${basename(resolved.path)}`;
-        found.assets.set(below(bundleDirectory, name), bytes);
+        assets.set(below(bundleDirectory, name), bytes);
         return { path: `./${name}${suffix}`, external: true };
       });
     },
