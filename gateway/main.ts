@@ -145,6 +145,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       binding: (spec, call, exchange) => bindings(spec, call, exchange),
       log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
       spans: (spec, invocationId, spans) => dispatcher.reported(spec, invocationId, spans),
+      direct: ({ functionName }, calls, failed) => telemetry.direct(functionName, calls, failed),
       event: (event) => {
         poolLog(event);
         health.event(event);

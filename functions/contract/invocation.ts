@@ -297,8 +297,8 @@ export type BaseEvent =
   /** Lines of console.*; capped, with a count of what was dropped since the last one. */
   | { event: 'log'; lines: LogLine[]; dropped: number }
   | SpansEvent
-  /** Of a group: these modules were called by others in the base since the last such message. */
-  | { event: 'used'; modules: string[] }
+  /** Of a group: these modules were called by others in the base since the last such message, so often, and failed so often. */
+  | { event: 'used'; modules: string[]; calls: number[]; failed: number[] }
   /** An uncaught exception: the base has to be retired. */
   | { event: 'broken'; reason: string };
 

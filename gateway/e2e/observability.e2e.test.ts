@@ -202,3 +202,27 @@ test('a line of a log leads to its invocation, and that to its trace, whatever t
     assert.deepEqual([invocation_id, trace_id, span_id], [line.invocationId, line.traceId, line.spanId]);
   }
 });
+
+test('calls of neighbours in one base are counted, those that throw too', async () => {
+  const group = { hearth: { group: 'counted', memoryMb: 32 } };
+  await gateway.deploy(
+    'inner',
+    `export default { fetch(request) { if (request.url.endsWith('/no')) throw new Error('no'); return new Response('inner'); } }`,
+    { manifest: group },
+  );
+  await gateway.deploy(
+    'outer',
+    `export default { async fetch(request, env) {
+      await env.INNER.fetch('http://inner/no').catch(() => undefined);
+      return env.INNER.fetch('http://inner/yes');
+    } }`,
+    { manifest: { ...group, services: [{ binding: 'INNER', service: 'inner' }] } },
+  );
+  for (const name of ['inner', 'outer']) assert.equal(await (await fetch(`${gateway.url}/${name}`)).text(), 'inner');
+  const count = async (name: string) => {
+    const { body } = await gateway.api<string>('GET', '/metrics');
+    return Number(new RegExp(`^hearth_group_${name}_total\\{faas_name="inner"\\} (\\d+)$`, 'm').exec(body)?.[1] ?? 0);
+  };
+  const calls = await until(async () => (await count('calls')) || undefined, 'the count');
+  assert.deepEqual([calls, await count('errors')], [2, 1]);
+});

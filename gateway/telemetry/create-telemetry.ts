@@ -97,6 +97,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       queue.offer(spanMaker.spans(invocation));
     },
     logged: (line) => logExport?.offer(line),
+    direct: metrics.direct,
     acquired: metrics.acquired,
     queueDepth: metrics.queueDepth,
     forgetFunction: metrics.forgetFunction,

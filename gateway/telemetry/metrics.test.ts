@@ -300,6 +300,18 @@ test('functions are told with how they fare, and the state with what it takes', 
   assert.doesNotMatch(await create().metricsText(), /^hearth_(function|store)_\S+[{ ]/m);
 });
 
+test('calls by neighbours are counted apart, and go with their function', async () => {
+  const telemetry = create();
+  telemetry.direct('part', 5, 2);
+  telemetry.direct('part', 1, 0);
+  telemetry.direct('other', 1, 0);
+  const found = await samples(await telemetry.metricsText());
+  assert.equal(found.get('hearth_group_calls_total{faas_name="part"}'), 6);
+  assert.equal(found.get('hearth_group_errors_total{faas_name="part"}'), 2);
+  telemetry.forgetFunction('part');
+  assert.doesNotMatch(await telemetry.metricsText(), /"part"/);
+});
+
 test('a broken snapshot fails the reading, not the counting', async () => {
   const telemetry = create(
     {},

@@ -25,6 +25,7 @@ export interface Metrics {
   functionNames(): Iterable<string>;
   readonly drops: DropCounters;
   finished(invocation: FinishedInvocation): void;
+  direct(functionName: string, calls: number, failed: number): void;
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;
   forgetFunction(functionName: string): void;
@@ -75,6 +76,9 @@ export function createMetrics(sources: TelemetrySources): Metrics {
   const acquireCell = acquireDuration.cell({});
   const phaseCells = new Map<string, HistogramCell>();
   const functions = new Map<string, Map<string, Map<string, CellsByTrigger>>>();
+  const groupCalls = counter(METRIC.groupCalls);
+  const groupErrors = counter(METRIC.groupErrors);
+  const neighbours = new Map<string, { calls: CounterCell; errors: CounterCell }>();
   const queues = new Map<string, { depth: CounterCell; age: CounterCell }>();
 
   function cellsOf({ functionName, version, arm, trigger }: FinishedInvocation): Cells {
@@ -143,6 +147,8 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       phaseDuration,
       errors,
       timeouts,
+      groupCalls,
+      groupErrors,
       acquireDuration,
       ...poolFamilies(sources),
       ...stateFamilies(sources),
@@ -174,6 +180,14 @@ export function createMetrics(sources: TelemetrySources): Metrics {
       if (error === null) cells.invocations.value++;
       else failure(error.code, cells);
     },
+    direct(functionName, calls, failed) {
+      const cells = neighbours.getOrInsertComputed(functionName, () => {
+        const attributes = { [ATTR.faasName]: functionName };
+        return { calls: groupCalls.cell(attributes), errors: groupErrors.cell(attributes) };
+      });
+      cells.calls.value += calls;
+      cells.errors.value += failed;
+    },
     acquired: (durationMs) => acquireCell.record(durationMs / 1000),
     queueDepth(queue, depth, oldestAgeMs) {
       const cells = queues.getOrInsertComputed(queue, () => {
@@ -186,6 +200,11 @@ export function createMetrics(sources: TelemetrySources): Metrics {
     forgetFunction(functionName) {
       for (const byArm of functions.get(functionName)?.values() ?? []) drop(byArm);
       functions.delete(functionName);
+      const cells = neighbours.get(functionName);
+      if (cells === undefined) return;
+      groupCalls.drop(cells.calls);
+      groupErrors.drop(cells.errors);
+      neighbours.delete(functionName);
     },
     forgetVersions(functionName, named) {
       const byVersion = functions.get(functionName);

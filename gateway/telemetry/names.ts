@@ -140,6 +140,12 @@ export const METRIC = {
     description: 'Messages waiting, delayed and in flight.',
   },
   queueAge: { name: 'hearth.queue.oldest_age', unit: 's', description: 'Age of the oldest message of the queue.' },
+  groupCalls: {
+    name: 'hearth.group.calls',
+    unit: '{call}',
+    description: 'Calls of a module by its neighbours in the same base, past the gateway: not among faas.invocations.',
+  },
+  groupErrors: { name: 'hearth.group.errors', unit: '{error}', description: 'Of those calls, the ones that threw.' },
   functionHealth: {
     name: 'hearth.function.health',
     unit: '1',

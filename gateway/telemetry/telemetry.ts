@@ -56,6 +56,8 @@ export interface Telemetry {
   finished(invocation: FinishedInvocation): void;
   /** A line that a function wrote: exported where that is on. */
   logged(line: FunctionLogLine): void;
+  /** `hearth.group.calls` and `hearth.group.errors`: further calls of a function by its neighbours, and how many of them failed. */
+  direct(functionName: string, calls: number, failed: number): void;
   /** `hearth.pool.acquire_duration`. */
   acquired(durationMs: number): void;
   queueDepth(queue: string, depth: number, oldestAgeMs: number): void;

@@ -163,7 +163,7 @@ test('a call from beside it holds a module that is taken out until its answer is
   await base.http('/release', { module: 'front#2' }).whole();
   assert.equal((await call.whole()).text, 'first last feed');
   const used = await base.event((event) => event.event === 'used');
-  assert.deepEqual(used, { event: 'used', modules: ['feed#1'] });
+  assert.deepEqual(used, { event: 'used', modules: ['feed#1'], calls: [1], failed: [0] });
 });
 
 test('the setup of a base runs once, however many modules come while it does', async () => {

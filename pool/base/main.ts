@@ -99,7 +99,7 @@ async function boot(task: BaseTask, socket: net.Socket, meter: Meter): Promise<v
   };
   const peers = new Peers({
     module: (name) => modules.get(name),
-    used: (names) => session.send({ event: 'used', modules: names }),
+    used: (names, calls, failed) => session.send({ event: 'used', modules: names, calls, failed }),
   });
   let background = 0;
   const direct = new DirectCalls({

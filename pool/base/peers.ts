@@ -3,8 +3,8 @@ import type { GuestModule } from './guest.ts';
 
 export interface PeersOptions {
   module(name: string): GuestModule | undefined;
-  /** Tells the gateway which modules were called, as it does not see these calls. */
-  used(modules: string[]): void;
+  /** Tells the gateway which modules were called, as it does not see these calls: each so often, and failed so often. */
+  used(modules: string[], calls: number[], failed: number[]): void;
 }
 
 /** How often the gateway hears of calls: well below the shortest time after which it takes a module out. */
@@ -14,7 +14,7 @@ export class Peers {
   readonly #options: PeersOptions;
   /** Function name → module name. */
   readonly #serving = new Map<string, string>();
-  #used = new Set<string>();
+  #used = new Map<string, { calls: number; failed: number }>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: PeersOptions) {
@@ -33,13 +33,31 @@ export class Peers {
   }
 
   called(module: string): void {
-    this.#used.add(module);
-    if (this.#timer !== null) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      const modules = [...this.#used];
-      this.#used = new Set();
-      this.#options.used(modules);
-    }, TELL_MS);
+    this.#countsOf(module).calls++;
+  }
+
+  failed(module: string): void {
+    this.#countsOf(module).failed++;
+  }
+
+  #countsOf(module: string): { calls: number; failed: number } {
+    this.#timer ??= setTimeout(() => this.#tell(), TELL_MS);
+    const known = this.#used.get(module);
+    if (known !== undefined) return known;
+    const counts = { calls: 0, failed: 0 };
+    this.#used.set(module, counts);
+    return counts;
+  }
+
+  #tell(): void {
+    this.#timer = null;
+    const used = this.#used;
+    this.#used = new Map();
+    const counts = [...used.values()];
+    this.#options.used(
+      [...used.keys()],
+      counts.map(({ calls }) => calls),
+      counts.map(({ failed }) => failed),
+    );
   }
 }

@@ -217,6 +217,8 @@ export interface KeeperHooks {
   log(spec: ModuleSpec, instance: string, lines: LogLine[], dropped: number): void;
   /** What happened within one of its invocations, for the trace; the base's word, in bounds. */
   spans(spec: ModuleSpec, invocationId: string, spans: readonly SpanReport[]): void;
+  /** Of a group: it was called by its neighbours, past the gateway, so often since the last time, and failed so often. */
+  direct(spec: ModuleSpec, calls: number, failed: number): void;
   event(event: PoolEvent): void;
   /** How long taking a base took, ms, for each cold start. */
   acquired(durationMs: number): void;

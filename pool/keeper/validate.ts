@@ -108,8 +108,11 @@ export function baseEvent(value: unknown): BaseEvent {
       if (typeof event.reason !== 'string') throw bad();
       break;
     case 'used': {
-      const modules = event.modules;
+      const { modules, calls, failed } = event;
       if (!Array.isArray(modules) || !modules.every((module) => typeof module === 'string')) throw bad();
+      for (const counts of [calls, failed]) {
+        if (!Array.isArray(counts) || counts.length !== modules.length || !counts.every(isTime)) throw bad();
+      }
       break;
     }
     case 'hello': {

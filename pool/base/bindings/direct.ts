@@ -16,6 +16,7 @@ import { currentInvocation, Invocation, type InvocationHost } from '../context.t
 import { describeThrown, headline } from '../describe.ts';
 import type { Entrypoint, GuestModule } from '../guest.ts';
 import { checkResponse } from '../handlers/fetch.ts';
+import type { Peers } from '../peers.ts';
 import { callAt, disposable } from '../rpc/local.ts';
 import { follow } from '../rpc/members.ts';
 import { isLight } from '../web/light-request.ts';
@@ -25,7 +26,7 @@ import { BindingError } from './call.ts';
 type ServiceSpec = Extract<BindingSpec, { kind: 'service' }>;
 
 export interface DirectOptions {
-  peers: { find(functionName: string): GuestModule | undefined; called(module: string): void };
+  peers: Pick<Peers, 'find' | 'called' | 'failed'>;
   /** Deadlines, clock, logs. */
   host: Omit<InvocationHost, 'settled'>;
   /** Code of the module with this number is about to run; returns whose ran before. */
@@ -62,6 +63,7 @@ export class DirectCalls {
     if (begun instanceof Promise) return begun;
     const { inner, run, reject } = begun;
     const failed = (thrown: unknown) => {
+      this.#options.peers.failed(guest.head.module);
       inner.ended();
       reject(thrown);
     };
@@ -107,6 +109,7 @@ export class DirectCalls {
     const done = () => signal?.removeEventListener('abort', giveUp);
     const failed = (thrown: unknown) => {
       done();
+      this.#options.peers.failed(guest.head.module);
       const described = describeThrown(thrown);
       inner.log.error(`FUNCTION_EXCEPTION: ${described.stack}`);
       inner.ended();

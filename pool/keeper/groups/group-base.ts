@@ -19,7 +19,7 @@ export interface GroupBaseOptions {
   base: Base;
   /** What is blamed for what no single module did: the group, under its own name and key. */
   group: ModuleSpec;
-  hooks: Pick<KeeperHooks, 'log' | 'spans'>;
+  hooks: Pick<KeeperHooks, 'log' | 'spans' | 'direct'>;
   /** See Place. */
   patienceMs(timeoutMs: number): number;
   /** Key of the version that the gateway sends calls of this function to; undefined: to several, or none. */
@@ -198,7 +198,11 @@ export class GroupBase implements Lessee, Room {
         return;
       }
       case 'used':
-        for (const module of event.modules) this.#members.get(module)?.tenant.used();
+        for (const [n, module] of event.modules.entries()) {
+          const tenant = this.#members.get(module)?.tenant;
+          tenant?.used();
+          if (tenant !== undefined) this.#options.hooks.direct(tenant.spec, event.calls[n] ?? 0, event.failed[n] ?? 0);
+        }
         return;
       case 'broken':
         this.#options.broken(this, event.reason);

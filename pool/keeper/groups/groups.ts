@@ -14,7 +14,7 @@ import type { Room, Tenant, TenantOwner } from '../place.ts';
 import { GroupBase } from './group-base.ts';
 
 export interface GroupsOptions {
-  hooks: Pick<KeeperHooks, 'log' | 'spans'>;
+  hooks: Pick<KeeperHooks, 'log' | 'spans' | 'direct'>;
   /** A warm base of this host key. */
   take(spec: ModuleSpec, definition: BaseDefinition): Base | Promise<Base>;
   event(event: PoolEvent): void;

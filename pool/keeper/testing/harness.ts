@@ -136,6 +136,7 @@ export async function startKeeper(
         wake();
       },
       spans: () => undefined,
+      direct: () => undefined,
       acquired: () => undefined,
     },
     now: Date.now,
