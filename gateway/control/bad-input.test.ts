@@ -78,10 +78,16 @@ describe('bad input to the control API', { timeout: 120_000 }, () => {
     await refused(invoke({ trigger: 'cron', cron: 'x'.repeat(300) }), 'BAD_REQUEST', /body\.cron/);
     const messages = Array.from({ length: 100 }, () => ({ body: 1, id: 'x'.repeat(7000) }));
     await refused(invoke({ trigger: 'queue', queue: 'q', messages }), 'BAD_REQUEST', /messages/);
-    const services = Array.from({ length: 20_000 }, (_, i) => ({ binding: `B${i}`, service: 'hello' }));
+    const props = { a: 'x'.repeat(4_000) };
+    const services = Array.from({ length: 200 }, (_, i) => ({ binding: `B${i}`, service: 'hello', props }));
     const manifest = { hearth: { timeoutMs: 600_000 }, services };
     const deploy = ['PUT', '/v1/functions/wide', { manifest, files: { 'index.ts': HELLO } }] as const;
     await refused([...deploy], 'PAYLOAD_TOO_LARGE', /names, headers, variables and bindings/);
+    const files = { 'index.ts': HELLO };
+    const more = { services: [...services, { binding: 'ONE_MORE', service: 'hello' }] };
+    await refused(['PUT', deploy[1], { manifest: more, files }], 'MANIFEST_INVALID', /at most 200 bindings/);
+    const routes = Array.from({ length: 501 }, (_, i) => `example.com/${i}/*`);
+    await refused(['PUT', deploy[1], { manifest: { routes }, files }], 'MANIFEST_INVALID', /routes|500/);
     // Its base did not stay behind, waiting for code that never comes.
     const bases = async () => {
       const { body } = await gateway.api<{ hosts: { bases: { function: string | null }[] }[] }>('GET', '/v1/pool');
