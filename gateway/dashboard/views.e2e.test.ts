@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 import { CHROMIUM_MISSING, startBrowser } from './testing/browser.ts';
-import { axeViolations, loaded, visit } from './testing/visit.ts';
+import { axeViolations, loaded, open, type Visit, visit } from './testing/visit.ts';
 
 const HOSTILE = '<img src=x onerror=alert(1)> \u202egnp.exe \u001b[31m \u200b\u0000 {{7*7}}</script>';
 /** As it is to be read. */
@@ -57,9 +57,20 @@ describe('the dashboard shows', { skip: CHROMIUM_MISSING, timeout: 120_000 }, ()
     await gateway?.[Symbol.asyncDispose]();
   });
 
-  for (const { path, name, shows } of VIEWS) {
-    test(`${name}: whole, to everybody, wide and light, narrow and dark`, async () => {
-      await visit(browser, gateway, { path }, async (page) => {
+  describe('to everybody, wide and light, narrow and dark,', () => {
+    let opened: Visit;
+    before(async () => {
+      opened = await open(browser, gateway, { path: '/functions' });
+    });
+    after(() => opened?.close());
+
+    for (const { path, name, shows } of VIEWS) {
+      test(name, async () => {
+        const { page } = opened;
+        await page.emulateMedia({ colorScheme: 'light' });
+        await page.setViewportSize({ width: 1280, height: 900 });
+        await page.goto(`${gateway.adminUrl}/#${path}`);
+        await loaded(page);
         await page.locator('#app').getByText(shows).first().waitFor();
         assert.match(await page.title(), / · Hearth$/);
         assert.equal(await page.locator('h1').count(), 1);
@@ -69,9 +80,10 @@ describe('the dashboard shows', { skip: CHROMIUM_MISSING, timeout: 120_000 }, ()
         assert.deepEqual(await axeViolations(page, { looks: true }), []);
         const tooWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
         assert.equal(tooWide, false, 'it scrolls to the side');
+        opened.check();
       });
-    });
-  }
+    }
+  });
 
   test('what is opened in a view, and the dialog before what cannot be taken back', async () => {
     await visit(browser, gateway, { path: '/functions/shop' }, async (page) => {

@@ -19,19 +19,22 @@ export interface VisitOptions {
   expected?: RegExp;
 }
 
-/** Opens a view, waits until it has loaded, and closes it again. */
-export async function visit(
-  browser: Browser,
-  gateway: TestGateway,
-  options: VisitOptions,
-  use: (page: Page) => Promise<void>,
-): Promise<void> {
+export interface Visit {
+  readonly page: Page;
+  /** Throws when the browser has complained. */
+  check(): void;
+  close(): Promise<void>;
+}
+
+/** Opens a view and waits until it has loaded. */
+export async function open(browser: Browser, gateway: TestGateway, options: VisitOptions): Promise<Visit> {
   const { path = '', token = gateway.token, scheme = 'light', width = 1280, expected } = options;
   const context = await browser.newContext({
     colorScheme: scheme,
     reducedMotion: 'reduce',
     viewport: { width, height: 900 },
   });
+  const close = () => context.close();
   try {
     context.setDefaultTimeout(PATIENCE_MS);
     const complaints: string[] = [];
@@ -50,10 +53,26 @@ export async function visit(
     if (token !== null) await page.addInitScript(`sessionStorage.setItem('hearth-token', ${JSON.stringify(token)})`);
     await page.goto(`${gateway.adminUrl}/#${path}`);
     await loaded(page);
-    await use(page);
-    assert.deepEqual(complaints, []);
+    return { page, check: () => assert.deepEqual(complaints, []), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Opens a view, uses it, and closes it again. */
+export async function visit(
+  browser: Browser,
+  gateway: TestGateway,
+  options: VisitOptions,
+  use: (page: Page) => Promise<void>,
+): Promise<void> {
+  const opened = await open(browser, gateway, options);
+  try {
+    await use(opened.page);
+    opened.check();
   } finally {
-    await context.close();
+    await opened.close();
   }
 }
 
@@ -68,7 +87,7 @@ const LOOKS = ['color-contrast', 'link-in-text-block', 'target-size', 'scrollabl
 /** What axe finds wrong with the page as it stands, one line each. `looks`: only what another scheme or width may change. */
 export async function axeViolations(page: Page, { looks = false } = {}): Promise<string[]> {
   const options = looks ? { runOnly: LOOKS } : {};
-  await page.evaluate(AXE);
+  if (!(await page.evaluate('"axe" in window'))) await page.evaluate(AXE);
   const { violations } = await page.evaluate<{
     violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
   }>(`axe.run(document, ${JSON.stringify(options)})`);
