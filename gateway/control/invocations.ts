@@ -1,4 +1,4 @@
-/** What is known of recent invocations, and for a day of asynchronous ones. */
+/** What is known of recent invocations, and for some days of asynchronous ones. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { ResultHead } from '../../functions/contract/invocation.ts';
@@ -60,7 +60,8 @@ const invocationSchema = z
 const route = createRoute({
   method: 'get',
   path: '/v1/invocations/{id}',
-  summary: 'State, attempts, phases, result, error; the last few thousand are kept, asynchronous ones for a day',
+  summary:
+    'State, attempts, phases, result, error; the last few thousand are kept, asynchronous ones for HEARTH_RETENTION_DAYS',
   tags: ['invocations'],
   request: { params: z.object({ id: z.string() }) },
   responses: answers(200, 'The invocation', invocationSchema),

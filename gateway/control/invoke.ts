@@ -33,7 +33,10 @@ import { entrypointOf } from './rpc.ts';
 const mode = z
   .enum(['sync', 'async'])
   .default('sync')
-  .openapi({ description: 'async: answered 202 once it is durable; its outcome is at /v1/invocations/{id} for a day' });
+  .openapi({
+    description:
+      'async: answered 202 once it is durable; its outcome is at /v1/invocations/{id} for HEARTH_RETENTION_DAYS',
+  });
 
 const asyncField = asyncSettingsSchema
   .optional()
