@@ -3,7 +3,6 @@
  * Cloudflare's words. Any account id names this Hearth.
  */
 import { Hono } from 'hono';
-import { toHearthError } from '../../../functions/contract/errors.ts';
 import { MAX_ASSET_BYTES } from '../../ingress/assets/intake.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Access } from '../access.ts';
@@ -39,8 +38,10 @@ export function createCloudflareApi(parts: CloudflareApiParts): CloudflareApp {
   const assets = createAssetUploads(parts);
 
   app.use(async (c, next) => {
-    // Those carry the token of their upload, which assets.ts looks at.
-    if (!ASSET.test(c.req.path)) c.set('caller', parts.access.authenticate(c.req.header('authorization')));
+    const authorization = c.req.header('authorization');
+    // Contents of assets come with the token of their upload.
+    if (ASSET.test(c.req.path)) assets.authenticate(authorization);
+    else c.set('caller', parts.access.authenticate(authorization));
     await next();
   });
   const assetLimit = limitBody(MAX_ASSET_BYTES, '');
@@ -59,7 +60,9 @@ export function createCloudflareApi(parts: CloudflareApiParts): CloudflareApp {
   triggersResource(app, parts, republish);
   queuesResource(app, parts, republish);
   kvResource(app, parts);
-  app.all('*', (c) => failure(toHearthError(noSuchCall(c.req.method, c.req.path))));
+  app.all('*', (c) => {
+    throw noSuchCall(c.req.method, c.req.path);
+  });
 
   app.onError((thrown, c) => {
     const error = asHearthError(thrown);

@@ -39,6 +39,8 @@ const ticketSchema = z.object({ function: z.string(), listing: z.string(), exp: 
 type Ticket = z.output<typeof ticketSchema>;
 
 export interface AssetUploads {
+  /** Of a call that brings contents. Throws UNAUTHORIZED. */
+  authenticate(authorization: string | undefined): void;
   /** Throws BAD_REQUEST, UNAUTHORIZED and FORBIDDEN for the token of no upload of this function. */
   complete(name: string, worker: WorkerUpload, before: VersionEntry | undefined): Promise<Upload>;
 }
@@ -53,6 +55,7 @@ export interface AssetUploadParts extends Pick<CloudflareParts, 'registry' | 'no
 
 export function createAssetUploads({ library, seal, now }: AssetUploadParts): AssetUploads {
   return {
+    authenticate: (authorization) => void opened(seal, uploadToken(authorization), now()),
     async complete(name, { upload, assets }, before) {
       if (assets === undefined) return upload;
       if (assets.jwt === undefined) {
@@ -92,8 +95,7 @@ export function assetsResource(app: CloudflareApp, parts: AssetUploadParts): voi
   });
 
   app.post('/accounts/:account/workers/assets/upload/:hash', async (c) => {
-    const token = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1];
-    if (token === undefined) throw new HearthError('UNAUTHORIZED', 'The request carries no token of an upload.');
+    const token = uploadToken(c.req.header('authorization'));
     const ticket = opened(seal, token, now());
     const listing = await library.listing(ticket.function, ticket.listing);
     let known = sizes.get(listing);
@@ -122,6 +124,13 @@ export function assetsResource(app: CloudflareApp, parts: AssetUploadParts): voi
     }
     return missing;
   }
+}
+
+/** Throws UNAUTHORIZED. */
+function uploadToken(authorization: string | undefined): string {
+  const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  if (token !== undefined) return token;
+  throw new HearthError('UNAUTHORIZED', 'The request carries no token of an upload.');
 }
 
 /** No function has such a name: no secret of one can be taken for a token. */

@@ -11,7 +11,8 @@ const CODES: Readonly<Record<ErrorCode, number>> = {
   UNAUTHORIZED: 10000,
   FORBIDDEN: 10023,
   NO_ROUTE: NO_SUCH_CALL,
-  NOT_FOUND: NO_SUCH_WORKER,
+  // Never that of a Worker that is still to be made: wrangler would put an empty one in the place of what is there.
+  NOT_FOUND: NO_SUCH_CALL,
   CONFLICT: 10020,
   PAYLOAD_TOO_LARGE: 10027,
   BUILD_FAILED: 10021,
@@ -74,6 +75,6 @@ export class CloudflareError extends HearthError {
 }
 
 export function noSuchCall(method: string, path: string): CloudflareError {
-  const message = `Hearth has no ${method} ${path}: what wrangler can do here is in /docs/workers.`;
+  const message = `Hearth has no ${method} ${path}: what wrangler can do here is in /docs/workers of the control port.`;
   return new CloudflareError('NOT_FOUND', NO_SUCH_CALL, message);
 }

@@ -88,7 +88,8 @@ export function scriptsResource(app: CloudflareApp, parts: CloudflareParts, asse
   // Asked before a Worker is deleted: there are none, and so nothing of theirs is left running.
   app.get('/accounts/:account/workers/durable_objects/namespaces', () => success([], onePage(0)));
 
-  // Likewise: who is called by it.
+  // Likewise who calls it, which Hearth does not look for: a deploy of its callers is not refused without it either.
+  app.get('/accounts/:account/workers/tails/by-consumer/:script', () => success([]));
   app.get('/accounts/:account/workers/scripts/:script/references', (c) => {
     requireRead(c.get('caller'), scriptName(c));
     return success({ services: { incoming: [], outgoing: [] }, durable_objects: [], dispatch_outbounds: [] });

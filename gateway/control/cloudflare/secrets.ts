@@ -7,10 +7,21 @@ import { type CloudflareApp, type CloudflareParts, jsonOf, scriptName } from './
 
 const SECRETS = '/accounts/:account/workers/scripts/:script/secrets';
 
+const MOST_AT_ONCE = 100;
+
 const secretSchema = z.object({
   name: keyParam,
   text: secretValue,
   type: z.literal('secret_text', { error: 'Only secrets of text exist here.' }),
+});
+
+const bulkSchema = z.object({
+  secrets: z
+    .record(keyParam, secretSchema.nullable())
+    .refine((given) => Object.keys(given).length <= MOST_AT_ONCE, `At most ${MOST_AT_ONCE} secrets at once.`)
+    .refine((given) => Object.entries(given).every(([key, secret]) => secret === null || secret.name === key), {
+      error: 'A secret stands under its own name.',
+    }),
 });
 
 export function secretsResource(app: CloudflareApp, { secrets }: Pick<CloudflareParts, 'secrets'>): void {
@@ -25,6 +36,19 @@ export function secretsResource(app: CloudflareApp, { secrets }: Pick<Cloudflare
     const { name, text } = await jsonOf(c, secretSchema);
     await secrets.put(c.get('caller'), scriptName(c), { [name]: text });
     return success(view(name));
+  });
+
+  // As a JSON merge patch: null removes.
+  app.patch(`${SECRETS}-bulk`, async (c) => {
+    const name = scriptName(c);
+    const caller = c.get('caller');
+    const { secrets: given } = await jsonOf(c, bulkSchema);
+    const set = Object.entries(given).flatMap(([key, secret]) => (secret === null ? [] : [[key, secret.text]]));
+    await secrets.put(caller, name, Object.fromEntries(set));
+    for (const key of await secrets.keys(caller, name)) {
+      if (Object.hasOwn(given, key) && given[key] === null) await secrets.delete(caller, name, key);
+    }
+    return success((await secrets.keys(caller, name)).map(view));
   });
 
   app.delete(`${SECRETS}/:key`, async (c) => {
