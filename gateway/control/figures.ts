@@ -1,7 +1,7 @@
 /** How functions did in the last minutes, as the dashboard shows it. For longer than that there is /metrics. */
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Registry } from '../registry/registry.ts';
-import type { Figures, FunctionFigures } from '../telemetry/figures.ts';
+import type { Figures, Totals } from '../telemetry/figures.ts';
 import { requireRead } from './access.ts';
 import { answers, type ControlApp, guard, iso, nameParam, timestamp } from './http.ts';
 import { functionNamed } from './lookup.ts';
@@ -63,11 +63,7 @@ export function figuresResource(app: ControlApp, registry: Registry, figures: Pi
   app.openapi(listRoute, async (c) => {
     const all = await figures.all();
     const rows = [...all].filter(([name]) => registry.function(name) !== undefined);
-    const functions = rows.map(([name, { steps, ...rest }]) => ({
-      name,
-      ...totalsOf(rest),
-      callsByStep: steps.map(({ calls }) => calls),
-    }));
+    const functions = rows.map(([name, { callsByStep, ...rest }]) => ({ name, ...totalsOf(rest), callsByStep }));
     return c.json({ functions: functions.sort((a, b) => (a.name < b.name ? -1 : 1)) }, 200);
   });
 
@@ -79,6 +75,6 @@ export function figuresResource(app: ControlApp, registry: Registry, figures: Pi
   });
 }
 
-function totalsOf({ spanMs, ...rest }: Omit<FunctionFigures, 'steps'>) {
+function totalsOf({ spanMs, ...rest }: Totals) {
   return { spanSeconds: Math.round(spanMs) / 1000, ...rest };
 }

@@ -9,8 +9,8 @@ import { type Bucket, quantile } from './quantile.ts';
 
 export const STEP_MS = 10_000;
 const STEPS = 30;
-/** Functions looked at in one turn of the event loop: well under a millisecond's work. */
-const FUNCTIONS_PER_TURN = 500;
+/** Functions looked at in one turn of the event loop: half a millisecond's work. */
+const FUNCTIONS_PER_TURN = 50;
 
 export interface Step {
   /** Epoch ms of its begin; the last one is not over. */
@@ -23,7 +23,7 @@ export interface Step {
   p95Ms: number | null;
 }
 
-export interface FunctionFigures {
+export interface Totals {
   /** How long back the figures reach, ms: the window, or since the gateway began when that is less. */
   spanMs: number;
   calls: number;
@@ -33,14 +33,21 @@ export interface FunctionFigures {
   p50Ms: number | null;
   p95Ms: number | null;
   p99Ms: number | null;
-  /** Oldest first, without gaps. */
+}
+
+/** Oldest first, without gaps. */
+export interface FunctionFigures extends Totals {
   steps: Step[];
+}
+
+export interface FiguresRow extends Totals {
+  callsByStep: number[];
 }
 
 export interface Figures {
   of(functionName: string): FunctionFigures;
   /** Of all functions that were called in that time; looked at in turns, so that requests get theirs. */
-  all(): Promise<Map<string, FunctionFigures>>;
+  all(): Promise<Map<string, FiguresRow>>;
   end(): void;
 }
 
@@ -82,7 +89,7 @@ export function createFigures({ source, now, timers }: FiguresParts): Figures {
   let cancel: () => void = () => undefined;
 
   function look(functionName: string, step: number): void {
-    const tally: Tally = { step, calls: 0, errors: 0, timeouts: 0, coldStarts: 0, durations: new Map() };
+    const tally = emptyTally(step);
     for (const counted of source.countedOf(functionName)) {
       const before = seen.get(counted);
       if (callsOf(counted) === before?.calls) continue;
@@ -102,13 +109,8 @@ export function createFigures({ source, now, timers }: FiguresParts): Figures {
   }
 
   async function lookAtAll(step: number): Promise<void> {
-    let looked = 0;
     // A copy: functions come and go between turns. Those that were deleted meanwhile age as well.
-    for (const name of new Set([...source.functionNames(), ...recent.keys()])) {
-      look(name, step);
-      looked++;
-      if (looked % FUNCTIONS_PER_TURN === 0) await nextTurn();
-    }
+    await inTurns(new Set([...source.functionNames(), ...recent.keys()]), (name) => look(name, step));
   }
 
   async function tick(): Promise<void> {
@@ -123,54 +125,72 @@ export function createFigures({ source, now, timers }: FiguresParts): Figures {
   }
   schedule();
 
-  function figuresOf(functionName: string): FunctionFigures {
+  /** What there is of the window, and where that begins. */
+  function windowOf(functionName: string) {
     const at = now();
     const last = Math.floor(at / STEP_MS);
     const first = Math.max(last - STEPS + 1, Math.floor(begunAt / STEP_MS));
-    const tallies = (recent.get(functionName) ?? []).filter(({ step }) => step >= first);
-    const whole: Tally = { step: last, calls: 0, errors: 0, timeouts: 0, coldStarts: 0, durations: new Map() };
+    const byStep = new Map<number, Tally>();
+    for (const tally of recent.get(functionName) ?? []) if (tally.step >= first) byStep.set(tally.step, tally);
+    const steps = Array.from({ length: last - first + 1 }, (_, n) => first + n);
+    return { byStep, steps, spanMs: at - Math.max(begunAt, first * STEP_MS) };
+  }
+
+  function totalsOf(tallies: Iterable<Tally>, spanMs: number): Totals {
+    const whole = emptyTally(0);
     for (const tally of tallies) merge(whole, tally);
-    const quantileMs = (tally: Tally, wanted: number) => {
-      const buckets = [...tally.durations].sort(([a], [b]) => a - b).map((entry) => bucketOf(bounds, entry));
-      const seconds = quantile(buckets, wanted);
-      return seconds === null ? null : Math.round(seconds * 1e6) / 1e3;
-    };
-    const steps: Step[] = [];
-    for (let step = first; step <= last; step++) {
-      const tally = tallies.find((candidate) => candidate.step === step);
-      steps.push({
-        at: step * STEP_MS,
-        calls: tally?.calls ?? 0,
-        errors: tally?.errors ?? 0,
-        coldStarts: tally?.coldStarts ?? 0,
-        p95Ms: tally === undefined ? null : quantileMs(tally, 0.95),
-      });
-    }
     const { calls, errors, timeouts, coldStarts } = whole;
-    return {
-      spanMs: at - Math.max(begunAt, first * STEP_MS),
-      calls,
-      errors,
-      timeouts,
-      coldStarts,
-      p50Ms: quantileMs(whole, 0.5),
-      p95Ms: quantileMs(whole, 0.95),
-      p99Ms: quantileMs(whole, 0.99),
-      steps,
-    };
+    const [p50Ms = null, p95Ms = null, p99Ms = null] = quantilesMs(whole, [0.5, 0.95, 0.99]);
+    return { spanMs, calls, errors, timeouts, coldStarts, p50Ms, p95Ms, p99Ms };
+  }
+
+  function quantilesMs(tally: Tally, wanted: readonly number[]): (number | null)[] {
+    const buckets = [...tally.durations].sort(([a], [b]) => a - b).map((entry) => bucketOf(bounds, entry));
+    return wanted.map((share) => {
+      const seconds = quantile(buckets, share);
+      return seconds === null ? null : Math.round(seconds * 1e6) / 1e3;
+    });
   }
 
   return {
     of(functionName) {
       look(functionName, Math.floor(now() / STEP_MS));
-      return figuresOf(functionName);
+      const { byStep, steps, spanMs } = windowOf(functionName);
+      return {
+        ...totalsOf(byStep.values(), spanMs),
+        steps: steps.map((step) => {
+          const tally = byStep.get(step) ?? emptyTally(step);
+          const { calls, errors, coldStarts } = tally;
+          const [p95Ms = null] = quantilesMs(tally, [0.95]);
+          return { at: step * STEP_MS, calls, errors, coldStarts, p95Ms };
+        }),
+      };
     },
     async all() {
       await lookAtAll(Math.floor(now() / STEP_MS));
-      return new Map(Array.from(recent.keys(), (name) => [name, figuresOf(name)]));
+      const rows = new Map<string, FiguresRow>();
+      await inTurns([...recent.keys()], (name) => {
+        const { byStep, steps, spanMs } = windowOf(name);
+        const callsByStep = steps.map((step) => byStep.get(step)?.calls ?? 0);
+        rows.set(name, { ...totalsOf(byStep.values(), spanMs), callsByStep });
+      });
+      return rows;
     },
     end: () => cancel(),
   };
+}
+
+async function inTurns(names: Iterable<string>, work: (name: string) => void): Promise<void> {
+  let done = 0;
+  for (const name of names) {
+    work(name);
+    done++;
+    if (done % FUNCTIONS_PER_TURN === 0) await nextTurn();
+  }
+}
+
+function emptyTally(step: number): Tally {
+  return { step, calls: 0, errors: 0, timeouts: 0, coldStarts: 0, durations: new Map() };
 }
 
 /** Each call is counted as one or the other. */
