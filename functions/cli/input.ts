@@ -19,6 +19,26 @@ export function number(text: string): number {
   return value;
 }
 
+/** As `number`, above 0. */
+export function positive(text: string): number {
+  const value = number(text);
+  if (value <= 0) throw new InvalidArgumentError('It has to be above 0.');
+  return value;
+}
+
+/** `"name: value"`, as curl's -H has it. @throws UsageError */
+export function headersOf(given: readonly string[]): Record<string, string[]> {
+  const headers: Record<string, string[]> = {};
+  for (const header of given) {
+    const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(header) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new UsageError(`${JSON.stringify(header)} is no header; write "name: value".`);
+    }
+    headers[name] = [...(headers[name] ?? []), value];
+  }
+  return headers;
+}
+
 /** `name=value`. @throws UsageError */
 export function pair(text: string, what: string): [string, string] {
   const at = text.indexOf('=');

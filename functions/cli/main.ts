@@ -1,5 +1,6 @@
 /** Entry of the `hearth` command; bin.js has seen to the right Node. */
 import { readFileSync } from 'node:fs';
+import { bench } from './commands/bench.ts';
 import { cron } from './commands/cron.ts';
 import { deploy } from './commands/deploy.ts';
 import { dev } from './commands/dev.ts';
@@ -39,7 +40,7 @@ process.exitCode = await run(
       ...[up, init, types, dev],
       ...[ls, deploy, invoke, logs, profile],
       ...[versions, traffic, rollback, rollout, publish, unpublish],
-      ...[secret, token, cron, queue, pool],
+      ...[secret, token, cron, queue, pool, bench],
     ],
   },
 );

@@ -1,8 +1,9 @@
 /** `hearth invoke`: any trigger by hand. The answer's body goes to standard output, what is told about it to the other. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { AddCommand, Cli } from '../cli.ts';
-import { segment } from '../client.ts';
-import { UsageError } from '../failure.ts';
-import { collect, textOf } from '../input.ts';
+import { type Client, segment } from '../client.ts';
+import { Failure, UsageError } from '../failure.ts';
+import { collect, headersOf, textOf } from '../input.ts';
 import { ms, plain, short } from '../output.ts';
 
 interface Options {
@@ -13,6 +14,8 @@ interface Options {
   cron?: string | true;
   queue?: string | true;
   of?: string;
+  async?: true;
+  wait?: true;
 }
 
 interface Outcome {
@@ -42,17 +45,66 @@ export const invoke: AddCommand = (program, cli) => {
     .option('--cron [expression]', "as a tick of it (default: the manifest's first)")
     .option('--queue [name]', "as a message of it, JSON where it is JSON (default: the manifest's first)")
     .option('--of <version>', 'by this version, whatever the traffic says')
+    .option('--async', 'do not wait: print the id of the invocation once it is durable')
+    .option('--wait', 'with --async: wait for its end, retries included, and print what came of it')
     .action(async (name: string, path: string, options: Options) => {
-      const outcome = await cli.client().call<Outcome>('POST', `/v1/functions/${segment(name)}/invoke`, {
-        json: {
-          ...(await triggerOf(path, options, cli)),
-          ...(options.of === undefined ? {} : { version: options.of }),
-        },
-      });
+      if (options.wait && !options.async) throw new UsageError('--wait is of use with --async only.');
+      const client = cli.client();
+      const call = `/v1/functions/${segment(name)}/invoke`;
+      const json = {
+        ...(await triggerOf(path, options, cli)),
+        ...(options.of === undefined ? {} : { version: options.of }),
+      };
+      if (options.async) {
+        const accepted = await client.call<{ invocationId: string }>('POST', call, {
+          json: { ...json, mode: 'async' },
+        });
+        if (options.wait) printEnd(await ended(client, accepted.invocationId), options, cli);
+        else cli.show(accepted, () => accepted.invocationId);
+        return;
+      }
+      const outcome = await client.call<Outcome>('POST', call, { json });
       if (cli.json()) cli.show(outcome, () => '');
       else print(outcome, options, cli);
     });
 };
+
+/** Of GET /v1/invocations/ID what is looked at here. */
+interface Invocation {
+  id: string;
+  function: string;
+  state: 'queued' | 'running' | 'ok' | 'error';
+  attempts: number;
+  version: string | null;
+  start: string | null;
+  phases: Record<string, number> | null;
+  result: Partial<Outcome> | null;
+  error: { code: string; message: string } | null;
+}
+
+const FIRST_LOOK_MS = 50;
+const MOST_LOOK_MS = 1_000;
+
+async function ended(client: Client, id: string): Promise<Invocation> {
+  for (let pauseMs = FIRST_LOOK_MS; ; pauseMs = Math.min(MOST_LOOK_MS, pauseMs * 1.5)) {
+    const invocation = await client.call<Invocation>('GET', `/v1/invocations/${segment(id)}`);
+    if (invocation.state === 'ok' || invocation.state === 'error') return invocation;
+    await wait(pauseMs);
+  }
+}
+
+/** @throws Failure when it ended in an error. */
+function printEnd(invocation: Invocation, options: Options, cli: Cli): void {
+  const { id, attempts, error, result, version, start, phases } = invocation;
+  const facts = { invocationId: id, version: version ?? '', start: start ?? 'elsewhere', phases: phases ?? {} };
+  if (cli.json()) cli.show(invocation, () => '');
+  else if (result !== null) print({ ...result, ...facts }, options, cli);
+  if (error === null) return;
+  throw new Failure(
+    `${error.message} (${error.code}, after ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`,
+    `Read its log: hearth logs ${invocation.function} --invocation ${id}`,
+  );
+}
 
 async function triggerOf(path: string, options: Options, cli: Cli): Promise<Record<string, unknown>> {
   const { cron, queue, data } = options;
@@ -80,18 +132,6 @@ export function messageOf(text: string): { body: unknown; contentType?: 'text' }
     if (!(error instanceof SyntaxError)) throw error;
     return { body: text, contentType: 'text' };
   }
-}
-
-function headersOf(given: readonly string[]): Record<string, string[]> {
-  const headers: Record<string, string[]> = {};
-  for (const header of given) {
-    const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(header) ?? [];
-    if (name === undefined || value === undefined) {
-      throw new UsageError(`${JSON.stringify(header)} is no header; write "name: value".`);
-    }
-    headers[name] = [...(headers[name] ?? []), value];
-  }
-  return headers;
 }
 
 function print(outcome: Outcome, options: Options, cli: Cli): void {

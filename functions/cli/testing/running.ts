@@ -13,6 +13,8 @@ export interface RunningCommand extends AsyncDisposable {
   output(): string;
   /** Resolves with the match once the output from `since` on has one; rejects when the command ends, or after a minute. */
   said(what: RegExp, since?: number): Promise<RegExpExecArray>;
+  /** Resolves with the exit code, once it has ended by itself. */
+  ended(): Promise<number | null>;
   /** Sends the signal, and resolves with the exit code. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -36,12 +38,15 @@ export function running(
   }
   const closed = once(child, 'close');
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
-  const end = async (signal: NodeJS.Signals) => {
-    if (!isOver()) child.kill(signal);
+  const ended = async () => {
     const late = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
     await closed;
     clearTimeout(late);
     return child.exitCode;
+  };
+  const end = async (signal: NodeJS.Signals) => {
+    if (!isOver()) child.kill(signal);
+    return await ended();
   };
   return {
     child,
@@ -66,6 +71,7 @@ export function running(
         }, reject);
         look();
       }),
+    ended,
     end,
     async [Symbol.asyncDispose]() {
       await end('SIGTERM');
