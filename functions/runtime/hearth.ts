@@ -22,6 +22,26 @@ export type {
   SpanAttributes,
   StartSpan,
 } from '../contract/handlers.ts';
+export type {
+  Config,
+  ConfigSnapshot,
+  Counters,
+  Lock,
+  LockOptions,
+  Locks,
+  Outbound,
+  R2Bucket,
+  R2Conditional,
+  R2GetOptions,
+  R2HttpMetadata,
+  R2ListOptions,
+  R2Object,
+  R2ObjectBody,
+  R2Objects,
+  R2PutOptions,
+  RateLimit,
+  Topic,
+} from '../contract/services.ts';
 export type { Called, Service, Stub } from './stubs.ts';
 
 /**

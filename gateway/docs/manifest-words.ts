@@ -84,5 +84,51 @@ export const MANIFEST_WORDS: Readonly<Record<string, string>> = {
   'hearth.async.onFailure.function': 'A function that is told.',
   'hearth.async.onFailure.path': 'At which path of its own.',
   'hearth.async.onFailure.url': 'An address that is told, by a POST of JSON.',
+  'r2_buckets[].binding': 'Its name in env.',
+  'r2_buckets[].bucket_name': 'Buckets of one name are one, in each trust group; without it one of its own.',
+  'r2_buckets[].preview_bucket_name': 'Without effect.',
+  'r2_buckets[].remote': 'Without effect.',
+  'ratelimits[].name': 'Its name in env.',
+  'ratelimits[].namespace_id': 'Limits of one id count together, in each trust group.',
+  'ratelimits[].simple.limit': 'How often each key may be used in a period, in each gateway.',
+  'ratelimits[].simple.period': 'Seconds.',
+  'ratelimits[].type': 'Without effect.',
+  'hearth.locks[].binding': 'Its name in env.',
+  'hearth.locks[].namespace': 'Locks of one namespace are the same, in each trust group; without it its own.',
+  'hearth.counters[].binding': 'Its name in env.',
+  'hearth.counters[].namespace': 'Counters of one namespace are the same, in each trust group; without it its own.',
+  'hearth.config[].binding': 'Its name in env.',
+  'hearth.config[].namespace': 'Which configuration: that of /v1/config/NAMESPACE, for its trust group.',
+  'hearth.topics.publishers[].binding': 'Its name in env.',
+  'hearth.topics.publishers[].topic': 'The topic that it publishes to; topics are those of one trust group.',
+  'hearth.topics.subscriptions[].topic':
+    'What is published to it is put into the queue topic.TOPIC.FUNCTION, for the handler "queue".',
+  'hearth.topics.subscriptions[].type': 'Without effect.',
+  'hearth.topics.subscriptions[].max_batch_size': 'Messages of one batch.',
+  'hearth.topics.subscriptions[].max_batch_timeout': 'Seconds that the first of them waits for the others.',
+  'hearth.topics.subscriptions[].max_retries': 'Deliveries after the first.',
+  'hearth.topics.subscriptions[].dead_letter_queue':
+    'Where a message goes that is out of retries; without it topic.TOPIC.FUNCTION.dead.',
+  'hearth.topics.subscriptions[].max_concurrency':
+    'Batches in flight at once, over all gateways; without it 64 in each.',
+  'hearth.topics.subscriptions[].retry_delay': 'Seconds before a retry that names none; 0: a growing pause.',
+  'hearth.rateLimit.limit':
+    'How many HTTP calls are let through in a period, in each gateway; more are answered with 429.',
+  'hearth.rateLimit.periodSeconds': 'The period.',
+  'hearth.rateLimit.by': 'Counted for all callers together, for each address, or for each value of a header.',
+  'hearth.rateLimit.by.header': 'Name of that header.',
+  'hearth.outbound[].binding': 'Its name in env.',
+  'hearth.outbound[].origin': 'The one origin that it calls, such as "https://api.example.com".',
+  'hearth.outbound[].timeoutMs': 'Of each attempt, until the head of the answer.',
+  'hearth.outbound[].retries':
+    'Attempts after the first, of idempotent methods and of what carries an idempotency-key.',
+  'hearth.outbound[].headers':
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: so it is written
+    'Set on each request that has none of the name; ${NAME} stands for a secret or variable.',
+  'hearth.outbound[].breaker.failures': 'So many within the window, and nothing is called for a while.',
+  'hearth.outbound[].breaker.windowSeconds': 'The window.',
+  'hearth.outbound[].breaker.openSeconds': 'How long nothing is called then, before one call is tried.',
+  'hearth.breakers':
+    'By service binding: after so many failed calls of fetch within the window the service is not called for a while.',
   'hearth.label': 'What this version is called, such as "1.2.0"; part of its content.',
 };
