@@ -16,6 +16,7 @@ async function quotaOver(limitMb: number | null, parts: Partial<QuotaParts> = {}
   const quota = createQuota({
     used: () => (measured.fails ? Promise.reject(new Error('away')) : Promise.resolve(measured.used)),
     limitBytes: limitMb === null ? null : limitMb * MB,
+    logBytes: 0,
     disk: () => Promise.resolve({ freeBytes: measured.free, totalBytes: measured.total }),
     timers: clock,
     log: { ...SILENT, warn: (message: string) => void warned.push(message) },
@@ -44,6 +45,14 @@ test('from nine tenths on nothing new is taken, and it says so once; below that 
   await look();
   assert.equal(quota.refusal(), null);
   assert.deepEqual(quota.level(), { usedBytes: 89 * MB, limitBytes: 100 * MB });
+});
+
+test('what the log of the database may take is not there for the state', async () => {
+  const { quota, measured, look } = await quotaOver(100, { logBytes: 50 * MB });
+  measured.used = 45 * MB;
+  await look();
+  assert.match(quota.refusal()?.message ?? '', /takes 45 MB of the 50 it may \(HEARTH_DISK_MB less 50 for its log\)/);
+  assert.equal(quota.level().limitBytes, 50 * MB);
 });
 
 test('what is taken between two looks counts at once, and not twice', async () => {

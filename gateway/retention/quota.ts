@@ -10,8 +10,9 @@ import type { Timers } from '../triggers/timers.ts';
 export interface QuotaParts {
   /** Bytes of all that is stored. */
   used(): Promise<number>;
-  /** What that may come to; null: as far as the disk goes. */
+  /** What that may come to, and its log beside it; null: as far as the disk goes. */
   limitBytes: number | null;
+  logBytes: number;
   /** Of the file system under it; null: it is not on one of this machine. */
   disk: (() => Promise<{ freeBytes: number; totalBytes: number }>) | null;
   timers: Timers;
@@ -40,7 +41,8 @@ const RETRY_AFTER_S = 30;
 
 const MB = 2 ** 20;
 
-export function createQuota({ used, limitBytes, disk, timers, log }: QuotaParts): Quota {
+export function createQuota({ used, limitBytes, logBytes, disk, timers, log }: QuotaParts): Quota {
+  const stateBytes = limitBytes === null ? null : limitBytes - logBytes;
   let usedBytes = 0;
   /** Since that was measured. */
   let takenBytes = 0;
@@ -51,9 +53,10 @@ export function createQuota({ used, limitBytes, disk, timers, log }: QuotaParts)
 
   function why(): string | null {
     const bytes = usedBytes + takenBytes;
-    if (limitBytes !== null && bytes >= limitBytes * SHARE) {
-      const [has, may] = [Math.ceil(bytes / MB), Math.floor(limitBytes / MB)];
-      return `Hearth's state takes ${has} MB of the ${may} it may (HEARTH_DISK_MB), and the rest is for what was accepted: remove versions, messages or values, or allow more.`;
+    if (stateBytes !== null && bytes >= stateBytes * SHARE) {
+      const [has, may] = [Math.ceil(bytes / MB), Math.floor(stateBytes / MB)];
+      const log = logBytes > 0 ? ` less ${logBytes / MB} for its log` : '';
+      return `Hearth's state takes ${has} MB of the ${may} it may (HEARTH_DISK_MB${log}), and the rest is for what was accepted: remove versions, messages or values, or allow more.`;
     }
     if (room === null) return null;
     const reserve = Math.min(RESERVE_BYTES, room.totalBytes * RESERVE_SHARE);
@@ -95,7 +98,7 @@ export function createQuota({ used, limitBytes, disk, timers, log }: QuotaParts)
     taking(bytes) {
       takenBytes += bytes;
     },
-    level: () => ({ usedBytes: usedBytes + takenBytes, limitBytes }),
+    level: () => ({ usedBytes: usedBytes + takenBytes, limitBytes: stateBytes }),
     start: round,
     end() {
       ended = true;

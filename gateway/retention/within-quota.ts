@@ -1,4 +1,5 @@
 /** A store that takes nothing new while the quota is used up. What frees room, and what was accepted, goes on. */
+import type { AsyncRecord } from '../store/api/asyncs.ts';
 import type { Artifact } from '../store/api/registry.ts';
 import type { Store } from '../store/store.ts';
 import type { Quota } from './quota.ts';
@@ -10,7 +11,7 @@ export function withinQuota(store: Store, quota: Pick<Quota, 'refusal' | 'taking
     quota.taking(bytes);
     return write();
   }
-  const { registry, kv, queues, files, configs, bases } = store;
+  const { registry, kv, queues, files, configs, bases, asyncs, answers } = store;
   return {
     ...store,
     registry: {
@@ -35,9 +36,19 @@ export function withinQuota(store: Store, quota: Pick<Quota, 'refusal' | 'taking
       writePart: (upload, number, bytes, nowMs) =>
         take(bytes.byteLength, () => files.writePart(upload, number, bytes, nowMs)),
     },
+    asyncs: {
+      ...asyncs,
+      put: (record, body) => (isNew(record) ? take(0, () => asyncs.put(record, body)) : asyncs.put(record, body)),
+    },
+    answers: { ...answers, begin: (...args) => take(0, () => answers.begin(...args)) },
     configs: { ...configs, put: (...args) => take(0, () => configs.put(...args)) },
     bases: { ...bases, put: (...args) => take(0, () => bases.put(...args)) },
   };
+}
+
+/** Accepted just now; what follows is of one that was. */
+function isNew({ attempts, since, acceptedAt }: AsyncRecord): boolean {
+  return attempts === 0 && since === acceptedAt;
 }
 
 function sizeOf({ code, sourceMap, files, codeCache }: Artifact): number {

@@ -40,6 +40,7 @@ export async function openStore(parts: OpenParts): Promise<Opened> {
   const quota = createQuota({
     used: store.disk.used,
     limitBytes: config.diskBytes,
+    logBytes: config.redis === null ? MOST_LOG_BYTES : 0,
     disk: config.redis === null ? () => roomIn(dataDir.path) : null,
     timers,
     log,
