@@ -6,7 +6,8 @@ import type { Browser, Page } from 'playwright-core';
 import type { TestGateway } from '../../testing/gateway.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const PATIENCE_MS = 30_000;
+/** Far above what anything takes on a loaded machine. */
+const PATIENCE_MS = 60_000;
 
 export interface VisitOptions {
   /** Behind the #. */
