@@ -1,12 +1,12 @@
 /**
- * `node bench/tables.ts` writes into README.md what bench/results has measured: between `<!-- bench NAME -->` and
+ * `node bench/tables.ts` writes the docs page of what bench/results has measured, and into README.md: between `<!-- bench NAME -->` and
  * `<!-- /bench -->` stands what the table of that name says. What was not measured stays as it is. `npm run format`
  * then aligns the columns.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { figure, leastSquares } from './report.ts';
+import { figure, leastSquares, percentile } from './report.ts';
 import type { GroupDensity } from './suites/group-density.ts';
 
 interface Density {
@@ -21,18 +21,24 @@ interface Rpc {
 interface Pools {
   data: { phases: Record<string, { p50Us: number | null; p99Us: number | null; errors: number; requests: number }> };
 }
+interface Edit {
+  data: { times: Record<string, number[]> };
+}
 export interface Results {
+  edit: Edit | null;
   density: Density | null;
   rpc: Rpc | null;
   pools: Pools | null;
 }
 
-const NAMES = ['memory', 'module-memory', 'calls', 'pools'] as const;
+const NAMES = ['edit', 'memory', 'module-memory', 'calls', 'pools'] as const;
 type Name = (typeof NAMES)[number];
 
 /** Null: not measured. */
-export function tableOf(name: Name, { density, rpc, pools }: Results): string | null {
+export function tableOf(name: Name, { edit, density, rpc, pools }: Results): string | null {
   switch (name) {
+    case 'edit':
+      return savedToServed(edit);
     case 'memory':
       return memory(density);
     case 'module-memory':
@@ -57,6 +63,16 @@ export function filled(readme: string, results: Results): string {
 }
 
 /* ── what each says, and from where in bench/results ── */
+
+/** edit.json: times, ms, by project. */
+function savedToServed(edit: Edit | null): string | null {
+  if (edit === null) return null;
+  const each = Object.entries(edit.data.times).map(
+    ([name, times]) =>
+      `${figure(percentile(times, 50), 0)} ms for ${name} (of ${times.length} saves one in a hundred over ${figure(percentile(times, 99), 0)} ms)`,
+  );
+  return ` ${each.join(', ')} `;
+}
 
 /** density.json: a base is the slope of found["bases of one host"], a module that of groups.small.points. */
 function moduleMemory(density: Density | null): string | null {
@@ -142,6 +158,15 @@ function resultOf<Result>(name: string): Result | null {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const path = join(import.meta.dirname, '..', 'README.md');
-  const results = { density: resultOf<Density>('density'), rpc: resultOf<Rpc>('rpc'), pools: resultOf<Pools>('pools') };
+  const results = {
+    edit: resultOf<Edit>('edit'),
+    density: resultOf<Density>('density'),
+    rpc: resultOf<Rpc>('rpc'),
+    pools: resultOf<Pools>('pools'),
+  };
   writeFileSync(path, filled(readFileSync(path, 'utf8'), results));
+  const names = ['warm', 'cold', 'deploy', 'queue', 'release'];
+  const measured = Object.fromEntries(names.map((name) => [name, resultOf(name)])) as unknown as PageResults;
+  const page = join(import.meta.dirname, '..', 'gateway/docs/pages/performance.md');
+  writeFileSync(page, performancePage(measured));
 }
