@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { type PageResults, performancePage } from './page.ts';
 import { figure, leastSquares, percentile } from './report.ts';
 import type { GroupDensity } from './suites/group-density.ts';
 
