@@ -181,7 +181,8 @@ export function settings() {
     'callback-private': {
       env: 'HEARTH_CALLBACK_PRIVATE',
       default: 'refuse',
-      meaning: 'allow: callbacks of asynchronous invocations may go to private networks; never to this machine',
+      meaning:
+        'allow: callbacks of asynchronous invocations, and key sets of hearth.auth, may be in private networks; never on this machine',
       ...oneOf('refuse', 'allow'),
     },
     'secret-key': {

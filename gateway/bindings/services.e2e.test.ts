@@ -336,6 +336,8 @@ describe('services of a function', () => {
     assert.equal(await status('GET', '/v1/config/shop'), 403);
     assert.equal(await status('PUT', '/v1/config/guarded?trustGroup=others'), 403);
     assert.equal((await putConfig('guarded', { a: 'x'.repeat(300_000) })).status, 413);
+    const deep = JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`);
+    assert.equal((await putConfig('guarded', { deep })).status, 400);
     assert.equal((await putConfig('guarded', [])).status, 400);
     assert.equal((await putConfig('no%20name', {})).status, 400);
   });

@@ -1,14 +1,17 @@
 /** Configuration of functions: put as a whole, and told to what runs, without a deploy. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
-import { MAX_CONFIG_BYTES, MAX_CONFIG_KEYS, NAME_PATTERN, NAME_RULE } from '../../functions/contract/limits.ts';
+import { MAX_CONFIG_BYTES, MAX_CONFIG_KEYS } from '../../functions/contract/limits.ts';
 import { NAMESPACE_PATTERN } from '../../functions/contract/manifest-names.ts';
 import type { Configs } from '../bindings/configs.ts';
 import { storedNamespace } from '../bindings/kv.ts';
 import type { ConfigRecord } from '../store/api/configs.ts';
 import { type Caller, requireRead, requireScope, requireTrustGroup } from './access.ts';
 import type { Audit } from './audit.ts';
-import { answers, type ControlApp, isoOrNull, jsonBody, timestamp } from './http.ts';
+import { answers, type ControlApp, isoOrNull, jsonBody, timestamp, trustGroupQuery } from './http.ts';
+
+/** Whoever reads it goes through it by recursion. */
+const MOST_DEPTH = 100;
 
 const params = z.object({
   namespace: z
@@ -16,17 +19,11 @@ const params = z.object({
     .regex(NAMESPACE_PATTERN, 'letters, digits, ".", "_" and "-", at most 128 characters')
     .openapi({ example: 'shop' }),
 });
-const query = z.object({
-  trustGroup: z
-    .string()
-    .regex(NAME_PATTERN, `a name ${NAME_RULE}`)
-    .default('default')
-    .openapi({ description: 'Whose functions are told: a namespace means something within one trust group' }),
-});
 
 const values = z
-  .record(z.string().min(1).max(256), z.json())
+  .record(z.string().min(1).max(256), z.unknown())
   .refine((given) => Object.keys(given).length <= MAX_CONFIG_KEYS, `At most ${MAX_CONFIG_KEYS} keys.`)
+  .refine((given) => isShallow(given, MOST_DEPTH), `At most ${MOST_DEPTH} levels in each other.`)
   // Said here: z.json() holds itself, which the description cannot follow.
   .openapi({
     type: 'object',
@@ -49,7 +46,7 @@ const getRoute = createRoute({
   path: '/v1/config/{namespace}',
   summary: 'A configuration, as functions have it',
   tags: ['config'],
-  request: { params, query },
+  request: { params, query: trustGroupQuery },
   responses: answers(200, 'The configuration', configSchema),
 });
 
@@ -60,7 +57,7 @@ const putRoute = createRoute({
   tags: ['config'],
   request: {
     params,
-    query,
+    query: trustGroupQuery,
     body: jsonBody(
       z
         .strictObject({
@@ -101,6 +98,12 @@ export function configResource(app: ControlApp, configs: Configs, audit: Audit):
     await audit(caller.id, 'config.put', namespace, { trustGroup, version: record.version });
     return c.json(viewOf(namespace, trustGroup, record), 200);
   });
+}
+
+/** It is JSON, in which nothing holds itself. */
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
 }
 
 /** Who may change it may read it. */

@@ -22,6 +22,11 @@ export type ControlApp = OpenAPIHono<ControlEnv>;
 
 export const nameParam = z.string().regex(NAME_PATTERN, `a name ${NAME_RULE}`).openapi({ example: 'hello' });
 
+/** Of what is named within a trust group. */
+export const trustGroupQuery = z.object({
+  trustGroup: nameParam.default('default').openapi({ description: 'Names mean something within one trust group' }),
+});
+
 /** Queues may also be somebody's dead letters. */
 export const queueNameParam = z
   .string()

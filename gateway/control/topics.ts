@@ -1,26 +1,13 @@
 /** Topics: what is published goes to every function that subscribes. Their queues are looked at as any other. */
 import { createRoute, z } from '@hono/zod-openapi';
-import {
-  MAX_BATCH_MESSAGES,
-  MAX_DELAY_S,
-  NAME_PATTERN,
-  NAME_RULE,
-  topicQueue,
-} from '../../functions/contract/limits.ts';
+import { MAX_BATCH_MESSAGES, MAX_DELAY_S, topicQueue } from '../../functions/contract/limits.ts';
 import type { Topics } from '../triggers/topics.ts';
 import { requireRead, requireScope, requireTrustGroup } from './access.ts';
-import { answers, type ControlApp, guard, jsonBody, nameParam } from './http.ts';
+import { answers, type ControlApp, guard, jsonBody, nameParam, trustGroupQuery } from './http.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
 
 const tags = ['topics'];
 const params = z.object({ name: nameParam });
-const query = z.object({
-  trustGroup: z
-    .string()
-    .regex(NAME_PATTERN, `a name ${NAME_RULE}`)
-    .default('default')
-    .openapi({ description: 'Whose functions get it: a topic means something within one trust group' }),
-});
 
 const messageSchema = z
   .strictObject({
@@ -36,7 +23,7 @@ const getRoute = createRoute({
   summary: 'Who subscribes, and in which queue each finds its messages',
   tags,
   middleware: guard((caller) => requireRead(caller)),
-  request: { params, query },
+  request: { params, query: trustGroupQuery },
   responses: answers(
     200,
     'Subscribers',
@@ -54,7 +41,7 @@ const publishRoute = createRoute({
   middleware: guard((caller, param) => requireScope(caller, 'publish', param('name'))),
   request: {
     params,
-    query,
+    query: trustGroupQuery,
     body: jsonBody(z.strictObject({ messages: z.array(messageSchema).min(1).max(MAX_BATCH_MESSAGES) })),
   },
   responses: answers(
