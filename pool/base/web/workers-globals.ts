@@ -14,13 +14,29 @@ export function installWorkersGlobals(): void {
   lazy(globalThis, 'caches', makeCaches);
   lazy(globalThis, 'IdentityTransformStream', makeIdentityTransformStream);
   lazy(globalThis, 'FixedLengthStream', makeFixedLengthStream);
-  lazy(globalThis.crypto, 'DigestStream', makeDigestStream);
-  lazy(Object.getPrototypeOf(globalThis.crypto.subtle) as object, 'timingSafeEqual', () => equalInConstantTime);
+  extendCrypto();
   // Of a network that Hearth is not: nothing is known of a client but its address.
   defineProperty(RealRequest.prototype, 'cf', { get: () => NO_CF, configurable: true });
 }
 
 const NO_CF = Object.freeze({});
+
+/** Node makes `crypto` when it is first read, which takes 0.7 ms: so is what stands in it. */
+function extendCrypto(): void {
+  const own = Object.getOwnPropertyDescriptor(globalThis, 'crypto');
+  if (own?.get === undefined) return;
+  const make = own.get;
+  defineProperty(globalThis, 'crypto', {
+    ...own,
+    get() {
+      defineProperty(globalThis, 'crypto', own);
+      const crypto = Reflect.apply(make, globalThis, []) as Crypto;
+      lazy(crypto, 'DigestStream', makeDigestStream);
+      lazy(Object.getPrototypeOf(crypto.subtle) as object, 'timingSafeEqual', () => equalInConstantTime);
+      return crypto;
+    },
+  });
+}
 
 /** A property that becomes its value when it is first read, or is written to. */
 function lazy(target: object, name: string, make: () => unknown): void {
