@@ -120,6 +120,15 @@ describe('who is asked first', () => {
     assert.deepEqual(asked, ['function', 'assets', 'function', 'default', 'default']);
   });
 
+  it('is the function for what it guards, however the path is spelled', () => {
+    const spelled = ['/%61dmin/x', '/admin%2Fx', '/a%64min%2fx', '/caf%C3%A9/x'];
+    for (const path of spelled) assert.equal(firstAsked(['/admin/*', '/café/*'], path), 'function', path);
+    assert.equal(firstAsked(['/caf%C3%A9/*'], '/caf%C3%A9/x'), 'function');
+    assert.equal(firstAsked(['/*', '!/docs/*'], '/%64ocs/x'), 'function');
+    assert.equal(firstAsked(['/a/*', '!/docs/*'], '/%64ocs/x'), 'assets');
+    assert.equal(firstAsked(['/admin/*'], '/%zz'), 'default');
+  });
+
   it('takes no longer for a pattern of many stars', () => {
     assert.equal(firstAsked([`/${'a*'.repeat(200)}b`], `/${'a'.repeat(50_000)}`), 'default');
   });

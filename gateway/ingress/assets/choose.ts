@@ -69,12 +69,17 @@ function notFound(listing: AssetListing, path: string, handling: AssetSettings['
   return NONE;
 }
 
-/** Who is asked first under this path. `default`: the assets, and the function for what is none. */
-export function firstAsked(
-  rules: AssetSettings['run_worker_first'],
-  pathname: string,
-): 'function' | 'assets' | 'default' {
+type First = 'function' | 'assets' | 'default';
+
+/** Who is asked first under this path, however it is spelled. `default`: the assets, and the function for what is none. */
+export function firstAsked(rules: AssetSettings['run_worker_first'], pathname: string): First {
   if (typeof rules === 'boolean') return rules ? 'function' : 'default';
+  // An asset is found by the decoded path: what the function guards is not to be had by `/%61dmin` either.
+  const first = firstOf(rules, pathname);
+  return first === 'function' ? first : firstOf(rules, decoded(pathname) ?? pathname);
+}
+
+function firstOf(rules: readonly string[], pathname: string): First {
   if (rules.some((rule) => rule.startsWith('!') && matches(rule.slice(1), pathname))) return 'assets';
   return rules.some((rule) => !rule.startsWith('!') && matches(rule, pathname)) ? 'function' : 'default';
 }
