@@ -30,13 +30,10 @@ import { activeVersion, functionNamed, versionNamed } from './lookup.ts';
 import { contentTypeSchema, encodeBody } from './message-body.ts';
 import { entrypointOf } from './rpc.ts';
 
-const mode = z
-  .enum(['sync', 'async'])
-  .default('sync')
-  .openapi({
-    description:
-      'async: answered 202 once it is durable; its outcome is at /v1/invocations/{id} for HEARTH_RETENTION_DAYS',
-  });
+const mode = z.enum(['sync', 'async']).default('sync').openapi({
+  description:
+    'async: answered 202 once it is durable; its outcome is at /v1/invocations/{id} for HEARTH_RETENTION_DAYS',
+});
 
 const asyncField = asyncSettingsSchema
   .optional()
