@@ -103,14 +103,18 @@ test('over the quota a store takes no deploy, value, message or file, and does a
     ...{ id: 'm-1', generatedId: false, body: Buffer.from('body'), contentType: 'text' as const },
     ...{ delayS: 0, traceparent: null, hops: 0 },
   };
+  const emptyFile = { key: 'file', upload: 'empty', size: 0, etag: 'e', uploadedAt: 1, meta: {} };
   const growing = [
     () => bounded.registry.putVersion(version, artifact),
     () => bounded.kv.put('space', 'key', entry),
     () => bounded.queues.enqueue('jobs', [message], 1),
+    () => bounded.queues.publish(['topic.news.a', 'topic.news.b'], [message], 1),
     () => bounded.files.writePart('upload', 0, Buffer.from('part'), 1),
+    () => bounded.files.put('bucket', emptyFile, undefined, 1),
+    () => bounded.counters.add('space', 'counter', 1),
   ];
   for (const grow of growing) await grow();
-  assert.deepEqual(taken, [artifact.code.byteLength + (artifact.sourceMap?.byteLength ?? 0), 5, 4, 4]);
+  assert.deepEqual(taken, [artifact.code.byteLength + (artifact.sourceMap?.byteLength ?? 0), 5, 4, 8, 4, 0, 0]);
   full = true;
   for (const grow of growing) await assert.rejects(async () => grow(), isFull);
   assert.equal((await bounded.kv.get('space', 'key', 1))?.value.byteLength, 5);

@@ -11,7 +11,7 @@ export function withinQuota(store: Store, quota: Pick<Quota, 'refusal' | 'taking
     quota.taking(bytes);
     return write();
   }
-  const { registry, kv, queues, files, configs, bases, asyncs, answers } = store;
+  const { registry, kv, queues, files, counters, configs, bases, asyncs, answers } = store;
   return {
     ...store,
     registry: {
@@ -30,12 +30,19 @@ export function withinQuota(store: Store, quota: Pick<Quota, 'refusal' | 'taking
           messages.reduce((sum, { body }) => sum + body.byteLength, 0),
           () => queues.enqueue(queue, messages, nowMs),
         ),
+      publish: (names, messages, nowMs) =>
+        take(messages.reduce((sum, { body }) => sum + body.byteLength, 0) * names.length, () =>
+          queues.publish(names, messages, nowMs),
+        ),
     },
     files: {
       ...files,
       writePart: (upload, number, bytes, nowMs) =>
         take(bytes.byteLength, () => files.writePart(upload, number, bytes, nowMs)),
+      // An empty one has no part, and each has its key and what its writer says of it.
+      put: (...args) => take(0, () => files.put(...args)),
     },
+    counters: { ...counters, add: (...args) => take(0, () => counters.add(...args)) },
     asyncs: {
       ...asyncs,
       put: (record, body) => (isNew(record) ? take(0, () => asyncs.put(record, body)) : asyncs.put(record, body)),
