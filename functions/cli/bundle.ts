@@ -25,7 +25,7 @@ export interface BundleRequest {
 export interface Bundle {
   path: string;
   code: Uint8Array<ArrayBuffer>;
-  /** Files that it imports by relative paths: WebAssembly and bytes. */
+  /** Files that it imports by relative paths: WebAssembly, bytes, texts. */
   assets: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** Files of the project that are in it. */
   inputs: ReadonlySet<string>;
@@ -36,7 +36,8 @@ export interface Bundle {
 }
 
 const RUNTIME = /^(hearth(\/business)?|cloudflare:.*)$/;
-const BYTES = /\.(wasm|bin)(\?module)?$/;
+/** All else goes along as a file, and becomes in the gateway what the rules of the manifest say. */
+const CODE = /\.([cm]?[jt]sx?|json)$/;
 const MOST_ERRORS = 20;
 
 /**
@@ -49,13 +50,9 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
   const assets: Assets = new Map();
   const built = await esbuildOf(request, resolvePlugin(request, assets, posix.dirname(path))).catch(
     (error: unknown) => {
-      if (!isBuildFailure(error)) throw error;
-      // The gateway may know kinds of files that nothing here does.
-      if (error.errors.every(({ text }) => text.startsWith('No loader is configured'))) return null;
-      throw failed(error.errors);
+      throw isBuildFailure(error) ? failed(error.errors) : error;
     },
   );
-  if (built === null) return null;
   const inputs = Object.keys(built.metafile.inputs);
   // A debugger wants the whole paths that only a bundle names.
   if (!inspect && !inputs.some((input) => !request.sent(input))) return null;
@@ -94,7 +91,6 @@ async function esbuildOf({ directory, main, inspect, nodeEnv }: BundleRequest, p
     sourcesContent: inspect,
     legalComments: 'none',
     logLevel: 'silent',
-    loader: { '.html': 'text', '.sql': 'text' },
     define: { 'process.env.NODE_ENV': JSON.stringify(nodeEnv) },
     plugins: [plugin],
   });
@@ -103,7 +99,7 @@ async function esbuildOf({ directory, main, inspect, nodeEnv }: BundleRequest, p
 type Assets = Map<string, Uint8Array<ArrayBuffer>>;
 
 /** Packages, and what is not code. Paths between files are esbuild's alone: asking here for each takes longest of all. */
-const ASKED_FOR = /^[^./]|\.(wasm|bin)(\?module)?$/;
+const ASKED_FOR = /^[^./]|\.[A-Za-z0-9_]+(\?module)?$/;
 
 function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirectory: string): Plugin {
   const seen = Symbol('resolved by esbuild itself');
@@ -112,6 +108,7 @@ function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirector
     setup(esbuild) {
       esbuild.onResolve({ filter: ASKED_FOR }, async (args) => {
         if (args.kind === 'entry-point' || args.pluginData === seen) return undefined;
+        if (args.path.startsWith('.') && CODE.test(args.path)) return undefined;
         if (isBuiltin(args.path) || RUNTIME.test(args.path)) return { path: args.path, external: true };
         const { importer, kind, namespace, resolveDir } = args;
         const [, suffix = ''] = /(\?module)$/.exec(args.path) ?? [];
@@ -131,7 +128,7 @@ function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirector
         if (shared.has(args.path) && shared.get(args.path) === (await versionOf(args.path, resolved.path))) {
           return { path: args.path, external: true };
         }
-        if (!BYTES.test(args.path) || args.with.type !== undefined) return resolved;
+        if (CODE.test(resolved.path) || !/\.\w+$/.test(resolved.path) || args.with.type !== undefined) return resolved;
         const bytes = await readFile(resolved.path);
         const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
         const name = `${hash}-${basename(resolved.path)}`;

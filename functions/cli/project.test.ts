@@ -43,7 +43,7 @@ test('a Workers project goes with what its own node_modules have, and with what 
   );
   await files({
     'app/wrangler.toml':
-      'name = "stock"\nmain = "src/index.ts"\ncompatibility_date = "2026-01-01"\n[vars]\nWHO = "Ada"\n',
+      'name = "stock"\nmain = "src/index.ts"\ncompatibility_date = "2026-01-01"\n[vars]\nWHO = "Ada"\n[[rules]]\ntype = "Text"\nglobs = ["**/*.md"]\n',
     'app/tsconfig.json': '{ "compilerOptions": { "paths": { "@/*": ["./src/*"] } } }',
     'app/src/index.ts': `import { greet } from '@/greet';
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -51,16 +51,18 @@ import pad from 'pad';
 import { price } from '../../shared/price';
 import six from './six.wasm';
 import note from './note.txt';
+import marked from './marked.md';
 export class Stock extends WorkerEntrypoint {}
 export default {
   async fetch(_request: Request, env: { WHO: string }): Promise<Response> {
     const { exports } = (await WebAssembly.instantiate(six)) as { exports: { six(): number } };
-    return new Response([greet(env.WHO), pad('x'), price(2), exports.six(), note.trim()].join('|'));
+    return new Response([greet(env.WHO), pad('x'), price(2), exports.six(), note.trim(), marked].join('|'));
   },
 };`,
     'app/src/greet.ts': "export const greet = (who: string) => 'hi '.concat(who);",
     'app/src/six.wasm': wasm,
     'app/src/note.txt': 'noted\n',
+    'app/src/marked.md': '# by a rule',
     'shared/price.ts': 'export const price = (count: number) => count * 21;',
     ...installed(
       'app',
@@ -72,7 +74,7 @@ export default {
   const ran = await cli.run('deploy', 'app');
   assert.equal(ran.code, 0, ran.stderr);
   assert.match(ran.stderr, /^bundled: .* kB with its source map$/m);
-  assert.equal(await (await fetch(`${gateway.url}/stock`)).text(), 'hi Ada|x/y|42|6|noted');
+  assert.equal(await (await fetch(`${gateway.url}/stock`)).text(), 'hi Ada|x/y|42|6|noted|# by a rule');
 });
 
 test('what throws is logged with the file and the line of the source, also out of a bundle', async () => {

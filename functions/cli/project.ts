@@ -74,7 +74,12 @@ export async function readProject(path: string, options: ProjectOptions, client:
 
   const sent = new Map(files);
   if (bundle !== null) {
-    for (const sentPath of files.keys()) if (bundle.inputs.has(sentPath) || isUseless(sentPath)) sent.delete(sentPath);
+    const assets = manifest?.assets?.directory;
+    for (const sentPath of files.keys()) {
+      // Whatever stands there is served as it is.
+      if (assets !== undefined && sentPath.startsWith(`${assets}/`)) continue;
+      if (bundle.inputs.has(sentPath) || isUseless(sentPath)) sent.delete(sentPath);
+    }
     for (const [asset, content] of bundle.assets) sent.set(asset, content);
     sent.set(bundle.path, bundle.code);
   }

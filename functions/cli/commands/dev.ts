@@ -1,12 +1,13 @@
 /** `hearth dev`: functions that are deployed in place with each save, on a gateway that is started where none runs. */
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import type { AddCommand, Cli, Format } from '../cli.ts';
+import type { AddCommand, Cli } from '../cli.ts';
 import { createClient } from '../client.ts';
 import { type Connection, connectionOf, isLoopback } from '../connection.ts';
 import type { DevTeller } from '../dev/function.ts';
 import { type DevGateway, freeOr0, startDevGateway } from '../dev/gateway.ts';
 import { Failure, tell } from '../failure.ts';
+import { LEVEL_COLOURS } from '../log-line.ts';
 import { ms, plain } from '../output.ts';
 import { createStacks } from '../stacks.ts';
 
@@ -138,8 +139,6 @@ async function whatAnswers(url: string): Promise<'hearth' | 'nothing'> {
   }
 }
 
-const LEVELS: Readonly<Record<string, Format>> = { error: 'red', warn: 'yellow', debug: 'dim', trace: 'dim' };
-
 function tellerFor(cli: Cli): DevTeller {
   const at = (time: Date) => cli.paint('dim', time.toTimeString().slice(0, 8));
   return {
@@ -157,7 +156,7 @@ function tellerFor(cli: Cli): DevTeller {
     },
     line(name, line) {
       cli.line({ event: 'line', function: name, ...line }, () => {
-        const format = LEVELS[line.level];
+        const format = LEVEL_COLOURS[line.level];
         const message = plain(line.message);
         return `${at(new Date(line.time))}  ${name}  ${format === undefined ? message : cli.paint(format, message)}`;
       });

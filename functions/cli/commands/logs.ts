@@ -1,18 +1,11 @@
 /** `hearth logs`: what a function wrote, and with -f what it writes. */
-import type { AddCommand } from '../cli.ts';
+import type { AddCommand, Cli } from '../cli.ts';
 import { segment } from '../client.ts';
 import { Failure } from '../failure.ts';
 import { number } from '../input.ts';
+import { LEVEL_COLOURS, type LogLine } from '../log-line.ts';
 import { plain, short } from '../output.ts';
 import { createStacks } from '../stacks.ts';
-
-interface LogLine {
-  time: string;
-  level: string;
-  message: string;
-  version: string;
-  invocationId: string | null;
-}
 
 interface Options {
   follow?: true;
@@ -36,7 +29,7 @@ export const logs: AddCommand = (program, cli) => {
       // A script gets what the API says.
       const print = async (line: LogLine) => {
         const message = cli.json() ? line.message : await stacks.mapped(name, line.version, line.message);
-        cli.line(line, () => told({ ...line, message }));
+        cli.line(line, () => told({ ...line, message }, cli));
       };
       const path = `/v1/functions/${segment(name)}/logs`;
       const query = { limit: String(lines), invocation, version: of };
@@ -59,6 +52,9 @@ export const logs: AddCommand = (program, cli) => {
     });
 };
 
-function told({ time, level, message, version }: LogLine): string {
-  return plain(`${time}  ${level.padEnd(5)}  ${short(version)}  ${message}`);
+function told({ time, level, message, version }: LogLine, cli: Cli): string {
+  const colour = LEVEL_COLOURS[level];
+  const head = cli.paint('dim', plain(time));
+  const rest = plain(`${level.padEnd(5)}  ${short(version)}  ${message}`);
+  return `${head}  ${colour === undefined ? rest : cli.paint(colour, rest)}`;
 }

@@ -2,14 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Client, segment } from '../client.ts';
 import { ApiFailure, Failure } from '../failure.ts';
-
-export interface LogLine {
-  time: string;
-  level: string;
-  message: string;
-  version: string;
-  invocationId: string | null;
-}
+import type { LogLine } from '../log-line.ts';
 
 /** As the gateway tells it: telemetry/call-feed.ts. */
 export interface Call {

@@ -4,9 +4,10 @@ import { dirname, isAbsolute, join, relative } from 'node:path';
 import { HearthError, type Problem, toProblem } from '../../contract/errors.ts';
 import type { Client } from '../client.ts';
 import { ApiFailure, Failure } from '../failure.ts';
+import type { LogLine } from '../log-line.ts';
 import { type Deployed, deployProject, type ProjectOptions, readProject } from '../project.ts';
 import type { Stacks } from '../stacks.ts';
-import { type Call, follow, type LogLine } from './follow.ts';
+import { type Call, follow } from './follow.ts';
 import { createRerun } from './rerun.ts';
 import { watchProject } from './watch.ts';
 
