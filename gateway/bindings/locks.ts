@@ -10,8 +10,10 @@ import type { Timers } from '../triggers/timers.ts';
 import { NO_BODY } from './body.ts';
 import type { CheckedCalls } from './calls.ts';
 
-/** A lock that another gateway's function releases is found free after so long at most. */
+/** A lock that another gateway's function releases is found free after so long, or longer where many are waited for. */
 const LOOK_EVERY_MS = 250;
+/** Between two looks of this gateway, whatever they are for. */
+const LOOK_PACE_MS = 2;
 /** Callers of one trust group that wait for a lock at once, or hold one, in this gateway. */
 const MOST_PER_GROUP = 10_000;
 
@@ -28,11 +30,27 @@ export interface Locks {
   call(namespace: string, trustGroup: string, call: CheckedCalls['lock'], exchange: Exchange): Promise<void>;
 }
 
+/** Somebody who waits for a lock. */
+class Waiter {
+  woken = false;
+  resume: () => void = () => undefined;
+  cancel: () => void = () => undefined;
+
+  /** It may have become free. */
+  wake(): void {
+    this.woken = true;
+    this.cancel();
+    this.resume();
+  }
+}
+
+type Taken = { at: number } & Awaited<ReturnType<LockStore['take']>>;
+
 type Acquire = Extract<CheckedCalls['lock'], { op: 'lock.acquire' }>;
 
 export function createLocks({ store, timers, now, log }: LockParts): Locks {
-  /** By lock, those who look again when it is released here. */
-  const waiting = new Map<string, Set<() => void>>();
+  /** By lock, in the order in which they came: the first alone looks, for all of them. */
+  const waiting = new Map<string, Waiter[]>();
   /** By fence, of those whose exchange is open: nothing is to be done at its end any more. */
   const held = new Map<number, () => void>();
   /** By trust group. */
@@ -45,50 +63,54 @@ export function createLocks({ store, timers, now, log }: LockParts): Locks {
     return all;
   }
 
-  function wake(lock: string): void {
-    for (const look of waiting.get(lock) ?? []) look();
-  }
-
   async function release(namespace: string, lock: string, fence: number): Promise<boolean> {
     const wasHeld = await store.release(namespace, lock, fence);
     held.get(fence)?.();
-    if (wasHeld) wake(`${namespace}\n${lock}`);
+    if (wasHeld) waiting.get(`${namespace}\n${lock}`)?.[0]?.wake();
     return wasHeld;
   }
 
-  /** Until somebody releases it here, or it is time to look; at once when the caller has gone. */
-  function pause(lock: string, ms: number, gone: AbortSignal): Promise<void> {
+  /** Until it is time to look, or there is reason to: also one that came while it looked. */
+  function pause(waiter: Waiter, ms: number): Promise<void> {
+    if (waiter.woken) return Promise.resolve();
     return new Promise((resolve) => {
-      const waiters = waiting.get(lock) ?? new Set();
-      const done = () => {
-        cancel();
-        waiters.delete(done);
-        if (waiters.size === 0) waiting.delete(lock);
-        gone.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = timers.after(ms, done);
-      waiters.add(done);
-      waiting.set(lock, waiters);
-      gone.addEventListener('abort', done);
+      waiter.resume = resolve;
+      waiter.cancel = timers.after(ms, resolve);
     });
   }
 
-  async function take(
-    namespace: string,
-    call: Acquire,
-    gone: AbortSignal,
-  ): Promise<{ fence: number | null; at: number }> {
-    const until = now() + call.waitMs;
-    for (;;) {
+  async function take(namespace: string, call: Acquire, gone: AbortSignal): Promise<Taken> {
+    const look = async () => {
       const at = now();
-      const taken = await store.take(namespace, call.lock, at, at + call.ttlMs);
-      if (taken.fence !== null) return { fence: taken.fence, at };
-      const leftMs = until - now();
-      if (leftMs <= 0 || gone.aborted) return { fence: null, at };
-      const endsInMs = Math.max(1, taken.heldUntil - now());
-      await pause(`${namespace}\n${call.lock}`, Math.min(leftMs, endsInMs, LOOK_EVERY_MS), gone);
-      if (gone.aborted) return { fence: null, at };
+      return { at, ...(await store.take(namespace, call.lock, at, at + call.ttlMs)) };
+    };
+    const until = now() + call.waitMs;
+    let taken = await look();
+    if (taken.fence !== null || call.waitMs === 0) return taken;
+    const lock = `${namespace}\n${call.lock}`;
+    const queue = waiting.get(lock) ?? [];
+    const waiter = new Waiter();
+    // What was released after its first look woke nobody.
+    waiter.woken = queue.length === 0;
+    waiting.set(lock, queue);
+    queue.push(waiter);
+    const leave = () => waiter.wake();
+    gone.addEventListener('abort', leave);
+    try {
+      while (taken.fence === null && !gone.aborted && now() < until) {
+        const first = queue[0] === waiter;
+        const everyMs = Math.max(LOOK_EVERY_MS, waiting.size * LOOK_PACE_MS);
+        const soonMs = first ? Math.min(everyMs, Math.max(1, taken.heldUntil - now())) : until - now();
+        await pause(waiter, Math.min(soonMs, until - now()));
+        waiter.woken = false;
+        if (queue[0] === waiter && !gone.aborted) taken = await look();
+      }
+      return taken;
+    } finally {
+      gone.removeEventListener('abort', leave);
+      queue.splice(queue.indexOf(waiter), 1);
+      if (queue.length === 0) waiting.delete(lock);
+      else queue[0]?.wake();
     }
   }
 

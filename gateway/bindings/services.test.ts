@@ -152,3 +152,27 @@ test('a lock that nobody renews is another one after its time', async (t) => {
   const late = await ask('LOCKS', { op: 'lock.renew', lock: 'a', fencing, ttlMs: 1000 });
   assert.deepEqual(late.headValue, { held: false });
 });
+
+test('those who wait for a lock get it in their order, and one look is for all of them', async (t) => {
+  const { store, clock, open, ask } = await openBindings(t, MANIFEST);
+  const first = open('LOCKS', acquire({ ttlMs: 3_600_000 }));
+  let { fencing } = (await first.headSeen.promise) as { fencing: number };
+  const waiters = Array.from({ length: 50 }, () => open('LOCKS', acquire({ ttlMs: 3_600_000, waitMs: 600_000 })));
+  // Each has looked once when it came.
+  await ask('COUNT', { op: 'counter.get', counter: 'a' });
+  let looks = 0;
+  const { take } = store.locks;
+  t.mock.method(store.locks, 'take', (...args: Parameters<typeof take>) => {
+    looks++;
+    return take(...args);
+  });
+  for (const waiter of waiters.slice(0, 5)) {
+    await ask('LOCKS', { op: 'lock.release', lock: 'a', fencing });
+    ({ fencing } = (await waiter.headSeen.promise) as { fencing: number });
+  }
+  assert.ok(looks <= 15, `${looks} looks`);
+  clock.advance(600_000);
+  for (const waiter of waiters.slice(5)) {
+    assert.deepEqual(((await waiter.headSeen.promise) as { fencing: null }).fencing, null);
+  }
+});
