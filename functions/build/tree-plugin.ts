@@ -5,6 +5,7 @@
 import { isBuiltin } from 'node:module';
 import type { Loader, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin } from 'esbuild';
 import type { ProvidedSpecifier } from './api.ts';
+import { carriedMap } from './carried-map.ts';
 import { extensionOf, type ModuleKind } from './kinds.ts';
 import { type Insertion, place } from './place.ts';
 import type { Provide } from './provided.ts';
@@ -128,8 +129,9 @@ export function treePlugin({ files, resolver, provide, kindOf, format, use }: Tr
     // esbuild reads the file that the last such comment names. This one names nothing it would read: a map that stands in
     // the comment itself, as bundlers write it, or nothing. Sources of a package are of no use to who deploys it.
     const text = typeof contents === 'string' ? contents : view.toString();
-    const inline = path.includes('node_modules/') ? null : INLINE_MAP.exec(text);
-    return `${text}\n//# sourceMappingURL=${inline?.[1] ?? 'none:'}`;
+    const carried = path.includes('node_modules/') ? undefined : carriedMap(text);
+    const url = carried === undefined ? 'none:' : `data:application/json;base64,${carried}`;
+    return `${text}\n//# sourceMappingURL=${url}`;
   }
 
   return {

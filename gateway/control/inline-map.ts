@@ -3,15 +3,13 @@
  * in functions, that is what it finds the lines of the source by.
  */
 import { pathToFileURL } from 'node:url';
+import { carriedMap } from '../../functions/build/carried-map.ts';
 import type { Tree } from '../../functions/build/tree.ts';
 
 interface SourceMapJson {
   sources: string[];
   sourcesContent?: (string | null)[];
 }
-
-/** The last line of a file that was bundled before it was uploaded. */
-const INLINE_MAP = /\n\/\/# sourceMappingURL=data:application\/json;base64,([A-Za-z0-9+/]+=*)\s*$/;
 
 export function withInlineMap(code: Uint8Array, sourceMap: Uint8Array | null, files: Tree): Uint8Array {
   if (sourceMap === null) return code;
@@ -35,7 +33,7 @@ export function withInlineMap(code: Uint8Array, sourceMap: Uint8Array | null, fi
 function contentsCarried(files: Tree): Map<string, string> {
   const contents = new Map<string, string>();
   for (const bytes of files.values()) {
-    const [, inline] = INLINE_MAP.exec(Buffer.from(bytes).toString('latin1')) ?? [];
+    const inline = carriedMap(Buffer.from(bytes).toString('latin1'));
     if (inline === undefined) continue;
     const map = parsed(Buffer.from(inline, 'base64').toString());
     map?.sources?.forEach((source, at) => {
