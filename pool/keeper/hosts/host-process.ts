@@ -58,8 +58,11 @@ export interface HostOptions {
   onMeasured(base: string, heldMb: number): void;
 }
 
-/** `terminate()` does not come back from some loops and system calls: then the process has to go. */
-const END_MS = 1_000;
+/**
+ * `terminate()` does not come back from some loops and system calls: then the process has to go. It comes back in 2 ms
+ * otherwise; on a machine that is loaded fivefold a second was too little, and neighbours went with what was healthy.
+ */
+const END_MS = 5_000;
 /** A thread that takes longer than this to end may well take its host along: nothing new is placed beside it. */
 const STUCK_MS = 100;
 
