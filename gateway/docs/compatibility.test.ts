@@ -140,6 +140,20 @@ describe('the compatibility table', () => {
     assert.deepEqual([head.status, head.headers.get('content-length'), await head.text()], [200, '1', '']);
   });
 
+  it('shows assets to nobody who may not call their function, and takes no body for them', async () => {
+    const locked: Case = {
+      files: { 'public/a.txt': 'a' },
+      manifest: { assets: { directory: 'public' }, hearth: { auth: { bearer: 'KEY' } } },
+      secrets: { KEY: 'hidden' },
+    };
+    assert.equal((await deploy('locked', locked)).status, 201);
+    assert.equal(await answer(`${gateway.url}/locked/a.txt`), 401);
+    const headers = { authorization: 'Bearer hidden' };
+    assert.equal(await answer(`${gateway.url}/locked/a.txt`, { headers }), 'a');
+    const sent = await fetch(`${gateway.url}/locked/a.txt`, { method: 'PUT', headers, body: 'x'.repeat(100_000) });
+    assert.equal(sent.status, 405);
+  });
+
   it('is right about WebSocketPair', async () => {
     const source = `export default { fetch() {
       const [client, server] = Object.values(new WebSocketPair());

@@ -162,11 +162,11 @@ function notPublished({ authority, path }: ParsedRequest): HearthError {
 function siteOf(
   version: VersionEntry,
   settings: AssetSettings,
-  { path, query, headers, forwardedPrefix }: ParsedRequest,
+  { path, query, headers, hasBody, forwardedPrefix }: ParsedRequest,
   prefix: string | null,
 ): AssetRequest {
   const pathname = prefix === null ? path : path.slice(prefix.length);
-  return { version, settings, pathname, query, prefix: forwardedPrefix + (prefix ?? ''), headers };
+  return { version, settings, pathname, query, prefix: forwardedPrefix + (prefix ?? ''), headers, hasBody };
 }
 
 /** The URL as the function sees it. Put together as text: a path like `//x` must not be taken for a host. */

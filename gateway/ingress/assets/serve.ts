@@ -2,12 +2,15 @@
  * Static assets on the function port: before the function is asked, and without it. Nothing here is in the way of a
  * function that has none.
  */
+import { toHearthError } from '../../../functions/contract/errors.ts';
 import type { HeaderList } from '../../../functions/contract/invocation.ts';
 import type { AssetSettings } from '../../../functions/contract/manifest-workers.ts';
 import type { VersionEntry } from '../../registry/registry.ts';
 import type { AssetSite } from '../../store/api/registry.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { IngressRequest, IngressResponse } from '../call.ts';
+import { closeUnlessComplete, endWithUpload } from '../linger.ts';
+import { writeProblem } from '../response.ts';
 import { answerOf } from './answer.ts';
 import { chooseAsset, firstAsked } from './choose.ts';
 import { PART_BYTES } from './contents.ts';
@@ -26,6 +29,7 @@ export interface AssetRequest {
   /** What was taken off the path to get there; empty: nothing. */
   prefix: string;
   headers: HeaderList;
+  hasBody: boolean;
 }
 
 export interface Assets {
@@ -37,7 +41,7 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
   return {
     serve(request, req, res, otherwise) {
       const site = request.version.record.assets;
-      if (site === undefined || !isReading(req.method, site)) return false;
+      if (site === undefined || (!site.alone && (request.hasBody || !isReading(req.method)))) return false;
       const first = firstAsked(request.settings.run_worker_first, request.pathname === '' ? '/' : request.pathname);
       if (first === 'function' && !site.alone) return false;
       const listing = library.listing(request.version.functionName, site.listing);
@@ -46,7 +50,7 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
         .then((read) => {
           if (!answer(request, site, read, first === 'assets', req, res)) otherwise();
         })
-        .catch((error: unknown) => failed(res, error));
+        .catch((error: unknown) => failed(req, res, error));
       return true;
     },
   };
@@ -60,6 +64,12 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
     req: IngressRequest,
     res: IngressResponse,
   ): boolean {
+    if (request.hasBody) {
+      closeUnlessComplete(req, res);
+      writeHead(res, request.version, 405, NOT_READ);
+      endWithUpload(req, res, null);
+      return true;
+    }
     const method = req.method ?? 'GET';
     const settled = only || site.alone || keepsNotFound(request);
     const handling = settled ? request.settings : { ...request.settings, not_found_handling: 'none' as const };
@@ -69,11 +79,8 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
       end(res, request.version, 404, [['content-length', '0']]);
       return true;
     }
-    if (method !== 'GET' && method !== 'HEAD') {
-      end(res, request.version, 405, [
-        ['allow', 'GET, HEAD'],
-        ['content-length', '0'],
-      ]);
+    if (!isReading(method)) {
+      end(res, request.version, 405, NOT_READ);
       return true;
     }
     const etags = headerOf(request.headers, 'if-none-match');
@@ -84,7 +91,7 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
       etags,
     });
     if (content === null) end(res, request.version, status, headers);
-    else send(res, request.version, status, headers, content).catch((error: unknown) => failed(res, error));
+    else send(res, request.version, status, headers, content).catch((error: unknown) => failed(req, res, error));
     return true;
   }
 
@@ -112,16 +119,21 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
     res.end();
   }
 
-  function failed(res: IngressResponse, error: unknown): void {
+  function failed(req: IngressRequest, res: IngressResponse, error: unknown): void {
     log.error('an asset could not be sent', { error });
     if (res.headersSent) res.destroy();
-    else res.writeHead(503, { 'retry-after': '1', 'content-length': '0' }).end();
+    else writeProblem(req, res, toHearthError(error));
   }
 }
 
-/** What is not GET or HEAD is the function's, where there is one. */
-function isReading(method: string | undefined, { alone }: AssetSite): boolean {
-  return alone || method === 'GET' || method === 'HEAD';
+/** For a site without a function; else whatever is not GET or HEAD is the function's. */
+const NOT_READ: HeaderList = [
+  ['allow', 'GET, HEAD'],
+  ['content-length', '0'],
+];
+
+function isReading(method: string | undefined): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 /** With rules for what goes to the function, all else is the site's; so is what a browser goes to by itself. */
