@@ -63,6 +63,7 @@ import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
 import { createFunctionLogs } from './telemetry/function-logs.ts';
 import { createHealth } from './telemetry/health.ts';
 import { createLogger, type Logger } from './telemetry/log.ts';
+import { createLogBudget } from './telemetry/log-budget.ts';
 import { parseTraceparent } from './telemetry/traceparent.ts';
 import { createAsyncs } from './triggers/async/asyncs.ts';
 import { createCallback } from './triggers/async/callback.ts';
@@ -122,6 +123,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
   const functionLogs = createFunctionLogs();
+  const logBudget = createLogBudget({ now });
   const health = createHealth();
   const callFeed = createCallFeed();
   const poolLog = createPoolLog(log);
@@ -193,6 +195,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     log,
     logs: functionLogs,
     telemetry,
+    budget: logBudget,
     traceOf(invocationId) {
       const invocation = dispatcher.invocation(invocationId);
       const parsed = parseTraceparent(invocation?.traceparent ?? '');
@@ -250,6 +253,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       return;
     }
     functionLogs.forget(name);
+    logBudget.forget(name);
     health.forget(name);
     telemetry.forgetFunction(name);
   });

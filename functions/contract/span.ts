@@ -69,6 +69,24 @@ export const MAX_SPAN_ATTRIBUTES = 16;
 export const MAX_SPAN_KEY_CHARS = 64;
 export const MAX_SPAN_VALUE_CHARS = 256;
 export const MAX_SPAN_EVENTS = 8;
+export const MAX_EVENT_ATTRIBUTES = 4;
+/** Of all spans of one invocation, as `spanChars` counts; what comes beyond is dropped. */
+export const MAX_SPANS_CHARS = 64 * 1024;
+
+/** What a span takes, roughly: the gateway keeps it until its invocation is over. */
+export function spanChars({ name, error, scope = '', attributes, events = [] }: SpanReport): number {
+  let chars = SPAN_CHARS + name.length + (error?.length ?? 0) + scope.length + charsOf(attributes);
+  for (const event of events) chars += event.name.length + charsOf(event.attributes);
+  return chars;
+}
+
+const SPAN_CHARS = 100;
+
+function charsOf(attributes: SpanReport['attributes']): number {
+  let chars = 0;
+  for (const [key, value] of Object.entries(attributes)) chars += key.length + String(value).length;
+  return chars;
+}
 
 /** Attributes of spans of flows and their steps: the runtime's part of the names in gateway/telemetry/names.ts. */
 export const STEP_ATTR = {

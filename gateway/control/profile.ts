@@ -64,6 +64,9 @@ export function profileResource(
   });
 }
 
+/** A reader that stands still for so long has gone. */
+const UNREAD_MS = 30_000;
+
 /** What others have in the same base is in its profile, and stands still with it. */
 function requireAll(caller: Caller, { functions, instance }: ProfileSubject, shared: boolean): void {
   for (const name of functions) requireScope(caller, 'profile', name);
@@ -79,14 +82,25 @@ function streamOf(
   rest: AsyncGenerator<Uint8Array>,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   let next: IteratorResult<Uint8Array> | null = first;
+  let unread: NodeJS.Timeout | undefined;
   return new ReadableStream({
     async pull(controller) {
+      clearTimeout(unread);
       const { done, value } = next ?? (await rest.next());
       next = null;
-      if (done === true) controller.close();
-      else controller.enqueue(value as Uint8Array<ArrayBuffer>);
+      if (done === true) {
+        controller.close();
+        return;
+      }
+      controller.enqueue(value as Uint8Array<ArrayBuffer>);
+      // Nobody else gets a profile of that host meanwhile, and a host that is to go stays.
+      unread = setTimeout(() => {
+        controller.error(new Error(`nothing of it was read for ${UNREAD_MS / 1000} s`));
+        void rest.return(undefined);
+      }, UNREAD_MS).unref();
     },
     async cancel() {
+      clearTimeout(unread);
       await rest.return(undefined);
     },
   });

@@ -4,6 +4,7 @@ import type { ModuleSpec } from '../../pool/keeper/api.ts';
 import { createFunctionLogWriter } from './function-log-writer.ts';
 import { createFunctionLogs, type FunctionLogLine } from './function-logs.ts';
 import { createLogger } from './log.ts';
+import { createLogBudget } from './log-budget.ts';
 
 function line(message: string, changes: Partial<FunctionLogLine> = {}): FunctionLogLine {
   return {
@@ -109,6 +110,7 @@ test('lines of bases go into the log and the ring with their trace, and what a b
   const written: Record<string, unknown>[] = [];
   const logs = createFunctionLogs();
   const record = createFunctionLogWriter({
+    budget: createLogBudget({ now: Date.now }),
     log: createLogger({ level: 'trace', pretty: false, write: (text) => written.push(JSON.parse(text)) }),
     logs,
     traceOf: (id) => (id === 'inv-1' ? { traceId: 'trace', invokeSpanId: 'span', arm: 'rule' } : undefined),

@@ -59,17 +59,13 @@ interface Kept {
   restarts: number;
 }
 
+const unknown = (): Kept => ({ lastSuccessAt: null, lastError: null, failuresInARow: 0, restarts: 0 });
+
 export function createHealth(): Health {
   const functions = new Map<string, Kept>();
   const inQuarantine = new Map<string, Quarantined>();
 
-  const keptOf = (name: string) =>
-    functions.getOrInsertComputed(name, () => ({
-      lastSuccessAt: null,
-      lastError: null,
-      failuresInARow: 0,
-      restarts: 0,
-    }));
+  const keptOf = (name: string) => functions.getOrInsertComputed(name, unknown);
 
   function of(functionName: string, keys: Iterable<string>): FunctionHealth {
     const kept = functions.get(functionName);

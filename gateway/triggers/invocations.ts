@@ -1,5 +1,5 @@
 /** What is remembered of invocations: those that run, and the last few thousand that have ended. */
-import { MAX_SPANS, type SpanReport } from '../../functions/contract/span.ts';
+import { MAX_SPANS, MAX_SPANS_CHARS, type SpanReport, spanChars } from '../../functions/contract/span.ts';
 import type { InvokeFacts, ModuleSpec } from '../../pool/keeper/api.ts';
 import { Table } from '../../pool/link/table.ts';
 import { ARM } from '../telemetry/names.ts';
@@ -25,6 +25,7 @@ export class KeptInvocation implements InvocationRecord {
   error: { code: string; message: string } | null = null;
   /** What its base has told of it so far. */
   spans: SpanReport[] | null = null;
+  spanChars = 0;
   nextInTable: KeptInvocation | null = null;
 
   constructor(
@@ -128,7 +129,11 @@ export class Invocations {
     if (invocation === undefined || invocation.state !== 'running') return;
     if (invocation.functionName !== spec.functionName || invocation.version !== spec.version) return;
     invocation.spans ??= [];
-    invocation.spans.push(...spans.slice(0, MAX_SPANS - invocation.spans.length));
+    for (const span of spans) {
+      invocation.spanChars += spanChars(span);
+      if (invocation.spans.length >= MAX_SPANS || invocation.spanChars > MAX_SPANS_CHARS) return;
+      invocation.spans.push(span);
+    }
   }
 
   /** See Dispatcher.context. */

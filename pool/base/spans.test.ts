@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BindingCallHead } from '../../functions/contract/invocation.ts';
-import { MAX_SPANS, type SpansEvent } from '../../functions/contract/span.ts';
+import { MAX_SPANS, MAX_SPANS_CHARS, type SpansEvent, spanChars } from '../../functions/contract/span.ts';
 import { isSpansEvent } from '../keeper/span-event.ts';
 import { InvocationSpans } from './spans.ts';
 import { TestBase } from './testing/harness.ts';
@@ -45,6 +45,14 @@ describe('spans of an invocation', () => {
     assert.equal(sent.length, MAX_SPANS);
     for (const event of sent) assert.ok(isSpansEvent({ ...event }), JSON.stringify(event));
   });
+});
+
+test('large spans are told as far as all of one invocation come to what the gateway keeps', () => {
+  const { spans, sent } = setUp();
+  const large = Object.fromEntries(Array.from({ length: 16 }, (_, n) => [`n${n}`, 'x'.repeat(256)]));
+  for (let n = 0; n < MAX_SPANS; n++) spans.start('large', large).end();
+  const chars = sent.flatMap((event) => event.spans).reduce((sum, span) => sum + spanChars(span), 0);
+  assert.ok(sent.length > 10 && chars <= MAX_SPANS_CHARS, `${sent.length} spans of ${chars}`);
 });
 
 describe('what runs within a span', () => {

@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context, SpanContext } from '@opentelemetry/api';
 import type { Span, SpanAttributes } from '../../functions/contract/handlers.ts';
 import {
+  MAX_EVENT_ATTRIBUTES,
   MAX_SPAN_ATTRIBUTES,
   MAX_SPAN_ERROR_CHARS,
   MAX_SPAN_EVENTS,
@@ -10,8 +11,10 @@ import {
   MAX_SPAN_NAME_CHARS,
   MAX_SPAN_VALUE_CHARS,
   MAX_SPANS,
+  MAX_SPANS_CHARS,
   type SpanReport,
   type SpansEvent,
+  spanChars,
   spanIdOf,
   traceparentUnder,
 } from '../../functions/contract/span.ts';
@@ -49,6 +52,8 @@ export class InvocationSpans {
   readonly #invocation: TracedInvocation;
   readonly #sink: SpanSink;
   #begun = 0;
+  /** Told so far. */
+  #chars = 0;
 
   constructor(invocation: TracedInvocation, sink: SpanSink) {
     this.#invocation = invocation;
@@ -123,9 +128,11 @@ export class InvocationSpans {
       told.events = span.events.slice(0, MAX_SPAN_EVENTS).map(({ name, at, attributes }) => ({
         name: cut(name, MAX_SPAN_NAME_CHARS),
         at: timeOr(at, startedAt),
-        attributes: bounded(attributes),
+        attributes: bounded(attributes, MAX_EVENT_ATTRIBUTES),
       }));
     }
+    this.#chars += spanChars(told);
+    if (this.#chars > MAX_SPANS_CHARS) return;
     // At once: the answer must not overtake it, and a handler that loops afterwards not keep it back.
     const { module, invocationId } = this.#invocation;
     this.#sink.send({ event: 'spans', module, invocationId, spans: [told] });
@@ -162,9 +169,9 @@ function timeOr(time: number, other: number): number {
   return Number.isFinite(time) && time >= 0 ? time : other;
 }
 
-function bounded(attributes: Record<string, unknown>): SpanAttributes {
+function bounded(attributes: Record<string, unknown>, most = MAX_SPAN_ATTRIBUTES): SpanAttributes {
   const kept: SpanAttributes = {};
-  for (const [key, value] of Object.entries(attributes).slice(0, MAX_SPAN_ATTRIBUTES)) {
+  for (const [key, value] of Object.entries(attributes).slice(0, most)) {
     const fits = typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value));
     kept[cut(key, MAX_SPAN_KEY_CHARS)] = fits ? value : cut(value, MAX_SPAN_VALUE_CHARS);
   }

@@ -1,5 +1,6 @@
 /** The base's word on spans, checked by hand: see validate.ts. */
 import {
+  MAX_EVENT_ATTRIBUTES,
   MAX_SPAN_ATTRIBUTES,
   MAX_SPAN_ERROR_CHARS,
   MAX_SPAN_EVENTS,
@@ -40,16 +41,13 @@ function isSpanReport(value: unknown): boolean {
 function isEvent(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { name, at, attributes } = value as Record<string, unknown>;
-  return isText(name, MAX_SPAN_NAME_CHARS) && isTime(at) && areAttributes(attributes);
+  return isText(name, MAX_SPAN_NAME_CHARS) && isTime(at) && areAttributes(attributes, MAX_EVENT_ATTRIBUTES);
 }
 
-function areAttributes(value: unknown): boolean {
+function areAttributes(value: unknown, most = MAX_SPAN_ATTRIBUTES): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const entries = Object.entries(value);
-  return (
-    entries.length <= MAX_SPAN_ATTRIBUTES &&
-    entries.every(([key, one]) => isText(key, MAX_SPAN_KEY_CHARS) && isValue(one))
-  );
+  return entries.length <= most && entries.every(([key, one]) => isText(key, MAX_SPAN_KEY_CHARS) && isValue(one));
 }
 
 function isValue(value: unknown): boolean {
