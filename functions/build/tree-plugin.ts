@@ -42,9 +42,6 @@ export interface TreePluginOptions {
   use: TreeUse;
 }
 
-/** A source map that stands in the comment at the end of its file. */
-const INLINE_MAP = /\/\/# sourceMappingURL=(data:application\/json;(?:charset=[\w-]+;)?base64,[A-Za-z0-9+/=]+)\s*$/;
-
 const ATTRIBUTE_LOADERS: Readonly<Record<string, Loader>> = { json: 'json', text: 'text', bytes: 'binary' };
 
 export function treePlugin({ files, resolver, provide, kindOf, format, use }: TreePluginOptions): Plugin {
