@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import type { Command } from 'commander';
 import { type Client, createClient } from './client.ts';
 import { type Connection, connectionOf } from './connection.ts';
-import { plain } from './output.ts';
+import { coloured, plain, plainJson } from './output.ts';
 
 export interface World {
   env: Readonly<Record<string, string | undefined>>;
@@ -43,8 +43,8 @@ export function createCli(program: Command, world: World): Cli {
     json,
     connection,
     client: () => createClient(connection()),
-    show: (value, text) => print(json() ? JSON.stringify(value, null, 2) : text()),
-    line: (value, text) => print(json() ? JSON.stringify(value) : text()),
+    show: (value, text) => print(json() ? plainJson(value, 2) : coloured(text())),
+    line: (value, text) => print(json() ? plainJson(value) : coloured(text())),
     note(text) {
       if (!json()) world.stderr.write(`${plain(text)}\n`);
     },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytes, facts, plain, table, time } from './output.ts';
+import { styleText } from 'node:util';
+import { bytes, coloured, facts, plain, plainJson, table, time } from './output.ts';
 import { eventsOf } from './server-events.ts';
 
 test('columns are as wide as their widest cell, and nothing trails', () => {
@@ -27,6 +28,14 @@ test('columns are as wide as their widest cell, and nothing trails', () => {
 test('what others write cannot steer the terminal', () => {
   assert.equal(plain('\u001b]52;c;aGk=\u0007a\tb\nc\u009b2J\r'), '\\x1b]52;c;aGk=\\x07a\tb\nc\\x9b2J\\x0d');
   assert.equal(table(['NAME'], [['a\nb\u001b[2J']]), 'NAME\na\\nb\\x1b[2J');
+});
+
+test('colours stay where text is painted, and nothing else that steers', () => {
+  const painted = styleText(['bold', 'red'], 'no', { validateStream: false });
+  assert.equal(coloured(`${painted}\u001b]0;x\u0007\u001b[8m\u001b[2J`), `${painted}\\x1b]0;x\\x07\\x1b[8m\\x1b[2J`);
+  const value = { name: '\u009b2J\u001b[2J\u007f' };
+  assert.equal(plainJson(value), '{"name":"\\u009b2J\\u001b[2J\\u007f"}');
+  assert.deepEqual(JSON.parse(plainJson(value, 2)), value);
 });
 
 test('sizes and times as people read them', () => {

@@ -41,6 +41,25 @@ export function plain(text: string): string {
   });
 }
 
+/** As `plain`, of text whose colours (those of `cli.paint`) stay: the last thing before a terminal, whoever made the text. */
+export function coloured(text: string): string {
+  return text
+    .split(COLOUR)
+    .map((part, at) => (at % 2 === 1 ? part : plain(part)))
+    .join('');
+}
+
+/** Bold, dim and the plain colours, and their ends: nothing that hides. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is looked for
+const COLOUR = /(\u001b\[(?:1|2|22|3[0-79]|9[0-7])m)/;
+
+/** JSON that says the same: of control characters it only has to escape some. */
+export function plainJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(/[\u007f-\u009f]/g, (character) => {
+    return `\\u00${character.charCodeAt(0).toString(16)}`;
+  });
+}
+
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
   return count < 1_000_000 ? `${(count / 1000).toFixed(1)} kB` : `${(count / 1_000_000).toFixed(1)} MB`;

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { type AddCommand, createCli, type World } from './cli.ts';
 import { tell } from './failure.ts';
+import { plain, plainJson } from './output.ts';
 
 /** Resolves with the exit code: 0, 1 (it failed), 2 (usage). `commands` in the order of the help. */
 export async function run(
@@ -38,7 +39,7 @@ export async function run(
       return ['commander.helpDisplayed', 'commander.version'].includes(error.code) ? 0 : 2;
     }
     const told = tell(error, called);
-    world.stderr.write(`${cli.json() ? JSON.stringify(told.json) : told.text}\n`);
+    world.stderr.write(`${cli.json() ? plainJson(told.json) : plain(told.text)}\n`);
     return told.exitCode;
   }
 }

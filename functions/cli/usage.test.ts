@@ -143,6 +143,23 @@ test("this machine's admin token is not sent to another machine", async () => {
   assert.equal(of('https://hearth.example.com', { HEARTH_TOKEN: 'given' }), 'given');
 });
 
+test('neither an answer nor a refusal of a gateway steers the terminal', async () => {
+  const clipboard = '\u001b]52;c;aGk=\u0007';
+  const problem = { title: clipboard, status: 500, code: 'FUNCTION_EXCEPTION', detail: `threw ${clipboard}` };
+  const errors = [{ message: clipboard, file: clipboard, line: 1 }];
+  await using refusing = await echo({
+    status: 500,
+    type: 'application/problem+json',
+    body: JSON.stringify({ ...problem, errors }),
+  });
+  const refused = await hearth(['ls', '--url', refusing.url], { cwd: directory });
+  assert.match(refused.stderr, /^hearth ls: \\x1b\]52;c;aGk=\\x07 \(FUNCTION_EXCEPTION\)\n/);
+  await using answering = await echo({ ...JSON_ANSWER, body: JSON.stringify({ invocationId: clipboard }) });
+  const accepted = await hearth(['invoke', 'x', '--async', '--url', answering.url], { cwd: directory });
+  assert.equal(accepted.stdout, '\\x1b]52;c;aGk=\\x07\n');
+  assert.ok(!refused.stderr.includes('\u001b'));
+});
+
 test('a redirect is not followed', async () => {
   await using server = await echo({ status: 307, type: 'application/json', body: '{}' });
   const ran = await hearth(['ls', '--url', server.url], { cwd: directory, env: { HEARTH_TOKEN: 'mine' } });
