@@ -52,7 +52,7 @@ let gateway: TestGateway;
 let given: Map<string, Set<string>>;
 
 before(async () => {
-  gateway = await startGateway();
+  gateway = await startGateway({ env: { HEARTH_DISK_MB: '1000' } });
   await gateway.deploy('fails', 'export default { fetch() { throw new Error("on purpose"); } };');
   await gateway.deploy('late', 'export default { fetch: () => new Promise(() => undefined) };', {
     manifest: { hearth: { timeoutMs: 50 } },

@@ -1,5 +1,6 @@
 /** What needs no token: health, metrics, the description of the API. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { HearthError } from '../../functions/contract/errors.ts';
 import { dashboardRoutes } from '../dashboard/dashboard.ts';
 import type { ApiDocument } from '../docs/api.ts';
 import { PAGE_POLICY, STYLE } from '../docs/page.ts';
@@ -45,7 +46,8 @@ export function openRoutes(app: ControlApp, { telemetry, ready, version }: OpenP
   app.get('/docs/style.css', (c) => c.body(STYLE, 200, { 'content-type': 'text/css; charset=utf-8' }));
   app.get('/docs/:page?', (c) => {
     const html = docs.page(c.req.param('page') ?? '');
-    return html === null ? c.notFound() : c.html(html, 200, { 'content-security-policy': PAGE_POLICY });
+    if (html === null) throw new HearthError('NOT_FOUND', 'There is no such page; /docs leads to all of them.');
+    return c.html(html, 200, { 'content-security-policy': PAGE_POLICY });
   });
   dashboardRoutes(app);
 }

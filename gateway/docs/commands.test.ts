@@ -48,6 +48,21 @@ for (const file of readdirSync(PAGES)) {
   test(`the commands of ${file} do what the page says`, { timeout: 115_000 }, () => follow(file, text));
 }
 
+test('pages need no token, run no script, and come from this gateway alone', async () => {
+  const page = await fetch(`${gateway.adminUrl}/docs/operations`);
+  assert.deepEqual([page.status, page.headers.get('content-type')], [200, 'text/html; charset=UTF-8']);
+  const policy = page.headers.get('content-security-policy') ?? '';
+  assert.match(policy, /^default-src 'none'; style-src 'self';/);
+  assert.doesNotMatch(policy, /script-src|unsafe/);
+  const style = await fetch(`${gateway.adminUrl}/docs/style.css`);
+  assert.deepEqual([style.status, style.headers.get('content-type')], [200, 'text/css; charset=utf-8']);
+  for (const name of ['no-such-page', '..%2fopen', 'commands.test']) {
+    const missing = await fetch(`${gateway.adminUrl}/docs/${name}`);
+    assert.equal(missing.status, 404, name);
+    await missing.text();
+  }
+});
+
 async function follow(page: string, markdown: string): Promise<void> {
   // As Hearth's own directory looks to whoever follows the page, without what others have left in it.
   const cwd = join(folder, basename(page, '.md'));

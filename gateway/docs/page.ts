@@ -16,7 +16,7 @@ export interface DocsPage {
 
 /** Everything comes from this server, and there is no script; sent with each page. */
 export const PAGE_POLICY =
-  "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export function addressOf(slug: string): string {
   return slug === '' ? '/docs' : `/docs/${slug}`;
@@ -33,6 +33,7 @@ export function framed(page: DocsPage, all: readonly DocsPage[]): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(page.slug === '' ? page.title : `${page.title} · Hearth`)}</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/style.css">
 </head>
 <body>
@@ -43,8 +44,8 @@ export function framed(page: DocsPage, all: readonly DocsPage[]): string {
 ${entries.join('\n')}
 <li><a href="/openapi.json">openapi.json</a></li>
 </ul></nav>
-<main id="content" tabindex="-1">
-${contents(page.headings ?? [])}${page.body}
+${contents(page.headings ?? [])}<main id="content" tabindex="-1">
+${page.body}
 </main>
 </div>
 </body>
@@ -79,7 +80,7 @@ nav a:hover { text-decoration: underline; }
 nav [aria-current] { font-weight: 700; }
 main { flex: 1 1 0; min-width: 0; max-width: 60rem; padding: .5rem 1.5rem 4rem; }
 main:focus { outline: none; }
-.contents { float: right; max-width: 16rem; margin: 1rem 0 1rem 1.5rem; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 6px; font-size: 14px; }
+.columns > .contents { order: 1; flex: 0 1 13rem; font-size: 14px; }
 a { color: var(--link); }
 h2 { margin-top: 2.5rem; }
 .anchor { text-decoration: none; opacity: 0; }
@@ -95,10 +96,12 @@ details > div { padding: 0 .75rem .75rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); }
 td { min-width: 6rem; }
+@media (max-width: 75rem) {
+  .columns > .contents { display: none; }
+}
 @media (max-width: 50rem) {
   .columns { display: block; }
   .columns > nav { position: static; max-height: none; border-bottom: 1px solid var(--line); }
   .columns > nav li { display: inline-block; margin-right: 1rem; }
-  .contents { float: none; max-width: none; margin-left: 0; }
 }
 `;
