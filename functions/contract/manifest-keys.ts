@@ -94,6 +94,9 @@ export function refusal(key: string, path: readonly PropertyKey[]): string {
       return `"${key}" is a setting of wrangler's bundler, which Hearth does not use; take the key out, or build first and deploy the result.`;
     }
   }
+  if (path.length === 1 && path[0] === 'assets' && (key === '_headers' || key === '_redirects')) {
+    return `"${key}" of the assets is part of Workers that Hearth does not do; take the file out, or answer by a function.`;
+  }
   const where = path.length === 0 ? 'the manifest' : `"${path.map(String).join('.')}"`;
   return `"${key}" is not a key of ${where}.`;
 }

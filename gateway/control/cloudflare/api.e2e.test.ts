@@ -128,6 +128,18 @@ describe('the Cloudflare API', () => {
     );
     assert.deepEqual([early.status, early.code], [409, 10020], 'its contents are not there yet');
     assert.equal((await put(jwt, hash, 'abc')).status, 200);
+    const listed = { main_module: 'index.js', assets: { jwt, config: { not_found_handling: 'none' } } };
+    const asset = async () => await (await fetch(`${gateway.url}/site/a.txt`)).text();
+    const worker = (word: string) => `export default { fetch: () => new Response('${word}') }`;
+    assert.equal((await call('PUT', 'workers/scripts/site', form(listed, worker('one')))).status, 200);
+    assert.equal(await asset(), 'abc');
+    const kept = { main_module: 'index.js', keep_assets: true };
+    assert.equal((await call('PUT', 'workers/scripts/site', form(kept, worker('two')))).status, 200);
+    assert.deepEqual([await asset(), await (await fetch(`${gateway.url}/site/b`)).text()], ['abc', 'two']);
+    const headers = { main_module: 'index.js', assets: { jwt, config: { _headers: '/*\n x: y' } } };
+    const refused = await call('PUT', 'workers/scripts/site', form(headers, worker('three')));
+    assert.deepEqual([refused.status, refused.code], [422, 10021]);
+    assert.match(refused.said, /"_headers" of the assets is part of Workers/);
     const foreign = await call(
       'PUT',
       'workers/scripts/other',

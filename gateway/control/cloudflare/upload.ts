@@ -87,7 +87,9 @@ export async function readWorkerUpload(
   if (tag !== undefined && tag !== '' && !LABEL_PATTERN.test(tag)) {
     throw new HearthError('BAD_REQUEST', 'A tag has letters, digits, ".", "_", "+" and "-", at most 128 characters.');
   }
-  const assets = metadata.assets ?? (metadata.keep_assets ? {} : undefined);
+  // Kept, they are served as they were.
+  const kept: Metadata['assets'] = metadata.keep_assets ? { config: { ...before?.assets } } : undefined;
+  const assets = metadata.assets ?? kept;
   const value = {
     ...translated.manifest,
     ...mainOf(metadata, files),
