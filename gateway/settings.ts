@@ -43,6 +43,10 @@ function list(item: string, valid: (text: string) => boolean): Pick<Setting<stri
   };
 }
 
+function offOr(number: Pick<Setting<number>, 'allowed' | 'parse'>): Pick<Setting<number | 'off'>, 'allowed' | 'parse'> {
+  return { allowed: `off, or ${number.allowed}`, parse: (text) => (text === 'off' ? text : number.parse(text)) };
+}
+
 const port = integer(0, 65_535);
 const diskMb = integer(256, 1_073_741_824);
 const host: Pick<Setting<string>, 'allowed' | 'parse'> = {
@@ -153,9 +157,8 @@ export function settings() {
     'arklet-port': {
       env: 'HEARTH_ARKLET_PORT',
       default: 'off',
-      allowed: `off, or ${port.allowed}`,
       meaning: "port of arklet's operations API, on HEARTH_ADMIN_HOST; 0 takes a free one",
-      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : port.parse(text)),
+      ...offOr(port),
     },
     'arklet-token': {
       env: 'HEARTH_ARKLET_TOKEN',
@@ -200,17 +203,15 @@ export function settings() {
     'disk-mb': {
       env: 'HEARTH_DISK_MB',
       default: 'off',
-      allowed: `off, or ${diskMb.allowed}`,
       meaning: 'what the state may take; from nine tenths on nothing new is stored (off: what the disk holds)',
-      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : diskMb.parse(text)),
+      ...offOr(diskMb),
     },
     inspect: {
       env: 'HEARTH_INSPECT',
       default: 'off',
-      allowed: `off, or ${port.allowed}`,
       meaning:
         'for development only: from this loopback port on, a debugger may stop in functions, which know no timeout then',
-      parse: (text: string): number | 'off' | undefined => (text === 'off' ? text : port.parse(text)),
+      ...offOr(port),
     },
     log: {
       env: 'HEARTH_LOG',

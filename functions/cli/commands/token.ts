@@ -17,7 +17,10 @@ export const token: AddCommand = (program, cli) => {
   tokens
     .command('create')
     .description('make one; its text is shown this once')
-    .argument('<scope...>', 'read, or enqueue:, invoke:, rpc:, deploy: or override: with a name or pattern')
+    .argument(
+      '<scope...>',
+      'read, or enqueue:, publish:, invoke:, rpc:, deploy:, override:, profile: or config: with a name or pattern',
+    )
     .option('--trust-group <name>', 'a deployer may use it; may be given several times', collect)
     .option('--route <pattern>', 'a deployer may claim it; may be given several times', collect)
     .action(async (scopes: string[], { trustGroup, route }: { trustGroup?: string[]; route?: string[] }) => {
