@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { findJaeger, type Jaeger, startJaeger } from '../telemetry/testing/jaeger.ts';
 import { startGateway, type TestGateway } from '../testing/gateway.ts';
 import { type Block, blocksOf, section } from './testing/blocks.ts';
 import { openShell, type Shell } from './testing/shell.ts';
@@ -23,18 +24,26 @@ const START = 'npm ci && npm start\n';
 const LOOKS = 600;
 const PAUSE_MS = 100;
 
+/** A block that asks Jaeger is run where there is one; `.ci/run` builds it. */
+const ASKS_JAEGER = /^npm run --silent trace\b/m;
+
 let folder: string;
+let jaeger: Jaeger | null = null;
 let gateway: TestGateway;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'hearth-docs-'));
   mkdirSync(join(folder, 'bin'));
   symlinkSync(join(ROOT, 'functions/cli/bin.js'), join(folder, 'bin/hearth'));
-  gateway = await startGateway({ dataDir: join(folder, '.hearth'), cwd: folder, examples: true });
+  const binary = findJaeger();
+  jaeger = binary === null ? null : await startJaeger(binary);
+  const env: Record<string, string> = jaeger === null ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl };
+  gateway = await startGateway({ env, dataDir: join(folder, '.hearth'), cwd: folder, examples: true });
 });
 
 after(async () => {
   await gateway?.[Symbol.asyncDispose]();
+  await jaeger?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -75,10 +84,12 @@ async function follow(page: string, markdown: string): Promise<void> {
     PATH: `${join(folder, 'bin')}:${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`,
     HOME: folder,
     HEARTH_URL: gateway.adminUrl,
+    ...(jaeger === null ? {} : { JAEGER_URL: jaeger.queryUrl }),
   };
   await using shell = openShell({ cwd, scratch: folder, env });
   for (const block of blocksOf(markdown)) {
-    if (block.code !== START) await hold(shell, block, `${page}:${block.line}`);
+    const left = block.code === START || (jaeger === null && ASKS_JAEGER.test(block.code));
+    if (!left) await hold(shell, block, `${page}:${block.line}`);
   }
 }
 
