@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isBuiltin, SourceMap } from 'node:module';
-import { basename, join, posix, sep } from 'node:path';
-import type { BuildFailure, Message, Plugin } from 'esbuild';
+import { basename, join, posix, relative, sep } from 'node:path';
+import type { BuildFailure, Message, Metafile, Plugin } from 'esbuild';
 import { HearthError, type SourceError } from '../contract/errors.ts';
+import { isHidden } from './source-tree.ts';
 
 export interface BundleRequest {
   /** Absolute; paths below are relative to it, with `/`. */
@@ -48,12 +49,17 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
   const { directory, main, inspect } = request;
   const path = below(posix.dirname(main), `${basename(main).replace(/\.[^.]+$/, '')}.js`);
   const assets: Assets = new Map();
-  const built = await esbuildOf(request, resolvePlugin(request, assets, posix.dirname(path))).catch(
+  const assetSources = new Map<string, string>();
+  const built = await esbuildOf(request, resolvePlugin(request, assets, assetSources, posix.dirname(path))).catch(
     (error: unknown) => {
       throw isBuildFailure(error) ? failed(error.errors) : error;
     },
   );
   const inputs = Object.keys(built.metafile.inputs);
+  const imported = [...inputs.filter((input) => !input.includes(':')), ...assetSources.keys()];
+  for (const input of imported) {
+    if (staysHome(input)) throw importsHidden(input, assetSources.get(input) ?? importerOf(input, built.metafile));
+  }
   // A debugger wants the whole paths that only a bundle names.
   if (!inspect && !inputs.some((input) => !request.sent(input))) return null;
 
@@ -66,8 +72,8 @@ export async function bundleProject(request: BundleRequest): Promise<Bundle | nu
     code: new TextEncoder().encode(`${code}\n//# sourceMappingURL=data:application/json;base64,${inline}\n`),
     assets,
     inputs: new Set(inputs),
-    outside: inputs
-      .filter((input) => !request.sent(input) && !input.includes('node_modules/') && !input.includes(':'))
+    outside: imported
+      .filter((input) => !request.sent(input) && !input.includes('node_modules/'))
       .map((input) => join(directory, input)),
     origin: (error) => (error.file === path ? originIn(new SourceMap(map), error) : error),
   };
@@ -101,7 +107,13 @@ type Assets = Map<string, Uint8Array<ArrayBuffer>>;
 /** Packages, and what is not code. Paths between files are esbuild's alone: asking here for each takes longest of all. */
 const ASKED_FOR = /^[^./]|\.[A-Za-z0-9_]+(\?module)?$/;
 
-function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirectory: string): Plugin {
+/** `sources`: of the assets, relative to the directory, with who imports them. */
+function resolvePlugin(
+  { directory, shared }: BundleRequest,
+  assets: Assets,
+  sources: Map<string, string>,
+  bundleDirectory: string,
+): Plugin {
   const seen = Symbol('resolved by esbuild itself');
   return {
     name: 'hearth',
@@ -133,10 +145,28 @@ function resolvePlugin({ shared }: BundleRequest, assets: Assets, bundleDirector
         const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
         const name = `${hash}-${basename(resolved.path)}`;
         assets.set(below(bundleDirectory, name), bytes);
+        sources.set(relative(directory, resolved.path).replaceAll(sep, '/'), relative(directory, importer));
         return { path: `./${name}${suffix}`, external: true };
       });
     },
   };
+}
+
+/** A name with a dot in front, under which secrets are kept, is not sent because something imports it. */
+function staysHome(path: string): boolean {
+  if (path.includes('node_modules/')) return false;
+  return path.split('/').some((name) => isHidden(name) && name !== '..');
+}
+
+function importsHidden(path: string, importer: string | undefined): HearthError {
+  const message = `It imports ${path}: what has a name with a dot in front stays at home. Move it, or give it another name.`;
+  return new HearthError('BUILD_FAILED', message, {
+    errors: [{ message, ...(importer === undefined ? {} : { file: importer }) }],
+  });
+}
+
+function importerOf(path: string, { inputs }: Metafile): string | undefined {
+  return Object.keys(inputs).find((input) => inputs[input]?.imports.some((one) => one.path === path));
 }
 
 function isBare(specifier: string): boolean {

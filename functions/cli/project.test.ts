@@ -77,6 +77,35 @@ export default {
   assert.equal(await (await fetch(`${gateway.url}/stock`)).text(), 'hi Ada|x/y|42|6|noted|# by a rule');
 });
 
+test('what has a name with a dot in front is not sent because a project imports it, also by way of a link', async () => {
+  await files({
+    'home/.keys/id': 'a key',
+    'home/.keys/token.json': '{"token":"a key"}',
+    'home/notes.txt': 'seen',
+    'home/app/.env': 'KEY=1',
+    'home/app/.env.local': 'KEY=1',
+    ...installed('home/app', 'pad', '1.0.0', 'exports.pad = 1;'),
+  });
+  await symlink('../.keys/id', join(directory, 'home/app/linked'));
+  const entry = (specifier: string) =>
+    `import pad from 'pad';\nimport it from ${specifier};\nexport default { fetch: () => Response.json([pad, it]) };`;
+  for (const [specifier, what] of [
+    ["'../.keys/token.json'", '../.keys/token.json'],
+    ["'../.keys/id' with { type: 'text' }", '../.keys/id'],
+    ["'./linked' with { type: 'text' }", '../.keys/id'],
+    ["'./.env' with { type: 'text' }", '.env'],
+    ["'./.env.local'", '.env.local'],
+  ] as const) {
+    await files({ 'home/app/index.ts': entry(specifier) });
+    const ran = await cli.run('deploy', 'home/app', '--name', 'greedy');
+    assert.equal(ran.code, 1, specifier);
+    assert.ok(ran.stderr.includes(`  index.ts: It imports ${what}: what has a name with a dot`), ran.stderr);
+  }
+  await files({ 'home/app/index.ts': entry("'../notes.txt'") });
+  const told = await cli.run('deploy', 'home/app', '--name', 'greedy');
+  assert.match(told.stderr, /^from outside of it: home\/notes\.txt$/m);
+});
+
 test('what throws is logged with the file and the line of the source, also out of a bundle', async () => {
   const thrower = (imports: string) => `${imports}
 interface Order { id: string }
@@ -159,4 +188,24 @@ test('what the base shares is left to it where its name is given and the version
   const elsewhere = await cli.run('deploy', 'based', '--base', 'nowhere');
   assert.equal(elsewhere.code, 1);
   assert.match(elsewhere.stderr, /There is no base "nowhere"/);
+});
+
+test('a wrangler file is read as wrangler reads it, bundled or not', async () => {
+  const worker = 'export default { fetch: () => new Response("due"), scheduled() {} };';
+  const wrangler = (name: string) =>
+    `{ "name": "${name}", "main": "src/index.ts", // as wrangler numbers weekdays, 1 is Sunday\n "triggers": { "crons": ["0 0 * * 1"] } }`;
+  await files({
+    'sent/wrangler.jsonc': wrangler('sent'),
+    'sent/src/index.ts': worker,
+    'packed/wrangler.jsonc': wrangler('packed'),
+    'packed/src/index.ts': `import 'tiny';\n${worker}`,
+    ...installed('packed', 'tiny', '1.0.0', 'globalThis.tiny = 1;'),
+  });
+  for (const name of ['sent', 'packed']) {
+    const ran = await cli.run('deploy', name);
+    assert.equal(ran.code, 0, ran.stderr);
+    const { crons } = await cli.json<{ crons: { function: string; nextAt: string }[] }>('cron');
+    const due = crons.find((cron) => cron.function === name);
+    assert.equal(new Date(due?.nextAt ?? '').getUTCDay(), 0);
+  }
 });

@@ -57,6 +57,6 @@ export async function readSource(path: string): Promise<SourceTree> {
 }
 
 /** `.well-known` is there to be served. */
-function isHidden(name: string): boolean {
+export function isHidden(name: string): boolean {
   return name.startsWith('.') && name !== '.well-known';
 }

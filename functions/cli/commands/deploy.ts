@@ -1,5 +1,5 @@
 /** `hearth deploy`: sends a project, bundled with its own node_modules where it imports from there. */
-import { resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import type { AddCommand } from '../cli.ts';
 import { bytes, facts, ms, short } from '../output.ts';
 import { uploadProgress } from '../progress.ts';
@@ -28,6 +28,10 @@ export const deploy: AddCommand = (program, cli) => {
       const { name, base, bundle } = options;
       const project = await readProject(resolve(cli.cwd, given), { name, base, bundle, inspect: false }, client);
       if (project.leftOut.length > 0) cli.note(`left out: ${project.leftOut.join(', ')}`);
+      if (project.outside.length > 0) {
+        const elsewhere = project.outside.map((file) => relative(cli.cwd, file));
+        cli.note(`from outside of it: ${elsewhere.join(', ')}`);
+      }
       if (project.bundledBytes !== null) cli.note(`bundled: ${bytes(project.bundledBytes)} with its source map`);
       const progress = cli.json() ? null : uploadProgress(cli, project.name);
       try {
