@@ -69,6 +69,15 @@ test('no command, a missing argument and an unknown flag are usage, 2', async ()
   }
 });
 
+test('up passes its flags on to the gateway, whose help and whose errors they are', async () => {
+  const help = await hearth(['up', '--help']);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /--admin-port VALUE/);
+  const wrong = await hearth(['up', '--port', 'nonsense']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /^hearth: --port: given "nonsense", allowed is a whole number from 0 to 65535\.$/m);
+});
+
 test('--help and --version are what was asked for, 0', async () => {
   const help = await hearth(['queue', 'send', '--help'], { cwd: directory });
   assert.equal(help.code, 0);
