@@ -59,12 +59,8 @@ import { StoreStartError } from './store/start-error.ts';
 import { createSweeps } from './sweeps.ts';
 import { createCallFeed } from './telemetry/call-feed.ts';
 import { createTelemetry } from './telemetry/create-telemetry.ts';
-import { createFunctionLogWriter } from './telemetry/function-log-writer.ts';
-import { createFunctionLogs } from './telemetry/function-logs.ts';
-import { createHealth } from './telemetry/health.ts';
+import { createFunctionsSeen } from './telemetry/functions-seen.ts';
 import { createLogger, type Logger } from './telemetry/log.ts';
-import { createLogBudget } from './telemetry/log-budget.ts';
-import { parseTraceparent } from './telemetry/traceparent.ts';
 import { createAsyncs } from './triggers/async/asyncs.ts';
 import { createCallback } from './triggers/async/callback.ts';
 import { createCrons } from './triggers/cron/crons.ts';
@@ -122,9 +118,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
   });
   const builder = createBuilder({ runDir: join(runDir, 'build'), log });
 
-  const functionLogs = createFunctionLogs();
-  const logBudget = createLogBudget({ now });
-  const health = createHealth();
+  const seen = createFunctionsSeen({
+    log,
+    now,
+    invocation: (id) => dispatcher.invocation(id),
+    logged: (line) => telemetry.logged(line),
+    keysOf: (name) => blamedKeysOf(registry, name),
+  });
   const callFeed = createCallFeed();
   const poolLog = createPoolLog(log);
   const keeper = await createKeeper({
@@ -145,12 +145,12 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     // The parts below need the keeper: these are called only after `start`, when all of them are there.
     hooks: {
       binding: (spec, call, exchange) => bindings(spec, call, exchange),
-      log: (spec, instance, lines, dropped) => writeFunctionLog(spec, instance, lines, dropped),
+      log: seen.write,
       spans: (spec, invocationId, spans) => dispatcher.reported(spec, invocationId, spans),
       direct: ({ functionName }, calls, failed) => telemetry.direct(functionName, calls, failed),
       event: (event) => {
         poolLog(event);
-        health.event(event);
+        seen.event(event);
       },
       acquired: (durationMs) => telemetry.acquired(durationMs),
     },
@@ -162,7 +162,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     sources: {
       pool: () => keeper.snapshot(),
       serves: (name, version) => registry.function(name)?.names(version) === true,
-      health: () => health.all((name) => blamedKeysOf(registry, name)),
+      health: seen.health,
       store: quota.level,
     },
     now,
@@ -179,29 +179,13 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
         telemetry.finished(invocation);
         rollouts.finished(invocation);
         callFeed.finished(invocation);
-        health.finished(invocation);
+        seen.finished(invocation);
       },
     },
     now: preciseNow,
     newId,
     log,
-    functionFailed({ spec, invocationId, instance, error }) {
-      const message = `${error.code}: ${error.functionStack ?? error.message}`;
-      const line = { time: now(), level: 'error' as const, module: spec.functionName, invocationId, message };
-      writeFunctionLog(spec, instance ?? 'none', [line], 0);
-    },
-  });
-  const writeFunctionLog = createFunctionLogWriter({
-    log,
-    logs: functionLogs,
-    telemetry,
-    budget: logBudget,
-    traceOf(invocationId) {
-      const invocation = dispatcher.invocation(invocationId);
-      const parsed = parseTraceparent(invocation?.traceparent ?? '');
-      if (invocation === undefined || parsed === null) return undefined;
-      return { traceId: parsed.traceId, invokeSpanId: parsed.spanId, arm: invocation.arm };
-    },
+    functionFailed: seen.failed,
   });
   const triggerParts = { registry, dispatcher, owner, changes: store.changes, now, timers: realTimers, newId, log };
   const queues = createQueues({
@@ -227,7 +211,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       ...[store.kv.sweep, store.files.sweep, store.locks.sweep, store.asyncs.sweep, store.answers.sweep],
       (nowMs, most) => versionSweep(nowMs, most),
     ],
-    here: (nowMs) => functionLogs.expire(nowMs - keepMs),
+    here: (nowMs) => seen.logs.expire(nowMs - keepMs),
     leases: store.leases,
   });
   const assetContents = createAssetContents(store.kv, now);
@@ -252,9 +236,7 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
       telemetry.forgetVersions(name, (version) => entry.names(version));
       return;
     }
-    functionLogs.forget(name);
-    logBudget.forget(name);
-    health.forget(name);
+    seen.forget(name);
     telemetry.forgetFunction(name);
   });
   const ingress = createIngress({
@@ -368,8 +350,8 @@ async function start(config: Config, log: Logger, runningAs: (running: Running) 
     rollouts,
     bases: { definitions, changes: baseChanges },
     telemetry,
-    functionLogs,
-    healthOf: (name) => health.of(name, blamedKeysOf(registry, name)),
+    functionLogs: seen.logs,
+    healthOf: seen.healthOf,
     callFeed,
     audit,
     callsBack,
