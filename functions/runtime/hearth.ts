@@ -124,9 +124,9 @@ export function moduleRuntime(
 ): ModuleRuntime {
   /** Made by the first withEnv: hardly anybody uses it. */
   let others: AsyncLocalStorage<{ env: unknown }> | null = null;
-  const running = (name: string) => {
+  const running = (what: string) => {
     const ctx = current();
-    if (ctx === undefined) throw new Error(`${name} was used outside of an invocation.`);
+    if (ctx === undefined) throw new Error(`${what} outside of an invocation.`);
     return ctx;
   };
   const runtime: ModuleRuntime = {
@@ -136,8 +136,8 @@ export function moduleRuntime(
       const other = others?.getStore();
       return other === undefined ? env : other.env;
     },
-    exports: new Proxy(NONE, { get: (_none, name) => Reflect.get(running('exports').exports, name) }),
-    waitUntil: (promise) => running('waitUntil').waitUntil(promise),
+    exports: new Proxy(NONE, { get: (_none, name) => Reflect.get(running('exports was read').exports, name) }),
+    waitUntil: (promise) => running('waitUntil was called').waitUntil(promise),
     withEnv(other, run) {
       others ??= new AsyncLocalStorage();
       return others.run({ env: other }, run);
