@@ -65,8 +65,11 @@ export function createLocks({ store, timers, now, log }: LockParts): Locks {
 
   async function release(namespace: string, lock: string, fence: number): Promise<boolean> {
     const wasHeld = await store.release(namespace, lock, fence);
-    held.get(fence)?.();
-    if (wasHeld) waiting.get(`${namespace}\n${lock}`)?.[0]?.wake();
+    // Else it is another lock's fence, or its time was over already.
+    if (wasHeld) {
+      held.get(fence)?.();
+      waiting.get(`${namespace}\n${lock}`)?.[0]?.wake();
+    }
     return wasHeld;
   }
 

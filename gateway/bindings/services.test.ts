@@ -137,6 +137,9 @@ test('a lock is given to the first who waits once it is released, and is free wh
   holder.exchange?.cancel({ code: 'CANCELLED', message: 'over' });
   const renewed = await ask('LOCKS', { op: 'lock.renew', lock: 'a', fencing: next.fencing, ttlMs: 3_600_000 });
   assert.deepEqual(renewed.headValue, { held: true });
+  // Fences are of all locks: under the name of another one this is nobody's.
+  const elsewhere = await ask('LOCKS', { op: 'lock.release', lock: 'b', fencing: next.fencing });
+  assert.deepEqual(elsewhere.headValue, { held: false });
   const last = open('LOCKS', acquire({ waitMs: 600_000 }));
   waiter.exchange?.cancel({ code: 'CANCELLED', message: 'died' });
   assert.ok(((await last.headSeen.promise) as { fencing: number }).fencing > next.fencing);
