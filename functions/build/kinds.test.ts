@@ -41,6 +41,19 @@ describe('what an imported file becomes', () => {
     });
   });
 
+  it('takes no longer for a pattern of many stars', () => {
+    const path = `${'a/'.repeat(100)}${'a'.repeat(300)}`;
+    const globs = [
+      `${'*a'.repeat(7)}*b*a`,
+      `**/${'*a'.repeat(5)}*b*a`,
+      `${'**a'.repeat(3)}*b*a`,
+      `**/${'**/'.repeat(2)}b*a`,
+    ];
+    const kindOf = createKinds([{ type: 'Text', globs }]);
+    assert.equal(kindOf(`${path}.a`), undefined);
+    assert.equal(kindOf(`${path}b.a`), 'text');
+  });
+
   it('gives no file of the machine for a pattern', async () => {
     const manifest = manifestSchema.parse({ rules: [{ type: 'Text', globs: ['**/*'] }] });
     for (const specifier of ['/etc/hostname', '../../../../etc/hostname', 'file:///etc/hostname']) {
