@@ -28,13 +28,25 @@ const compose = parse(readFileSync(FILE, 'utf8')) as {
 const services = Object.entries(compose.services);
 
 test("Docker's own reader takes the compose file", { skip }, async () => {
-  const { stdout } = await promisify(execFile)(CHECK, ['-format', 'json', FILE]);
+  // The password is for whoever starts it to set.
+  const { stdout } = await promisify(execFile)(CHECK, ['-no-interpolation', '-format', 'json', FILE]);
   assert.deepEqual(
     Object.keys((JSON.parse(stdout) as typeof compose).services).sort(),
     Object.keys(compose.services).sort(),
   );
   // The dashboard is none: the reader does refuse what is no compose file.
   await assert.rejects(promisify(execFile)(CHECK, [join(HERE, 'prometheus/prometheus.yaml')]));
+});
+
+test('functions stand in the network of Redis, and know no password for it: there is one, and none that comes along', () => {
+  const { hearth, redis } = compose.services;
+  const password = /^redis:\/\/:(\$\{REDIS_PASSWORD:\?[^}]+\})@redis:6379$/.exec(
+    hearth!.environment!.REDIS_URL ?? '',
+  )?.[1];
+  assert.ok(password !== undefined);
+  const command = redis!.command as string[];
+  assert.equal(command[command.indexOf('--requirepass') + 1], password);
+  assert.equal(redis!.environment!.REDISCLI_AUTH, password);
 });
 
 test('every file and directory that is mounted or built is there, and every volume is declared', () => {
@@ -71,7 +83,7 @@ test('each address in a setting leads to a service that listens there', () => {
       (path) => readFileSync(join(HERE, path), 'utf8'),
     ),
   ];
-  const found = texts.flatMap((text) => [...text.matchAll(/(?:https?:\/\/|redis:\/\/|["'])([a-z]+):(\d{4,5})\b/g)]);
+  const found = texts.flatMap((text) => [...text.matchAll(/(?:https?:\/\/|redis:\/\/|[@"'])([a-z]+):(\d{4,5})\b/g)]);
   assert.ok(found.length >= 6);
   for (const [, host = '', port] of found) {
     assert.ok(host in compose.services, host);
