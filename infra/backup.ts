@@ -14,7 +14,7 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 const DATABASE = 'hearth.sqlite';
@@ -41,8 +41,9 @@ function backUp(from: string, to: string): string {
 
   const partial = `${to}.partial`;
   rmSync(partial, { recursive: true, force: true });
-  // What it holds opens secrets.
-  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(partial), { recursive: true });
+  // What it holds opens secrets. Not into one that somebody else has put there meanwhile.
+  mkdirSync(partial, { mode: 0o700 });
   try {
     for (const name of keys) copyPrivate(join(from, name), join(partial, name));
     if (existsSync(database)) copyDatabase(database, join(partial, DATABASE));
