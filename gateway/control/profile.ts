@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { HearthError } from '../../functions/contract/errors.ts';
 import type { Keeper, ProfileSubject } from '../../pool/keeper/api.ts';
 import type { Registry } from '../registry/registry.ts';
-import { type Caller, requireScope } from './access.ts';
+import { type Caller, requireScope, requireTrustGroup } from './access.ts';
 import type { Audit } from './audit.ts';
 import { type ControlApp, guard, jsonBody, nameParam, otherAnswer } from './http.ts';
 import { functionNamed } from './lookup.ts';
@@ -43,7 +43,9 @@ export function profileResource(
   app.openapi(route, async (c) => {
     const { name } = c.req.valid('param');
     const { kind, seconds, instance, shared } = c.req.valid('json');
-    functionNamed(registry, name);
+    const entry = functionNamed(registry, name);
+    // Secrets are in it: a token for one trust group has no business with those of another. A base never spans two.
+    for (const { claims } of entry.versions.values()) requireTrustGroup(c.get('caller'), claims.trustGroup);
     const gone = new AbortController();
     c.env.outgoing.once('close', () => {
       // An error of the caller's, so that the log does not hold it for one of ours.

@@ -84,6 +84,9 @@ export function burn(ms: number): void {
     const short = { seconds: 0.1 };
     assert.equal(await ask(await tokenOf('deploy:burns', 'read', 'invoke:*', 'profile:other'), short), 403);
     assert.equal(await ask(await tokenOf('profile:bur*'), short), 200);
+    const elsewhere = { scopes: ['profile:*'], trustGroups: ['elsewhere'] };
+    const made = await gateway.api<{ token: string }>('POST', '/v1/tokens', elsewhere);
+    assert.equal(await ask({ authorization: `Bearer ${made.body.token}` }, short), 403);
     for (const body of [{ kind: 'inspector' }, { seconds: 61 }, { seconds: 'NaN' }, { more: 1 }, { instance: 7 }]) {
       assert.equal(await ask({}, body), 400, JSON.stringify(body));
     }
