@@ -39,6 +39,11 @@ describe('a function with a rate limit', () => {
     };
     assert.deepEqual(await statuses(['127.0.0.1'], ['10.0.0.1', '10.0.0.1', '10.0.0.2']), [200, 429, 200]);
     assert.deepEqual(await statuses([], ['10.0.0.1', '10.0.0.2']), [200, 429]);
+    // A proxy adds to what its caller has made up, some with the port.
+    assert.deepEqual(await statuses(['127.0.0.1'], ['1.1.1.1, 10.0.0.1', '2.2.2.2, 10.0.0.1:4711']), [200, 429]);
+    const chained = ['3.3.3.3, 10.0.0.1, 192.168.0.1', '4.4.4.4,10.0.0.1,192.168.0.2', '10.0.0.2, 192.168.0.1'];
+    assert.deepEqual(await statuses(['127.0.0.1', '192.168.0.0/16'], chained), [200, 429, 200]);
+    assert.deepEqual(await statuses(['127.0.0.1'], ['[2001:db8::1]:80', '[2001:db8::2]:81', ' , ,']), [200, 429, 200]);
     const [one, two, other] = ['2001:db8::1', '2001:0DB8:0:0:ffff::9', '2001:db8:0:1::1'];
     assert.deepEqual(await statuses(['127.0.0.1'], [one, two, other] as string[]), [200, 429, 200]);
   });

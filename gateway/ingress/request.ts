@@ -33,6 +33,8 @@ export interface RequestOrigin {
   remoteAddress: string;
   /** Its forwarded headers are believed. */
   trusted: boolean;
+  /** Whether this address is one of those. */
+  trusts(address: string): boolean;
   /** Stands in where an HTTP/1.0 request names no host. */
   localAuthority: string;
 }
@@ -160,7 +162,7 @@ export function parseRequest(
 
   const named = connection === null ? null : namedByConnection(connection);
   const kept = named === null ? headers : headers.filter(([name]) => !named.has(name));
-  const client = forwardedFor === '' ? origin.remoteAddress : firstOf(forwardedFor);
+  const client = forwardedFor === '' ? origin.remoteAddress : clientOf(forwardedFor, origin);
   kept.push(
     ['host', authority],
     ['x-forwarded-for', forwardedFor === '' ? client : `${forwardedFor}, ${origin.remoteAddress}`],
@@ -186,6 +188,25 @@ export function parseRequest(
 
 function bad(message: string): HearthError {
   return new HearthError('BAD_REQUEST', message);
+}
+
+/**
+ * Who called the outermost trusted proxy. Each proxy adds its caller at the right: what stands left of that, the caller may
+ * have made up.
+ */
+function clientOf(forwardedFor: string, { remoteAddress, trusts }: RequestOrigin): string {
+  const named = forwardedFor.split(',').map(withoutPort);
+  let client = remoteAddress;
+  for (let at = named.length - 1; at >= 0 && trusts(client); at--) client = named[at] || client;
+  return client;
+}
+
+/** As some proxies write it: `1.2.3.4:5678`, `[2001:db8::1]:5678`. */
+function withoutPort(entry: string): string {
+  const address = entry.trim();
+  if (address.startsWith('[')) return address.slice(1, Math.max(1, address.indexOf(']')));
+  const colon = address.indexOf(':');
+  return colon === address.lastIndexOf(':') && colon !== -1 ? address.slice(0, colon) : address;
 }
 
 function firstOf(list: string): string {

@@ -145,7 +145,8 @@ export function createRouting(parts: RoutingParts): Routing {
 
   function originOf(socket: Socket): RequestOrigin {
     const address = plainAddress(socket.remoteAddress ?? '');
-    return { remoteAddress: address, trusted: trust.any && trust.trusts(address), localAuthority: local() };
+    const trusted = trust.any && trust.trusts(address);
+    return { remoteAddress: address, trusted, trusts: trust.trusts, localAuthority: local() };
   }
 
   function chooseNow(arrived: Arrived, early: EarlyBody): Routed | HearthError {

@@ -139,9 +139,11 @@ describe('a function over HTTP', () => {
   });
 
   it('believes the forwarded headers of a trusted proxy', async () => {
-    await using hearth = await startScripted((call) => call.respond(204), { config: { trustProxy: ['127.0.0.0/8'] } });
+    await using hearth = await startScripted((call) => call.respond(204), {
+      config: { trustProxy: ['127.0.0.0/8', '10.0.0.0/8'] },
+    });
     const headers = {
-      'x-forwarded-for': '1.2.3.4, 10.0.0.1',
+      'x-forwarded-for': '6.6.6.6, 1.2.3.4, 10.0.0.1',
       'x-forwarded-host': 'example.com',
       'x-forwarded-proto': 'https',
       'x-forwarded-prefix': '/outer',
@@ -149,7 +151,7 @@ describe('a function over HTTP', () => {
     await send(`${hearth.url}/x`, { headers });
     const [call] = hearth.calls;
     assert.equal(call?.request.url, 'https://example.com/x');
-    assert.equal(call?.header('x-forwarded-for'), '1.2.3.4, 10.0.0.1, 127.0.0.1');
+    assert.equal(call?.header('x-forwarded-for'), '6.6.6.6, 1.2.3.4, 10.0.0.1, 127.0.0.1');
     assert.equal(call?.header('cf-connecting-ip'), '1.2.3.4');
     assert.equal(call?.header('x-forwarded-prefix'), '/outer');
   });
