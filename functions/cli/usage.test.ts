@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -150,6 +150,28 @@ test("this machine's admin token is not sent to another machine", async () => {
   assert.equal(of('http://127.0.0.1.example.com:8081'), null);
   assert.equal(of('http://localhost.example.com:8081'), null);
   assert.equal(of('https://hearth.example.com', { HEARTH_TOKEN: 'given' }), 'given');
+});
+
+test('a heap snapshot is a new file that nobody else reads, and removes nothing that is none', async () => {
+  await using gateway = await echo({ ...JSON_ANSWER, body: '{"snapshot":{}}' });
+  const at = await mkdtemp(join(directory, 'profiles-'));
+  const snapshot = (...rest: string[]) =>
+    hearth(['profile', 'x', '--heap', '--url', gateway.url, ...rest], { cwd: at });
+  await writeFile(join(at, 'precious'), 'kept');
+  await symlink('precious', join(at, 'x.heapsnapshot'));
+  await writeFile(join(at, 'readable'), '', { mode: 0o644 });
+  await symlink('not/there', join(at, 'link'));
+
+  assert.equal((await snapshot()).code, 0);
+  assert.equal(await readFile(join(at, 'precious'), 'utf8'), 'kept');
+  assert.equal((await snapshot('-o', 'readable')).code, 0);
+  for (const name of ['x.heapsnapshot', 'readable']) {
+    const { mode } = await lstat(join(at, name));
+    assert.deepEqual([mode & 0o777, await readFile(join(at, name), 'utf8')], [0o600, '{"snapshot":{}}'], name);
+  }
+  // Such as /dev/stdout.
+  assert.equal((await snapshot('-o', 'link')).code, 1);
+  assert.ok((await lstat(join(at, 'link'))).isSymbolicLink());
 });
 
 test('neither an answer nor a refusal of a gateway steers the terminal', async () => {

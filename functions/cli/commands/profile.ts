@@ -1,6 +1,6 @@
 /** `hearth profile`: where a running function spends its time, or what it keeps, as a file for the developer tools of Chrome. */
 import { createWriteStream } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, readFile, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -65,11 +65,12 @@ async function take(client: Client, name: string, kind: string, options: Options
     }
   };
   // A snapshot holds what the function holds, its secrets too.
-  const file = createWriteStream(path, { mode: 0o600 });
+  const isNew = await madeRoomAt(path, options.output !== undefined);
+  const file = createWriteStream(path, { mode: 0o600, flags: isNew ? 'wx' : 'w' });
   try {
     await pipeline(Readable.fromWeb(response.body as never), counted, file);
   } catch (error) {
-    await rm(path, { force: true });
+    if (isNew) await rm(path, { force: true });
     const why = error instanceof Error ? error.message : String(error);
     throw new Failure(
       `The profile broke off (${why}).`,
@@ -79,6 +80,21 @@ async function take(client: Client, name: string, kind: string, options: Options
   }
   const header = (key: string) => response.headers.get(key) ?? '';
   return { instance: header('hearth-instance'), version: header('hearth-version'), bytes: size };
+}
+
+/**
+ * Takes away a file that stands there, which others may read, and a link that nobody named. False: it is something else,
+ * which was named to be written to, such as /dev/stdout, and stays.
+ */
+async function madeRoomAt(path: string, wasNamed: boolean): Promise<boolean> {
+  const before = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw new Failure(`${path} cannot be written: ${error.message}.`, null, error);
+  });
+  if (before === null) return true;
+  if (!before.isFile() && (wasNamed || !before.isSymbolicLink())) return false;
+  await rm(path);
+  return true;
 }
 
 /** Whether there was a source map. */
