@@ -37,7 +37,10 @@ export interface Assets {
   serve(request: AssetRequest, req: IngressRequest, res: IngressResponse, otherwise: () => void): boolean;
 }
 
-export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>): Assets {
+/** Who takes nothing of a body for so long has gone. No function stands behind it whose stream would end. */
+const UNREAD_MS = 60_000;
+
+export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>, unreadMs = UNREAD_MS): Assets {
   return {
     serve(request, req, res, otherwise) {
       const site = request.version.record.assets;
@@ -105,6 +108,7 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
     const { functionName } = version;
     if (asset.bytes <= SMALL_BYTES) {
       const content = await library.small(functionName, asset);
+      endUnread(res, unreadMs);
       writeHead(res, version, status, headers);
       res.end(content);
       return;
@@ -112,7 +116,10 @@ export function createAssets(library: AssetLibrary, log: Pick<Logger, 'error'>):
     for (let i = 0; i * PART_BYTES < asset.bytes; i++) {
       const part = await library.part(functionName, asset, i);
       if (res.destroyed) return;
-      if (i === 0) writeHead(res, version, status, headers);
+      if (i === 0) {
+        endUnread(res, unreadMs);
+        writeHead(res, version, status, headers);
+      }
       // One part at a time: who reads slowly has no more of it in memory.
       if (!res.write(part)) await drained(res);
     }
@@ -159,6 +166,12 @@ function writeHead(res: IngressResponse, version: VersionEntry, status: number, 
 
 function headerOf(headers: HeaderList, wanted: string): string {
   return headers.find(([name]) => name === wanted)?.[1] ?? '';
+}
+
+function endUnread(res: IngressResponse, ms: number): void {
+  res.setTimeout(ms, () => res.destroy());
+  // Before node gives the connection the time that it may be idle.
+  res.prependOnceListener('finish', () => res.setTimeout(0));
 }
 
 /** Resolves as well when the client has gone. */
