@@ -1,69 +1,102 @@
 /**
- * `node bench/tables.ts` writes the docs page of what bench/results has measured, and into README.md: between `<!-- bench NAME -->` and
- * `<!-- /bench -->` stands what the table of that name says. What was not measured stays as it is. `npm run format`
- * then aligns the columns.
+ * `node bench/tables.ts` writes the docs page of what bench/results has measured, and into README.md and other pages:
+ * between `<!-- bench NAME -->` and `<!-- /bench -->` stands what the table of that name says. What was not measured stays
+ * as it is. `npm run format` then aligns the columns.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type PageResults, performancePage } from './page.ts';
-import { figure, leastSquares, percentile } from './report.ts';
-import type { GroupDensity } from './suites/group-density.ts';
+import { mb, ms, type PageResults, performancePage, slopeOf, table } from './page.ts';
+import { figure, median, percentile, ratio } from './report.ts';
 
-interface Density {
-  data: {
-    found: Record<string, { bases: number; pssBytes: number }[]>;
-    groups?: Record<'small' | 'large', GroupDensity>;
-  };
-}
-interface Rpc {
-  data: { kinds?: Record<string, { p50Ns: number; p99Ns: number | null }> };
-}
-interface Pools {
-  data: { phases: Record<string, { p50Us: number | null; p99Us: number | null; errors: number; requests: number }> };
-}
 interface Edit {
   data: { times: Record<string, number[]> };
 }
-export interface Results {
+export interface Results extends PageResults {
   edit: Edit | null;
-  density: Density | null;
-  rpc: Rpc | null;
-  pools: Pools | null;
 }
 
-const NAMES = ['edit', 'memory', 'module-memory', 'calls', 'pools'] as const;
-type Name = (typeof NAMES)[number];
+type Name = 'figures' | 'edit' | 'module-memory';
+
+/** Which tables a file has, by its path in the repository. */
+export const PLACES: Readonly<Record<string, readonly Name[]>> = {
+  'README.md': ['figures'],
+  'gateway/docs/pages/cli.md': ['edit'],
+  'gateway/docs/pages/modules.md': ['module-memory'],
+};
 
 /** Null: not measured. */
-export function tableOf(name: Name, { edit, density, rpc, pools }: Results): string | null {
+export function tableOf(name: Name, results: Results): string | null {
   switch (name) {
+    case 'figures':
+      return figures(results);
     case 'edit':
-      return savedToServed(edit);
-    case 'memory':
-      return memory(density);
+      return savedToServed(results.edit);
     case 'module-memory':
-      return moduleMemory(density);
-    case 'calls':
-      return calls(rpc);
-    case 'pools':
-      return fullPools(pools);
+      return moduleMemory(results.density);
   }
 }
 
-/** Throws when a table has no place, so that a renamed one is noticed. */
-export function filled(readme: string, results: Results): string {
-  let text = readme;
-  for (const name of NAMES) {
+/** `path` is one of PLACES, `before` what it says now. Throws when a table has no place, so that a renamed one is noticed. */
+export function filled(path: string, before: string, results: Results): string {
+  let text = before;
+  for (const name of PLACES[path] ?? []) {
     const place = new RegExp(`(<!-- bench ${name} -->)[\\s\\S]*?(<!-- /bench -->)`);
-    if (!place.test(text)) throw new Error(`README.md has no place for the table "${name}".`);
+    if (!place.test(text)) throw new Error(`${path} has no place for the table "${name}".`);
     const table = tableOf(name, results);
-    if (table !== null) text = text.replace(place, (_all, before, after) => `${before}${table}${after}`);
+    if (table !== null) text = text.replace(place, (_all, open, close) => `${open}${table}${close}`);
   }
   return text;
 }
 
 /* ── what each says, and from where in bench/results ── */
+
+/** What somebody wants to know first, each with what it is to be compared with. Null: nothing of it was measured. */
+function figures(results: Results): string | null {
+  const { warm, cold, deploy, queue, release, edit, density } = results;
+  const rows: string[][] = [];
+  const hearth = warm?.data.rounds.hearth;
+  if (hearth !== undefined) {
+    const rate = (name: string) => median((warm?.data.rounds[name] ?? []).map(({ closed }) => closed.perSecond));
+    rows.push([
+      'calls of a warm function, a second',
+      figure(rate('hearth'), 0),
+      `${ratio(rate('hearth'), rate('workerd'))} workerd's, ${ratio(rate('hearth'), rate('hono on node'))} plain Hono's`,
+    ]);
+  }
+  const tiny = cold?.data.variants.tiny;
+  if (tiny !== undefined) {
+    const p50 = (rounds: { clientMs: number }[][]) =>
+      ms(
+        percentile(
+          rounds.flat().map(({ clientMs }) => clientMs),
+          50,
+        ),
+      );
+    rows.push([
+      'a cold start, as the client sees it',
+      p50(tiny.hearth),
+      `workerd's dynamic loader: ${p50(tiny.workerd)}`,
+    ]);
+  }
+  const times = deploy?.data.times;
+  if (times?.hearth !== undefined) {
+    const p50 = (name: string) => ms(percentile((times[name] ?? []).flat(), 50));
+    rows.push(['a deploy, until it serves', p50('hearth'), `esbuild and a start of node: ${p50('esbuild + node')}`]);
+  }
+  for (const [name, spent] of Object.entries(edit?.data.times ?? {})) {
+    rows.push([`from a save to its first answer, ${name}`, ms(percentile(spent, 50)), '`hearth dev`']);
+  }
+  const sqlite = queue?.data.found.SQLite;
+  if (sqlite !== undefined) {
+    rows.push(['a message, from its 202 to its handler', ms(sqlite.startUs.p50 / 1000), 'on SQLite']);
+  }
+  const back = release?.data.acts['rollback → first answer of the version before']?.seen;
+  if (back !== undefined) rows.push(['a rollback, until callers see it', ms(median(back)), '']);
+  const memory = moduleMemory(density);
+  if (memory !== null) rows.push(['memory of a module', memory.trim(), '']);
+  return rows.length === 0 ? null : `\n\n${table(['median', '', 'beside it'], rows)}\n\n`;
+}
 
 /** edit.json: times, ms, by project. */
 function savedToServed(edit: Edit | null): string | null {
@@ -76,76 +109,12 @@ function savedToServed(edit: Edit | null): string | null {
 }
 
 /** density.json: a base is the slope of found["bases of one host"], a module that of groups.small.points. */
-function moduleMemory(density: Density | null): string | null {
+function moduleMemory(density: PageResults['density']): string | null {
   const small = density?.data.groups?.small;
   const bases = density?.data.found['bases of one host'];
   if (small === undefined || bases === undefined) return null;
   const most = small.points.at(-1)?.modules;
   return ` ${mb(slopeOf(bases, 'bases'), 0)} with a base of its own, ${mb(slopeOf(small.points, 'modules'), 2)} as one of ${most} in a group `;
-}
-
-/** density.json: found["bases of one host"]; groups.small and .large: points, replacements. */
-function memory(density: Density | null): string | null {
-  const groups = density?.data.groups;
-  const bases = density?.data.found['bases of one host'];
-  if (groups === undefined || bases === undefined) return null;
-  const rows = [['a base of its own, idle', mb(slopeOf(bases, 'bases'), 1), 'slope over the bases of one host']];
-  for (const [size, { sourceBytes, points }] of Object.entries(groups)) {
-    const most = points.at(-1);
-    rows.push([
-      `a ${size} module in its group's base, ${figure(sourceBytes / 1024, 1)} KB of source`,
-      mb(slopeOf(points, 'modules'), 2),
-      `slope; the host of ${most?.modules} takes ${mb(most?.pssBytes, 0)}`,
-    ]);
-  }
-  for (const [size, { replacements }] of Object.entries(groups)) {
-    const { count, before, after } = replacements;
-    rows.push([
-      `that host after ${count} replacements of a ${size} one`,
-      `${mb(before.pssBytes, 0)} → ${mb(after.pssBytes, 0)}`,
-      `RSS ${mb(before.rssBytes, 0)} → ${mb(after.rssBytes, 0)}`,
-    ]);
-  }
-  return `\n${markdown(['what', 'PSS', ''], rows)}\n`;
-}
-
-/** rpc.json: kinds, by name. */
-function calls(rpc: Rpc | null): string | null {
-  const kinds = rpc?.data.kinds;
-  if (kinds === undefined) return null;
-  const rows = Object.entries(kinds).map(([name, { p50Ns, p99Ns }]) => [name, time(p50Ns), time(p99Ns)]);
-  return `\n${markdown(['a call', 'p50', 'p99'], rows)}\n`;
-}
-
-/** pools.json: phases, by name. */
-function fullPools(pools: Pools | null): string | null {
-  if (pools === null) return null;
-  const ms = (us: number | null) => (us === null ? 'n/a' : `${figure(us / 1000)} ms`);
-  const rows = Object.entries(pools.data.phases).map(([name, { p50Us, p99Us, errors, requests }]) => [
-    name,
-    ms(p50Us),
-    ms(p99Us),
-    `${errors} of ${requests}`,
-  ]);
-  return `\n${markdown(['pool `batch`', 'p50 in `default`', 'p99', 'errors'], rows)}\n`;
-}
-
-function slopeOf<Key extends string>(points: (Record<Key, number> & { pssBytes: number })[], key: Key): number {
-  return leastSquares(points.map((point) => [point[key], point.pssBytes])).slope;
-}
-
-function mb(bytes: number | undefined, digits: number): string {
-  return bytes === undefined ? 'n/a' : `${figure(bytes / 1024 ** 2, digits)} MB`;
-}
-
-function time(ns: number | null): string {
-  if (ns === null) return 'n/a';
-  return ns < 1000 ? `${figure(ns, 1)} ns` : `${figure(ns / 1000, 1)} µs`;
-}
-
-function markdown(header: string[], rows: string[][]): string {
-  const line = (cells: string[]) => `| ${cells.join(' | ')} |`;
-  return ['', line(header), line(header.map(() => '---')), ...rows.map(line), ''].join('\n');
 }
 
 function resultOf<Result>(name: string): Result | null {
@@ -158,16 +127,11 @@ function resultOf<Result>(name: string): Result | null {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const path = join(import.meta.dirname, '..', 'README.md');
-  const results = {
-    edit: resultOf<Edit>('edit'),
-    density: resultOf<Density>('density'),
-    rpc: resultOf<Rpc>('rpc'),
-    pools: resultOf<Pools>('pools'),
-  };
-  writeFileSync(path, filled(readFileSync(path, 'utf8'), results));
-  const names = ['warm', 'cold', 'deploy', 'queue', 'release'];
-  const measured = Object.fromEntries(names.map((name) => [name, resultOf(name)])) as unknown as PageResults;
-  const page = join(import.meta.dirname, '..', 'gateway/docs/pages/performance.md');
-  writeFileSync(page, performancePage(measured));
+  const root = join(import.meta.dirname, '..');
+  const names = ['warm', 'cold', 'deploy', 'queue', 'release', 'density', 'rpc', 'pools', 'edit'];
+  const results = Object.fromEntries(names.map((name) => [name, resultOf(name)])) as unknown as Results;
+  for (const path of Object.keys(PLACES)) {
+    writeFileSync(join(root, path), filled(path, readFileSync(join(root, path), 'utf8'), results));
+  }
+  writeFileSync(join(root, 'gateway/docs/pages/performance.md'), performancePage(results));
 }

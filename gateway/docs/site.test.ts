@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ERRORS } from '../../functions/contract/errors.ts';
 import { settings } from '../settings.ts';
@@ -14,7 +14,7 @@ const API = {
 };
 const docs = createDocs(() => API);
 const WRITTEN = readdirSync(new URL('pages', import.meta.url)).map((file) => file.replace(/\.md$/, ''));
-const SLUGS = ['', 'errors', 'settings', 'manifest', 'compatibility', 'security', 'arklet', ...WRITTEN];
+const SLUGS = ['', 'errors', 'settings', 'manifest', 'compatibility', 'security', ...WRITTEN];
 
 test('every page is in the navigation of every other, and each link within the docs leads to a page and a section', () => {
   const idsOf = new Map<string, Set<string>>();
@@ -37,6 +37,26 @@ test('every page is in the navigation of every other, and each link within the d
       if (section !== undefined) assert.ok(ids.has(section), `${target} on /docs/${slug}`);
     }
   }
+});
+
+test('each link of the README and of pages into the repository leads to a file, and to a section of it', () => {
+  const root = new URL('../../', import.meta.url);
+  const pages = WRITTEN.map((slug) => new URL(`gateway/docs/pages/${slug}.md`, root));
+  let followed = 0;
+  for (const from of [new URL('README.md', root), new URL('SECURITY.md', root), ...pages]) {
+    const text = readFileSync(from, 'utf8').replaceAll(/^```[\s\S]*?^```$/gm, '');
+    for (const [, href = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      const to = new URL(href, from);
+      // Pages name those that are made from the code as if they were files.
+      if (to.protocol !== 'file:' || href.startsWith('/') || /^[a-z]+\.md/.test(href)) continue;
+      followed++;
+      assert.ok(existsSync(new URL(to.pathname, root)), `${href} in ${from.pathname}`);
+      if (to.hash === '') continue;
+      const ids = renderMarkdown(readFileSync(new URL(to.pathname, root), 'utf8')).headings.map(({ id }) => id);
+      assert.ok(ids.includes(to.hash.slice(1)), `${href} in ${from.pathname}`);
+    }
+  }
+  assert.ok(followed > 20, String(followed));
 });
 
 test('a page can be read without a mouse, a script, or anything from elsewhere', () => {

@@ -2,7 +2,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApiDocument, apiPage } from './api.ts';
-import { arkletPage } from './arklet.ts';
 import { compatibilityPage } from './compatibility.ts';
 import { errorsPage } from './errors.ts';
 import { manifestPage } from './manifest.ts';
@@ -15,7 +14,11 @@ const PAGES = join(import.meta.dirname, 'pages');
 const SECURITY = join(import.meta.dirname, '../../SECURITY.md');
 
 /** What comes first in the navigation, by slug; the rest follows by title. */
-const ORDER = ['concepts', 'manifest', '', 'errors', 'cli', 'operations', 'settings', 'security', 'performance'];
+const ORDER = [
+  ...['concepts', 'modules', 'functions', 'manifest', 'queues', 'crons', 'async', 'services', 'releasing', 'workers'],
+  ...['compatibility', '', 'errors', 'cli', 'dashboard', 'observability', 'operations', 'settings', 'bases', 'pools'],
+  ...['redis', 'security', 'arklet', 'performance'],
+];
 
 export interface Docs {
   /** The page at /docs/SLUG as HTML; null: there is none. */
@@ -24,7 +27,7 @@ export interface Docs {
 
 /** Throws when a page cannot be read. `describe` is called when the API reference is first asked for. */
 export function createDocs(describe: () => ApiDocument): Docs {
-  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), compatibilityPage(), arkletPage()];
+  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), compatibilityPage()];
   let all: DocsPage[] | null = null;
   return {
     page(slug) {
