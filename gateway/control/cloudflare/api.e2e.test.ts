@@ -100,6 +100,28 @@ describe('the Cloudflare API', () => {
     assert.equal((await gateway.api('GET', '/v1/functions/bad')).status, 404);
   });
 
+  it('asks again for contents that no version has: what somebody left under a hash comes to nobody', async () => {
+    const hash = 'd'.repeat(32);
+    const opened = async () => {
+      const manifest = { '/v.js': { hash, size: 4 } };
+      const answer = await call('POST', 'workers/scripts/left/assets-upload-session', JSON.stringify({ manifest }));
+      return answer.result as { jwt: string; buckets: string[][] };
+    };
+    const put = (jwt: string, body: string) =>
+      call('POST', `workers/assets/upload/${hash}`, body, { authorization: `Bearer ${jwt}` });
+    const asset = async () => await (await fetch(`${gateway.url}/left/v.js`)).text();
+    const { jwt: early } = await opened();
+    assert.equal((await put(early, 'evil')).status, 200);
+    const { jwt, buckets } = await opened();
+    assert.deepEqual(buckets, [[hash]]);
+    assert.equal((await put(jwt, 'good')).status, 200);
+    const worker = form({ main_module: 'index.js', assets: { jwt } }, 'export default { fetch: () => new Response() }');
+    assert.equal((await call('PUT', 'workers/scripts/left', worker)).status, 200);
+    assert.equal((await put(early, 'evil')).status, 200);
+    assert.equal(await asset(), 'good');
+    assert.deepEqual((await opened()).buckets, []);
+  });
+
   it('takes contents of assets for the upload they were listed in, and for nothing else', async () => {
     const hash = 'a'.repeat(32);
     const session = (manifest: object) =>

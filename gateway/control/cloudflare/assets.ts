@@ -20,9 +20,6 @@ import type { WorkerUpload } from './upload.ts';
 
 /** Of an upload, from its list to its Worker. Contents that no version names are kept as long. */
 const UPLOAD_S = 60 * 60;
-/** Contents that are looked for at once. */
-const AT_ONCE = 64;
-
 /** wrangler's own: of a content and the extension of its name. Only ever looked for among those of one function. */
 const hashSchema = z.string().regex(/^[0-9a-f]{32}$/, 'a hash of 32 hexadecimal digits');
 
@@ -37,6 +34,9 @@ const sessionSchema = z.object({
 
 const ticketSchema = z.object({ function: z.string(), listing: z.string(), exp: z.number() });
 type Ticket = z.output<typeof ticketSchema>;
+
+/** By hash, in bytes. */
+type Sizes = ReadonlyMap<string, number>;
 
 export interface AssetUploads {
   /** Of a call that brings contents. Throws UNAUTHORIZED. */
@@ -73,7 +73,7 @@ export function createAssetUploads({ library, seal, now }: AssetUploadParts): As
 
 export function assetsResource(app: CloudflareApp, parts: AssetUploadParts): void {
   const { registry, contents, library, seal, now } = parts;
-  const sizes = new WeakMap<AssetListing, ReadonlyMap<string, number>>();
+  const known = new WeakMap<AssetListing, Sizes>();
 
   app.post('/accounts/:account/workers/scripts/:script/assets-upload-session', async (c) => {
     const name = scriptName(c);
@@ -90,7 +90,8 @@ export function assetsResource(app: CloudflareApp, parts: AssetUploadParts): voi
     const hash = hashOfListing(encoded);
     await contents.put(name, hash, encoded);
     const jwt = ticketOf(seal, { function: name, listing: hash, exp: Math.floor(now() / 1000) + UPLOAD_S });
-    const missing = await missingOf(name, listing);
+    const named = await namedOf(name);
+    const missing = [...sizesOf(listing).keys()].filter((each) => !named.some((sizes) => sizes.has(each)));
     return success({ jwt, buckets: missing.length === 0 ? [] : [missing] });
   });
 
@@ -98,31 +99,32 @@ export function assetsResource(app: CloudflareApp, parts: AssetUploadParts): voi
     const token = uploadToken(c.req.header('authorization'));
     const ticket = opened(seal, token, now());
     const listing = await library.listing(ticket.function, ticket.listing);
-    let known = sizes.get(listing);
-    if (known === undefined) {
-      known = new Map(Array.from(listing.values(), ({ hash, bytes }) => [hash, bytes]));
-      sizes.set(listing, known);
-    }
     const hash = c.req.param('hash');
-    const expected = known.get(hash);
+    const expected = sizesOf(listing).get(hash);
     if (expected === undefined) throw new HearthError('BAD_REQUEST', 'This content is not in the list of the upload.');
     const bytes = new Uint8Array(await c.req.arrayBuffer());
     if (bytes.byteLength !== expected) {
       throw new HearthError('BAD_REQUEST', `The content has ${bytes.byteLength} bytes, and ${expected} in the list.`);
     }
-    await contents.put(ticket.function, hash, bytes);
+    const named = await namedOf(ticket.function);
+    if (!named.some((sizes) => sizes.has(hash))) await contents.replace(ticket.function, hash, bytes);
     return success({ jwt: token });
   });
 
-  async function missingOf(name: string, listing: AssetListing): Promise<string[]> {
-    const hashes = [...new Set(Array.from(listing.values(), ({ hash }) => hash))];
-    const missing: string[] = [];
-    for (let at = 0; at < hashes.length; at += AT_ONCE) {
-      const some = hashes.slice(at, at + AT_ONCE);
-      const found = await Promise.all(some.map((hash) => contents.has(name, hash)));
-      missing.push(...some.filter((_hash, i) => found[i] !== true));
-    }
-    return missing;
+  /**
+   * What its versions have. Anything else is asked for and written anew: hashes are the uploader's word, and what somebody
+   * left under one is not to come to the next version that names it.
+   */
+  async function namedOf(name: string): Promise<Sizes[]> {
+    const versions = [...(registry.function(name)?.versions.values() ?? [])];
+    const sites = versions.flatMap(({ record }) => record.assets ?? []);
+    return await Promise.all(sites.map(async (site) => sizesOf(await library.listing(name, site.listing))));
+  }
+
+  function sizesOf(listing: AssetListing): Sizes {
+    const sizes = known.get(listing) ?? new Map(Array.from(listing.values(), ({ hash, bytes }) => [hash, bytes]));
+    known.set(listing, sizes);
+    return sizes;
   }
 }
 

@@ -13,6 +13,8 @@ const AT_ONCE = 16;
 export interface AssetContents {
   /** Resolves once it is durable. The same content under the same hash is written once. */
   put(functionName: string, hash: string, bytes: Uint8Array): Promise<void>;
+  /** As `put`, in place of what stands under the hash: where the hash is somebody's word, and no version names it yet. */
+  replace(functionName: string, hash: string, bytes: Uint8Array): Promise<void>;
   has(functionName: string, hash: string): Promise<boolean>;
   /** Null when it is not there. */
   part(functionName: string, hash: string, part: number): Promise<Uint8Array | null>;
@@ -38,23 +40,27 @@ export function createAssetContents(store: KvStore, now: () => number): AssetCon
     return (await store.get(namespaceOf(functionName), `${hash}/${at}`, now()))?.value ?? null;
   }
 
+  async function write(functionName: string, hash: string, bytes: Uint8Array): Promise<void> {
+    const namespace = namespaceOf(functionName);
+    const put = (key: string, value: Uint8Array, metadata: Marker | null) =>
+      store.put(namespace, key, { value, metadata, expiration: null });
+    for (let at = 0; at * PART_BYTES < bytes.byteLength; at += AT_ONCE) {
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, i) => at + i)
+          .filter((i) => i * PART_BYTES < bytes.byteLength)
+          .map((i) => put(`${hash}/${i}`, bytes.slice(i * PART_BYTES, (i + 1) * PART_BYTES), null)),
+      );
+    }
+    // Last: what has a marker is whole.
+    await put(hash, new Uint8Array(), { bytes: bytes.byteLength, at: now() });
+  }
+
   return {
     part,
+    replace: write,
     has: async (functionName, hash) => (await markerOf(functionName, hash)) !== null,
     async put(functionName, hash, bytes) {
-      if ((await markerOf(functionName, hash)) !== null) return;
-      const namespace = namespaceOf(functionName);
-      const write = (key: string, value: Uint8Array, metadata: Marker | null) =>
-        store.put(namespace, key, { value, metadata, expiration: null });
-      for (let at = 0; at * PART_BYTES < bytes.byteLength; at += AT_ONCE) {
-        await Promise.all(
-          Array.from({ length: AT_ONCE }, (_, i) => at + i)
-            .filter((i) => i * PART_BYTES < bytes.byteLength)
-            .map((i) => write(`${hash}/${i}`, bytes.slice(i * PART_BYTES, (i + 1) * PART_BYTES), null)),
-        );
-      }
-      // Last: what has a marker is whole.
-      await write(hash, new Uint8Array(), { bytes: bytes.byteLength, at: now() });
+      if ((await markerOf(functionName, hash)) === null) await write(functionName, hash, bytes);
     },
     async whole(functionName, hash) {
       const marker = await markerOf(functionName, hash);
