@@ -83,7 +83,9 @@ test('on a full disk what cannot be kept is refused, what was accepted is delive
   assert.equal(await (await fetch(`${gateway.url}/hello`)).text(), 'hello');
 
   await rm(ballast);
-  await gateway.deploy('worker', CONSUMER, { manifest: MANIFEST });
+  // It looks at the disk now and then.
+  const worker = { manifest: { main: 'index.ts', ...MANIFEST }, files: { 'index.ts': CONSUMER } };
+  while ((await gateway.api('PUT', '/v1/functions/worker', worker)).status === 503) await new Promise(setImmediate);
   const queue = async () => (await gateway.api<{ depth: number; inFlight: number }>('GET', '/v1/queues/jobs')).body;
   for (let left = await queue(); left.depth + left.inFlight > 0; left = await queue()) await new Promise(setImmediate);
   assert.deepEqual(await (await fetch(`${gateway.url}/worker`)).json(), accepted.toSorted());
