@@ -30,26 +30,25 @@ export async function deployExamples(
     const how = `HEARTH_CONFIG=${CONFIG_FILE} has them, on an empty data directory`;
     log.info(`examples that need a base of their own are left out; ${how}`, { functions: passedOver });
   }
-  const deployed = await Promise.all(
-    based.map(async ({ name, folder }) => {
-      try {
-        const files = await readExample(folder);
-        await deployer.deploy({
-          name,
-          upload: { files, manifest: { kind: 'none' } },
-          activate: true,
-          actor: 'hearth',
-          authorize: () => undefined,
-        });
-        return [name];
-      } catch (error) {
-        const { code, message } = toHearthError(error);
-        log.error('an example was not deployed', { function: name, code, detail: message });
-        return [];
-      }
-    }),
-  );
-  return deployed.flat();
+  const deployed: string[] = [];
+  // One after another: each keeps the base that has proved it, and all at once would wait for bases in vain on a slow machine.
+  for (const { name, folder } of based) {
+    try {
+      const files = await readExample(folder);
+      await deployer.deploy({
+        name,
+        upload: { files, manifest: { kind: 'none' } },
+        activate: true,
+        actor: 'hearth',
+        authorize: () => undefined,
+      });
+      deployed.push(name);
+    } catch (error) {
+      const { code, message } = toHearthError(error);
+      log.error('an example was not deployed', { function: name, code, detail: message });
+    }
+  }
+  return deployed;
 }
 
 interface ExampleFolder {
