@@ -252,9 +252,13 @@ export class FunctionPool implements InstanceOwner, InvocationOwner {
 
   /* ── InvocationOwner ── */
 
-  again(invocation: Invocation): void {
+  again(invocation: Invocation, from: Instance | null): void {
     this.#calls.running.delete(invocation);
     this.#place(invocation);
+    if (from === null) return;
+    // It may only have waited for this one to leave.
+    from.inFlight--;
+    this.#afterUse(from);
   }
 
   leave(invocation: Invocation): void {

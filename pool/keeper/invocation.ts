@@ -27,8 +27,8 @@ const KEEP_BYTES = 256 * 1024;
 
 /** What an invocation asks of the function it belongs to. */
 export interface InvocationOwner {
-  /** Its instance died before the function was called: place it again. */
-  again(invocation: Invocation): void;
+  /** Its instance died, or takes nothing more, before the function was called: place it again. */
+  again(invocation: Invocation, from: Instance | null): void;
   /** It waits no more: take it out of the queue. */
   leave(invocation: Invocation): void;
   /** All that is left is what `waitUntil`, or an abandoned handler, still does. */
@@ -241,11 +241,12 @@ export class Invocation implements InvokeHandle {
   /** True when the function was not called and the whole of the body is still here: then it is tried once more. */
   #maybeAgain(): boolean {
     if (this.#state !== 'sent' || this.#attempt > 1 || this.#kept === null) return false;
+    const from = this.#instance;
     this.#state = 'waiting';
     this.#exchange = null;
     this.#exchangeClosed = false;
     this.#instance = null;
-    this.#owner.again(this);
+    this.#owner.again(this, from);
     return true;
   }
 

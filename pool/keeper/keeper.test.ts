@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Invocation } from './invocation.ts';
 import { ask, Call, fetchModule, moduleOf, startKeeper } from './testing/harness.ts';
 import { gone } from './testing/processes.ts';
 
@@ -108,6 +109,21 @@ test('a base whose call only waits too long is drained, and what runs beside it 
   await logged('beside');
   await assert.rejects(never, { code: 'FUNCTION_TIMEOUT' });
   await beside.catch((error: { code: string }) => assert.equal(error.code, 'FUNCTION_TIMEOUT'));
+});
+
+test('a base that broke while a call was on its way to it is gone once what ran in it has ended', async (t) => {
+  const { keeper, until } = await startKeeper(t);
+  const spec = fetchModule(`if (request.url.endsWith('/next')) return new Response('next');
+    for (const end = Date.now() + 300; Date.now() < end;);
+    process.nextTick(() => { throw new Error('later'); });
+    return new Response('answered');`);
+  const breaks = new Call(keeper, spec, { path: '/breaks' });
+  await until(() => (breaks.handle as Invocation).state === 'started');
+  // The base reads of it when it has broken, and refuses it.
+  assert.equal((await ask(keeper, spec, { path: '/next' })).text, 'next');
+  assert.equal((await breaks.answer.promise).text, 'answered');
+  await keeper.retire(spec.key, 'the test is over');
+  assert.equal(keeper.snapshot().bases.draining, 0);
 });
 
 test('kill -9 of a host: what was not started is answered elsewhere, the rest gets FUNCTION_CRASHED, the pool refills', async (t) => {
