@@ -57,10 +57,7 @@ test('a token does what its scopes say until it is revoked', async () => {
   assert.equal((await cli.with({ env }, 'ls')).code, 0);
   const refused = await cli.with({ env }, 'token', 'ls');
   assert.equal(refused.code, 1);
-  assert.match(
-    refused.stderr,
-    /hearth token ls: Not allowed \(FORBIDDEN\)\n {2}This call needs the admin token/,
-  );
+  assert.match(refused.stderr, /hearth token ls: Not allowed \(FORBIDDEN\)\n {2}This call needs the admin token/);
   const listed = await cli.run('token', 'ls');
   assert.match(listed.stdout, new RegExp(`^${id} +deploy:shop-\\*, read `, 'm'));
   assert.equal(listed.stdout.includes(token), false);
