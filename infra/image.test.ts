@@ -81,7 +81,8 @@ test('what the image holds starts on a file system that it cannot write to, as a
         ...['--ro-bind', root, '/tmp/hearth', '--ro-bind', join(ROOT, 'node_modules'), '/tmp/hearth/node_modules'],
         ...['--bind', join(dir, 'data'), '/tmp/data'],
         ...['--unshare-user', '--uid', '1000', '--gid', '1000', '--cap-drop', 'ALL', '--die-with-parent'],
-        ...['--chdir', '/tmp/hearth', process.execPath, ...args],
+        // By its path in there: the repository itself may lie below /tmp.
+        ...['--chdir', '/tmp/hearth', '/tmp/hearth/node_modules/node/bin/node', ...args],
       ],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
