@@ -37,6 +37,16 @@ describe('memory of one base', () => {
     assert.equal(new MemoryJudge().answered(0, 400 * MB, 390 * MB, LIMIT, true), 'over');
   });
 
+  test('a Buffer that was counted when it was made does not count once more while it is filled', () => {
+    const judge = new MemoryJudge();
+    judge.answered(0, 288 * MB, 288 * MB, 512 * MB, false);
+    judge.asked(10, 130 * MB, 8 * MB);
+    assert.equal(judge.bytes + judge.grownSince(390 * MB, 8 * MB), 288 * MB + 260 * MB - 166 * MB);
+    // What is not counted yet counts from its first byte.
+    judge.asked(20, 400 * MB, 8 * MB);
+    assert.equal(judge.grownSince(500 * MB, 8 * MB), 100 * MB);
+  });
+
   test('of a silent base is what the process has grown by, less what the others have', () => {
     const judge = new MemoryJudge();
     assert.equal(judge.silent(1_000, 0), false);

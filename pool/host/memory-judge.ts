@@ -22,6 +22,8 @@ export class MemoryJudge {
   #askedAt: number | null = null;
   #rssWhenAsked = 0;
   #othersWhenAsked = 0;
+  /** What was counted and cannot have been resident: a Buffer counts when it is made, and is touched afterwards. */
+  #untouchedWhenAsked = 0;
   /** At the last answer. */
   bytes = 0;
   /** There was an answer. */
@@ -37,6 +39,7 @@ export class MemoryJudge {
     this.#askedAt = now;
     this.#rssWhenAsked = rss;
     this.#othersWhenAsked = others;
+    this.#untouchedWhenAsked = Math.max(0, this.bytes + others - rss);
   }
 
   /**
@@ -66,9 +69,10 @@ export class MemoryJudge {
     return this.#askedAt !== null && this.#askedAt >= since && now - this.#askedAt >= SILENT_MS;
   }
 
-  /** By how much the process has grown meanwhile, less what the other bases say they have grown. */
+  /** By how much the process has grown meanwhile, less what the other bases say, and what had been counted already. */
   grownSince(rss: number, others: number): number {
     if (this.#askedAt === null) return 0;
-    return Math.max(0, rss - this.#rssWhenAsked - Math.max(0, others - this.#othersWhenAsked));
+    const byOthers = Math.max(0, others - this.#othersWhenAsked);
+    return Math.max(0, rss - this.#rssWhenAsked - byOthers - this.#untouchedWhenAsked);
   }
 }
