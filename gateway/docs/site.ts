@@ -25,13 +25,19 @@ export interface Docs {
   page(slug: string): string | null;
 }
 
-/** Throws when a page cannot be read. `describe` is called when the API reference is first asked for. */
+/** Pages are made when the first of them is asked for: a start does not wait for them. */
 export function createDocs(describe: () => ApiDocument): Docs {
-  const pages = [...writtenPages(), errorsPage(), settingsPage(), manifestPage(), compatibilityPage()];
   let all: DocsPage[] | null = null;
   return {
     page(slug) {
-      all ??= [...pages, apiPage(describe())].sort(byOrder);
+      all ??= [
+        ...writtenPages(),
+        errorsPage(),
+        settingsPage(),
+        manifestPage(),
+        compatibilityPage(),
+        apiPage(describe()),
+      ].sort(byOrder);
       const page = all.find((one) => one.slug === slug);
       return page === undefined ? null : framed(page, all);
     },
